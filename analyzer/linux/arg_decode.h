@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arg_decode.h - what a Linux system call's arguments and result mean, and what
+ * a capture plan must take for it: one table of meanings (linux/semantics.c)
+ * over the types that the guest's own metadata gives drives both.
+ */
+#ifndef ARG_DECODE_H
+#define ARG_DECODE_H
+
+#include "call.h"
+#include "plan.h"
+#include "strbuf.h"
+
+/* Number of arguments to show. */
+int call_nr_args(const struct call *call);
+/* "dfd"; never NULL ("arg0" where it is not known). */
+const char *call_arg_name(const struct call *call, int i);
+/*
+ * Text as strace prints it: AT_FDCWD, "/etc/passwd", O_RDONLY|O_CLOEXEC,
+ * {tv_sec=1, tv_nsec=0}, 0x7ffc… for what was not captured. Guest bytes are
+ * escaped. true: the text says more than the bare number.
+ */
+bool call_arg_text(const struct call *call, int i, struct strbuf *out);
+/* "3", "0x7f…", "-1 ENOENT (No such file or directory)", "?" */
+void call_ret_text(const struct call *call, struct strbuf *out);
+/* "ENOENT" or NULL if the call did not fail or its result is not known. */
+const char *call_error_name(const struct call *call);
+const char *linux_errno_name(int number);
+
+/* Compile the capture plan for this guest; both x86-64 and i386 tables. The caller frees *plan. */
+struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_t plan_id, void **plan,
+					size_t *size_bytes);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape.h - write and read a tape (.vmt). FORMAT.md is normative; this is the
+ * only implementation that writes. Functions return 0 or a negative errno and
+ * fill a struct tape_error (may be NULL) with a message and the file offset.
+ * A writer or reader belongs to one thread at a time; tape_chunk_encode() may
+ * run in any thread.
+ */
+#ifndef TAPE_H
+#define TAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan_abi.h"
+#include "trap_abi.h"
+#include "trap_record.h"
+#include "vcpu_state.h"
+
+#define TAPE_PAGE_BYTES      4096u
+#define TAPE_SLOT_BYTES      (4u << 20)
+#define TAPE_TRAPS_MAX_BYTES (1u << 20) /* raw bytes of one chunk of traps */
+#define TAPE_NO_OFFSET       UINT64_MAX
+
+struct tape_error {
+	int error;       /* negative errno */
+	uint64_t offset; /* in the file, or TAPE_NO_OFFSET */
+	char message[256];
+};
+
+/* ---- chunks ---------------------------------------------------------- */
+
+enum tape_chunk_type {
+	TAPE_CHUNK_META = 1,     /* key=value lines: producer, VM, host, recorder, tsc_hz … */
+	TAPE_CHUNK_PLAN = 2,     /* a capture plan as it was uploaded */
+	TAPE_CHUNK_TRAPS = 3,    /* records of one vCPU */
+	TAPE_CHUNK_PAGES = 4,    /* contents of guest pages */
+	TAPE_CHUNK_SNAPSHOT = 5, /* commits a snapshot */
+	TAPE_CHUNK_INDEX = 6,    /* closes a slot */
+	TAPE_CHUNK_END = 7,      /* clean end of the tape: why, and the totals */
+	TAPE_CHUNK_TYPES
+};
+
+/* An encoded chunk, ready to be placed; owned by the caller until tape_writer_append(). */
+struct tape_chunk;
+void tape_chunk_destroy(struct tape_chunk *chunk);
+size_t tape_chunk_stored_bytes(const struct tape_chunk *chunk);
+
+/* Compress whole records of one vCPU (raw, as in the ring, no TRAP_PAD). Any thread. */
+int tape_chunk_encode_traps(struct tape_chunk **out, uint16_t vcpu, const void *records, size_t size_bytes,
+			    int zstd_level, struct tape_error *error);
+int tape_chunk_encode_meta(struct tape_chunk **out, const char *text, struct tape_error *error);
+int tape_chunk_encode_plan(struct tape_chunk **out, const void *plan, size_t size_bytes, struct tape_error *error);
+
+/* ---- writer ---------------------------------------------------------- */
+
+/*
+ * Where bytes go. write() may keep the buffer until done is called with the
+ * result (io_uring); it owns nothing. Writes never overlap one another.
+ */
+struct tape_sink {
+	int (*write)(void *ctx, uint64_t offset, void *buffer, size_t size_bytes,
+		     void (*done)(void *done_ctx, void *buffer, int result), void *done_ctx);
+	void *ctx;
+};
+
+struct tape_writer;
+/* Writes the file header (uuid and time are made here). */
+int tape_writer_create(struct tape_writer **out, const struct tape_sink *sink, struct tape_error *error);
+void tape_writer_destroy(struct tape_writer *writer);
+/* Takes the chunk, places it in the current slot or opens the next one, and writes it. */
+int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error);
+/* Size of the file so far. */
+uint64_t tape_writer_size_bytes(const struct tape_writer *writer);
+
+struct tape_totals {
+	uint64_t records;
+	uint64_t lost_records;
+	uint64_t snapshots;
+};
+/* Closes the slot (index) and writes the end chunk. */
+int tape_writer_finish(struct tape_writer *writer, const char *reason, const struct tape_totals *totals,
+		       struct tape_error *error);
+
+/* ---- snapshots, writing --------------------------------------------- */
+
+struct tape_ram_range {
+	uint64_t gpa;
+	uint64_t size_bytes;
+};
+
+struct tape_snapshot_info {
+	uint64_t id;
+	uint64_t tsc;
+	uint64_t realtime_ns;
+	uint64_t pause_ns;
+	uint32_t nr_vcpus;
+	uint32_t nr_regs;
+	const uint64_t *vcpu_regs; /* nr_vcpus * nr_regs, by enum vcpu_reg */
+	uint32_t nr_ranges;
+	const struct tape_ram_range *ranges;
+	bool base; /* every page of RAM is in it; else only those changed since the last */
+};
+
+/*
+ * Pages of all snapshots of a tape: zero pages and duplicates are stored once.
+ * add() copies the page; whatever is full is encoded and appended. Pages added
+ * before commit() may be added again: the last content counts.
+ */
+struct tape_pages;
+int tape_pages_create(struct tape_pages **out, struct tape_writer *writer, int zstd_level, struct tape_error *error);
+void tape_pages_destroy(struct tape_pages *pages);
+int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, struct tape_error *error);
+/* Writes what is left and the snapshot chunk: until then a reader does not see it. */
+int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info *info, struct tape_error *error);
+
+struct tape_pages_stats {
+	uint64_t added, zero, duplicate, unchanged, stored, stored_bytes;
+};
+void tape_pages_get_stats(const struct tape_pages *pages, struct tape_pages_stats *out);
+
+/* ---- reader ---------------------------------------------------------- */
+
+struct tape_reader;
+/*
+ * Opens a tape that is finished, was cut off, or is still being written; what is
+ * damaged is skipped and listed as a problem. -EMEDIUMTYPE: not a tape;
+ * -EPROTONOSUPPORT: a version or required feature that this code does not know.
+ */
+int tape_reader_open(struct tape_reader **out, const char *path, struct tape_error *error);
+/* From memory, which must outlive the reader (tests, fuzzing). */
+int tape_reader_open_memory(struct tape_reader **out, const void *data, size_t size_bytes, struct tape_error *error);
+void tape_reader_close(struct tape_reader *reader);
+
+struct tape_info {
+	uint32_t version;
+	uint8_t uuid[16];
+	uint64_t created_ns; /* CLOCK_REALTIME */
+	uint64_t size_bytes;
+	uint32_t nr_slots;
+	uint32_t nr_vcpus; /* highest vCPU seen + 1 */
+	uint32_t nr_snapshots;
+	uint32_t nr_plans;
+	uint64_t nr_records; /* in intact chunks */
+	uint64_t first_tsc, last_tsc;
+	uint64_t traps_raw_bytes, traps_stored_bytes;
+	uint64_t pages_raw_bytes, pages_stored_bytes;
+	bool finished; /* has its end chunk */
+	const char *end_reason;
+	struct tape_totals totals; /* of the end chunk */
+};
+const struct tape_info *tape_reader_info(const struct tape_reader *reader);
+/* Value of a META key, the latest one, or NULL; lives as long as the reader. */
+const char *tape_reader_meta(const struct tape_reader *reader, const char *key);
+
+struct tape_problem {
+	uint64_t offset;
+	const char *message;
+};
+size_t tape_reader_problems(const struct tape_reader *reader, const struct tape_problem **out);
+
+/* The plan with this id as uploaded, or -ENOENT; lives as long as the reader. */
+int tape_reader_plan(const struct tape_reader *reader, uint32_t plan_id, const void **out, size_t *size_bytes);
+
+struct tape_snapshot {
+	struct tape_snapshot_info info;
+	uint64_t nr_pages; /* brought by this one, zero pages included */
+	uint64_t nr_zero;
+};
+const struct tape_snapshot *tape_reader_snapshot(const struct tape_reader *reader, uint32_t index);
+/* Page as of snapshot index. -ENOENT: no RAM there, or not recorded. */
+int tape_reader_page(struct tape_reader *reader, uint32_t index, uint64_t gfn, void *page, struct tape_error *error);
+
+/* Reads every chunk and checks all sums, indices and sequences; each problem is reported. Returns their number. */
+uint64_t tape_reader_verify(struct tape_reader *reader, void (*report)(void *ctx, uint64_t offset, const char *message),
+			    void *ctx);
+
+/* ---- records, in time order ------------------------------------------ */
+
+/* All vCPUs merged by TSC; each vCPU's own order is kept. Bounded memory. */
+struct tape_cursor;
+int tape_cursor_create(struct tape_cursor **out, struct tape_reader *reader, struct tape_error *error);
+void tape_cursor_destroy(struct tape_cursor *cursor);
+/* First record with tsc >= this; each vCPU starts at a chunk that can hold it. */
+int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error *error);
+/* 1 and a record (valid until the next call), 0 at the end, or a negative errno. */
+int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error);
+
+#endif
