@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* trap_ring.c - consumer of a trap ring; the producer's side is trap_ring_producer.h. */
+#include "trap_ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct trap_ring_producer *ring_producer(const struct trap_ring *ring)
+{
+	return ring->memory;
+}
+
+static struct trap_ring_consumer *ring_consumer(const struct trap_ring *ring)
+{
+	return (struct trap_ring_consumer *)((uint8_t *)ring->memory + TRAP_RING_PAGE);
+}
+
+static const uint8_t *ring_data(const struct trap_ring *ring)
+{
+	return (const uint8_t *)ring->memory + 2 * TRAP_RING_PAGE;
+}
+
+static int map_ring(struct trap_ring *ring, int memory_fd)
+{
+	struct stat st;
+
+	if (fstat(memory_fd, &st))
+		return -errno;
+	/* Shared memory that is shorter, or becomes so, would kill us with SIGBUS. A kernel's ring can't be sealed. */
+	if (S_ISREG(st.st_mode)) {
+		if (st.st_size < 0 || (uint64_t)st.st_size < ring->memory_bytes)
+			return -EBADMSG;
+		fcntl(memory_fd, F_ADD_SEALS, F_SEAL_SHRINK);
+	}
+	ring->memory = mmap(NULL, ring->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
+	if (ring->memory == MAP_FAILED) {
+		ring->memory = NULL;
+		return -errno;
+	}
+	return 0;
+}
+
+static int check_head(struct trap_ring *ring)
+{
+	struct trap_ring_producer *shared = ring_producer(ring);
+	uint64_t data_bytes = __atomic_load_n(&shared->data_bytes, __ATOMIC_RELAXED);
+
+	if (shared->magic != TRAP_RING_MAGIC)
+		return -EBADMSG;
+	if (shared->version != TRAP_ABI_VERSION)
+		return -EPROTONOSUPPORT;
+	if (data_bytes < TRAP_RING_MIN_BYTES || data_bytes > TRAP_RING_MAX_BYTES || (data_bytes & (data_bytes - 1)) ||
+	    ring->memory_bytes != 2 * (uint64_t)TRAP_RING_PAGE + data_bytes)
+		return -EBADMSG;
+	ring->data_bytes = data_bytes;
+	ring->vcpu = shared->vcpu;
+	/* not 0 when another consumer was here before us */
+	ring->tail = __atomic_load_n(&ring_consumer(ring)->tail, __ATOMIC_RELAXED);
+	return ring->tail % 8 || trap_ring_fill_bytes(ring) < 0 ? -EBADMSG : 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+int trap_ring_init(struct trap_ring *ring, int memory_fd, size_t memory_bytes, int data_fd, int room_fd)
+{
+	int err;
+
+	*ring = (struct trap_ring){.memory_bytes = memory_bytes, .data_fd = data_fd, .room_fd = room_fd};
+	err = memory_bytes < 2 * TRAP_RING_PAGE + TRAP_RING_MIN_BYTES ? -EBADMSG : map_ring(ring, memory_fd);
+	close_fd(memory_fd);
+	if (!err)
+		err = check_head(ring);
+	if (err)
+		trap_ring_deinit(ring);
+	return err;
+}
+
+void trap_ring_deinit(struct trap_ring *ring)
+{
+	if (ring->memory)
+		munmap(ring->memory, ring->memory_bytes);
+	close_fd(ring->data_fd);
+	close_fd(ring->room_fd);
+	*ring = (struct trap_ring){.data_fd = -1, .room_fd = -1};
+}
+
+int64_t trap_ring_fill_bytes(const struct trap_ring *ring)
+{
+	/* pairs with the release store in trap_writer_publish(): below head, records are whole */
+	uint64_t head = __atomic_load_n(&ring_producer(ring)->head, __ATOMIC_ACQUIRE);
+	uint64_t fill_bytes = head - ring->tail;
+
+	if (fill_bytes > ring->data_bytes || head % 8)
+		return -EBADMSG;
+	return (int64_t)fill_bytes;
+}
+
+/*
+ * Walks the run_bytes at run, a private copy of what lies at the tail; there
+ * are there_bytes up to the head or the end of the data, whichever is nearer.
+ * Returns the bytes of whole records; *pad_bytes is the padding behind them.
+ */
+static int64_t walk_run(const uint8_t *run, size_t run_bytes, uint64_t there_bytes, bool to_end, uint64_t *pad_bytes)
+{
+	uint64_t at = 0;
+
+	*pad_bytes = 0;
+	while (at < run_bytes) {
+		uint32_t size_bytes;
+		uint8_t type = run[at + offsetof(struct trap_record, type)];
+
+		memcpy(&size_bytes, run + at, sizeof(size_bytes));
+		if (type >= TRAP_TYPES || size_bytes > TRAP_RECORD_MAX_BYTES || size_bytes % 8 ||
+		    size_bytes < (type == TRAP_PAD ? 8 : sizeof(struct trap_record)) || size_bytes > there_bytes - at)
+			return at ? (int64_t)at : -EBADMSG;
+		if (type == TRAP_PAD) {
+			if (!to_end || at + size_bytes != there_bytes)
+				return at ? (int64_t)at : -EBADMSG;
+			*pad_bytes = size_bytes;
+			break;
+		}
+		if (size_bytes > run_bytes - at)
+			break;
+		at += size_bytes;
+	}
+	return (int64_t)at;
+}
+
+/* Gives room back. What follows sees a head no older than this. */
+static void store_tail(struct trap_ring *ring, uint64_t tail)
+{
+	const uint64_t one = 1;
+
+	ring->tail = tail;
+	/* pairs with the acquire load in trap_writer_has_room(): our copy is done */
+	__atomic_store_n(&ring_consumer(ring)->tail, tail, __ATOMIC_RELEASE);
+	/*
+	 * Between our store of tail and loads of head (the caller's next
+	 * trap_ring_fill_bytes()) and of waiting; pairs with the barriers of
+	 * trap_writer_should_signal() and trap_writer_wait_begin().
+	 */
+	__sync_synchronize();
+	if (ring->room_fd >= 0 && __atomic_load_n(&ring_producer(ring)->waiting, __ATOMIC_RELAXED)) {
+		struct pollfd room = {.fd = ring->room_fd, .events = POLLOUT};
+
+		/* never sleep on a descriptor that the producer chose; a saturated one wakes it as well */
+		if (poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) && write(ring->room_fd, &one, sizeof(one)) < 0)
+			return;
+	}
+}
+
+int64_t trap_ring_drain(struct trap_ring *ring, void *buffer, size_t size_bytes)
+{
+	int64_t fill_bytes = trap_ring_fill_bytes(ring);
+	uint64_t tail = ring->tail, head = tail + (uint64_t)fill_bytes;
+	uint8_t *out = buffer;
+	size_t done = 0;
+
+	if (fill_bytes < 0)
+		return fill_bytes;
+	size_bytes &= ~(size_t)7;
+	while (tail != head && done < size_bytes) {
+		uint64_t offset = tail & (ring->data_bytes - 1), there_bytes = ring->data_bytes - offset, pad_bytes;
+		bool to_end = there_bytes <= head - tail;
+		size_t run_bytes;
+		int64_t walked;
+
+		if (!to_end)
+			there_bytes = head - tail;
+		/* copied first and walked then: what was checked can't change any more */
+		run_bytes = there_bytes < size_bytes - done ? there_bytes : size_bytes - done;
+		memcpy(out + done, ring_data(ring) + offset, run_bytes);
+		walked = walk_run(out + done, run_bytes, there_bytes, to_end, &pad_bytes);
+		if (walked < 0) {
+			/* what came before is good; the next call will stumble here again */
+			if (done || tail != ring->tail)
+				break;
+			return walked;
+		}
+		done += (size_t)walked;
+		tail += (uint64_t)walked + pad_bytes;
+		if (!pad_bytes && (uint64_t)walked < there_bytes)
+			break;
+	}
+	if (tail != ring->tail)
+		store_tail(ring, tail);
+	return (int64_t)done;
+}
