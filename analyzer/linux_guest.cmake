@@ -18,5 +18,8 @@ add_custom_command(OUTPUT ${unistd_out}
   DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/linux/uapi_syscalls.cmake ${unistd_headers}
   COMMENT "System-call names of the installed kernel headers" VERBATIM)
 target_sources(vmtape-analyzer PRIVATE ${unistd_out}
+  linux/btf_types.c
+  linux/kallsyms.c
+  linux/kernel_image.c
   linux/syscalls_uapi.c)
 target_include_directories(vmtape-analyzer PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/generated)
