@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: MIT
+"""Compares what strace saw inside the guest with what the tape says, thread by thread, call by call.
+
+Two runs of each workload give the truth: under strace -e raw=all, whose numbers must equal the tape's values, and under
+strace -v -s 4096, whose strings and texts must equal the tape's texts. A difference is either explained, by a name in
+EXPLAINED and counted under it, or it fails the comparison.
+"""
+import argparse
+import collections
+import dataclasses
+import difflib
+import json
+import os
+import re
+import sys
+
+import strace_log
+
+MASK64, MASK32 = (1 << 64) - 1, (1 << 32) - 1
+# A string that the tape cut at its cap must still agree in this many bytes.
+CUT_MIN_BYTES = 16
+
+
+@dataclasses.dataclass
+class Difference:
+    kind: str           # missing, extra, value, string, text, error, result
+    tid: int
+    truth: object       # StraceCall or None
+    event: object       # dict or None
+    detail: str = ""
+    index: int = -1     # of the argument
+
+
+def restarted(difference):
+    return (difference.kind in ("result", "error") and difference.truth.ret is None
+            and (difference.truth.error or "").startswith("ERESTART"))
+
+
+EXPLAINED = (
+    ("restart", "strace prints the kernel's own ERESTART…; user space gets EINTR, or the call is made again",
+     restarted),
+    ("sigreturn", "rt_sigreturn returns nothing: strace prints the RAX that it restored",
+     lambda d: d.kind in ("result", "error") and d.truth.name == "rt_sigreturn"),
+    ("before-strace", "calls that strace's child made before the execve with which strace's log starts",
+     lambda d: d.kind == "extra" and d.detail == "before the log"),
+    ("fork-child", "a child's first return to user space, for which strace has no line",
+     lambda d: d.kind == "extra" and d.event.get("state") == "exit-only"
+     and d.event.get("syscall") in ("clone", "clone3", "fork", "vfork", None)),
+)
+
+
+def read_events(lines, tids=None):
+    """{tid: [event]} of the JSON Lines of `vmtape events --format json`, in order of entry. Arguments become a list of
+    (name, {value, text}), as a kernel may give two arguments of a call the same name."""
+    threads = collections.defaultdict(list)
+
+    def pairs(items):
+        table = dict(items)
+        if isinstance(table.get("args"), dict):
+            table["args"] = list(table["args"].items())
+        return table
+
+    for line in lines:
+        event = json.loads(line, object_pairs_hook=pairs)
+        if tids is None or event.get("tid") in tids:
+            threads[event.get("tid")].append(event)
+    return threads
+
+
+def as_int(value):
+    if isinstance(value, str):
+        return strace_log.number(value)
+    return value
+
+
+def same_number(truth, value):
+    """An int argument is a 32-bit register to one side and a negative number to the other."""
+    if truth is None or value is None:
+        return False
+    if (truth - value) & MASK64 == 0:
+        return True
+    return (truth - value) & MASK32 == 0 and max(abs(truth), abs(value)) <= MASK32
+
+
+def is_number(text):
+    return strace_log.number(text) is not None
+
+
+def plain(text):
+    """A text without what is a matter of taste: blanks, and the comment behind an unknown constant."""
+    return re.sub(r"\s*/\*.*?\*/|\s+", "", text)
+
+
+class Comparison:
+    """Totals and differences of one or more traced runs."""
+
+    def __init__(self):
+        self.total = self.matched = 0
+        self.values = self.strings = self.texts = self.cut = 0
+        self.undecoded = collections.Counter()
+        self.explained = collections.Counter()
+        self.unexplained = []
+        self.processes = []
+        self.names = set()
+
+    # Each of these returns the differences of one argument.
+    def compare_value(self, tid, truth, event, index):
+        self.values += 1
+        want = strace_log.number(truth.args[index])
+        have = as_int(event["args"][index][1].get("value"))
+        if want is None or same_number(want, have):
+            return []
+        return [Difference("value", tid, truth, event, f"{truth.args[index]} is {have} on the tape", index)]
+
+    def compare_string(self, tid, truth, event, index):
+        self.strings += 1
+        want, want_whole = strace_log.unquote(truth.args[index])
+        text = event["args"][index][1].get("text")
+        got = strace_log.unquote(text) if text is not None else None
+        if got is None:
+            return [Difference("string", tid, truth, event, f"{truth.args[index]} is {text} on the tape", index)]
+        have, have_whole = got
+        if have == want and have_whole == want_whole:
+            return []
+        if not (have_whole and want_whole):
+            length = min(len(have), len(want))
+            shorter_is_cut = (len(have) >= len(want) or not have_whole) and (len(want) >= len(have) or not want_whole)
+            if have[:length] == want[:length] and shorter_is_cut and length >= CUT_MIN_BYTES:
+                self.cut += 1
+                return []
+        return [Difference("string", tid, truth, event, f"{truth.args[index]} is {text} on the tape", index)]
+
+    def compare_text(self, tid, truth, event, index):
+        """Symbols and structures: the tape may leave one undecoded, but what it says must be right."""
+        want, argument = truth.args[index], event["args"][index][1]
+        text, value = argument.get("text"), as_int(argument.get("value"))
+        if want.startswith('"'):
+            return self.compare_string(tid, truth, event, index)
+        if is_number(want):
+            self.values += 1
+            if same_number(strace_log.number(want), value):
+                return []
+            return [Difference("value", tid, truth, event, f"{want} is {value} on the tape", index)]
+        if text is None or is_number(text):
+            self.undecoded[f"{truth.name}.{event['args'][index][0]}"] += 1
+            return []
+        self.texts += 1
+        if plain(text) == plain(want):
+            return []
+        return [Difference("text", tid, truth, event, f"{want} is {text} on the tape", index)]
+
+    def compare_result(self, tid, truth, event):
+        ret, error = event.get("ret"), event.get("error")
+        if truth.ret is None and truth.error is None:
+            # No return at all: exit, or a thread that was killed in the call.
+            if ret is None:
+                return []
+            return [Difference("result", tid, truth, event, f"no return, but {ret} on the tape")]
+        if truth.error:
+            if truth.error == error and truth.ret is not None:
+                return []
+            return [Difference("error", tid, truth, event, f"{truth.error} is {error or ret} on the tape")]
+        if error is not None or ret is None or not same_number(truth.ret, as_int(ret)):
+            return [Difference("result", tid, truth, event, f"{truth.ret} is {error or ret} on the tape")]
+        return []
+
+    def compare_call(self, tid, truth, event, compare_argument):
+        differences = []
+        names = {truth.name, *({"sys_" + truth.name})}
+        if event.get("syscall") not in names and not truth.name.startswith("syscall_"):
+            differences.append(Difference("name", tid, truth, event, f"{event.get('syscall')} on the tape"))
+        arguments = event.get("args") or []
+        if truth.name not in ("clone",) or compare_argument == self.compare_value:
+            for index in range(len(truth.args)):
+                if truth.name.startswith("syscall_"):
+                    break
+                if index >= len(arguments):
+                    differences.append(Difference("value", tid, truth, event, f"argument {index} is not there", index))
+                    break
+                differences += compare_argument(tid, truth, event, index)
+        return differences + self.compare_result(tid, truth, event)
+
+    def compare_thread(self, tid, truths, events, compare_argument):
+        """strace's calls and the tape's of one thread, in order."""
+        differences = []
+        want = [call.name for call in truths]
+        have = [event.get("syscall") or f"nr {event.get('nr')}" for event in events]
+        have = [f"syscall_{event.get('nr'):#x}" if event.get("nr_known", True) and name.startswith(("nr ", "syscall"))
+                and event.get("nr") is not None else name for name, event in zip(have, events)]
+        matcher = difflib.SequenceMatcher(None, want, have, autojunk=False)
+        for what, i1, i2, j1, j2 in matcher.get_opcodes():
+            if what == "equal":
+                for truth, event in zip(truths[i1:i2], events[j1:j2]):
+                    found = self.compare_call(tid, truth, event, compare_argument)
+                    differences += found
+                    self.matched += not any(not self.explanation(one) for one in found)
+                continue
+            for truth in truths[i1:i2]:
+                differences.append(Difference("missing", tid, truth, None, "not on the tape"))
+            for event in events[j1:j2]:
+                detail = "before the log" if i1 == 0 else "not in strace's log"
+                differences.append(Difference("extra", tid, None, event, detail))
+        self.total += len(truths)
+        self.names.update(want)
+        return differences
+
+    @staticmethod
+    def explanation(difference):
+        for name, _, applies in EXPLAINED:
+            if applies(difference):
+                return name
+        return None
+
+    def add_run(self, label, threads, events, compare_argument):
+        """One workload under strace: {tid: [StraceCall]} and {tid: [event]}."""
+        for tid in sorted(threads):
+            before = self.matched
+            differences = self.compare_thread(tid, threads[tid], events.get(tid, []), compare_argument)
+            process = next((event.get("process") for event in reversed(events.get(tid, []))), None)
+            self.processes.append((label, tid, process, self.matched - before, len(threads[tid])))
+            for difference in differences:
+                name = self.explanation(difference)
+                if name:
+                    self.explained[name] += 1
+                else:
+                    self.unexplained.append(difference)
+
+    def report(self, out=sys.stdout, limit=200):
+        for label, tid, process, matched, total in self.processes:
+            out.write(f"  {label:5} {tid:6} {process or '?':16} {matched:5} / {total}\n")
+        out.write(f"{self.matched} / {self.total} calls match ({len(self.names)} different system calls); "
+                  f"{self.values} numbers, {self.strings} strings ({self.cut} of them cut by a limit), "
+                  f"{self.texts} other texts compared\n")
+        for name, reason, _ in EXPLAINED:
+            out.write(f"explained: {self.explained[name]:4} {name}: {reason}\n")
+        if self.undecoded:
+            names = ", ".join(f"{name} ({count})" for name, count in sorted(self.undecoded.items()))
+            out.write(f"left as a number by vmtape where strace decodes: {sum(self.undecoded.values())}: {names}\n")
+        for difference in self.unexplained[:limit]:
+            where = difference.truth.where if difference.truth else "tape"
+            name = difference.truth.name if difference.truth else difference.event.get("syscall")
+            out.write(f"DIFFERENCE {difference.kind} {where} {name}: {difference.detail[:400]}\n")
+            if difference.truth:
+                out.write(f"    strace: {difference.truth.line[:300]}\n")
+            if difference.event:
+                out.write(f"    tape:   {json.dumps(difference.event)[:600]}\n")
+        if len(self.unexplained) > limit:
+            out.write(f"... and {len(self.unexplained) - limit} more\n")
+        out.write(f"{len(self.unexplained)} unexplained differences\n")
+
+
+def compare(files, prefix, events, out=sys.stdout):
+    """files: {path: bytes} with PREFIX/raw/t.TID and PREFIX/text/t.TID; events: lines of JSON. The Comparison, reported."""
+    comparison = Comparison()
+    raw = strace_log.read_folder(files, f"{prefix}/raw/t")
+    text = strace_log.read_folder(files, f"{prefix}/text/t")
+    by_tid = read_events(events, raw.keys() | text.keys())
+    comparison.add_run("raw", raw, by_tid, comparison.compare_value)
+    comparison.add_run("text", text, by_tid, comparison.compare_text)
+    comparison.report(out)
+    return comparison
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("truth", help="folder with raw/t.TID and text/t.TID")
+    parser.add_argument("events", help="output of vmtape events --format json")
+    options = parser.parse_args()
+    files = {}
+    for kind in ("raw", "text"):
+        folder = os.path.join(options.truth, kind)
+        for name in os.listdir(folder):
+            with open(os.path.join(folder, name), "rb") as data:
+                files[f"truth/{kind}/{name}"] = data.read()
+    with open(options.events, encoding="utf-8", errors="surrogateescape") as events:
+        comparison = compare(files, "truth", events)
+    return 1 if comparison.unexplained or not comparison.total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
