@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/* What records tell about who runs: processes_before() and processes_after(). */
+#include <string.h>
+
+#include "process_table.h"
+
+#define CLONE_PARENT_FLAG       0x00008000ull
+#define CLONE_THREAD_FLAG       0x00010000ull
+#define PR_SET_CHILD_SUBREAPER_ 36
+#define SIGCHLD_                17
+#define CLD_DUMPED_             3
+#define WNOWAIT_                0x01000000ull
+
+static bool is_i386(const struct trap_view *view)
+{
+	return view->header.abi == TRAP_ABI_I386;
+}
+
+static uint64_t argument(const struct trap_view *view, int i)
+{
+	static const enum trap_reg x86_64[] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX, TRAP_REG_R10};
+	static const enum trap_reg i386[] = {TRAP_REG_RBX, TRAP_REG_RCX, TRAP_REG_RDX, TRAP_REG_RSI};
+
+	return is_i386(view) ? (uint32_t)view->regs[i386[i]] : view->regs[x86_64[i]];
+}
+
+/* The fragment with this label, and at least so many bytes of it. */
+static const uint8_t *labelled(const struct trap_view *view, uint8_t label, size_t least, struct trap_fragment *out)
+{
+	struct trap_fragment fragment;
+	const uint8_t *bytes;
+	size_t position = 0;
+
+	while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
+		if (fragment.label != label || fragment.len_bytes < least)
+			continue;
+		*out = fragment;
+		return bytes;
+	}
+	return NULL;
+}
+
+static uint64_t le(const uint8_t *bytes, int n)
+{
+	uint64_t value = 0;
+
+	while (n--)
+		value = value << 8 | bytes[n];
+	return value;
+}
+
+/* ---- who runs -------------------------------------------------------- */
+
+static void use_hint(struct processes *p, uint32_t i)
+{
+	struct thread_entry *t = &p->threads[i];
+	const struct linux_task *hint;
+	uint64_t at;
+
+	if (!u64_map_get(&p->hint_by_task, t->pub.task, &at))
+		return;
+	hint = &p->hints[at];
+	if (hint->pid != t->pub.tid || (t->pub.start_ns && hint->start_ns && t->pub.start_ns != hint->start_ns))
+		return;
+	if (!t->pub.comm[0])
+		memcpy(t->pub.comm, hint->comm, sizeof(t->pub.comm));
+	if (t->pub.ppid < 0)
+		t->pub.ppid = hint->ppid;
+	if (!t->pub.start_ns)
+		t->pub.start_ns = hint->start_ns;
+	if (!t->pub.uid_known) {
+		t->pub.uid = hint->uid;
+		t->pub.uid_known = true;
+	}
+	if (!t->pub.exe[0] && !strcmp(t->pub.comm, hint->comm))
+		t->pub.exe = process_table_string(p, hint->exe, strnlen(hint->exe, sizeof(hint->exe)));
+}
+
+/*
+ * The entry of the thread that this record names. A task word with another id
+ * is another thread in the same memory, but for execve, which makes the thread
+ * the first of its process.
+ */
+static uint32_t thread_of(struct processes *p, const struct trap_view *view, bool *fresh)
+{
+	uint64_t task = view->regs[TRAP_REG_TASK], id = view->regs[TRAP_REG_TASK_ID];
+	int32_t tid = (int32_t)(uint32_t)id, pid = (int32_t)(id >> 32);
+	uint32_t i, other;
+
+	*fresh = false;
+	if (!task)
+		return PROCESS_NONE;
+	i = process_table_find(&p->by_task, task);
+	if (!trap_view_has(view, TRAP_REG_TASK_ID) || tid <= 0 || pid <= 0)
+		return i;
+	if (i != PROCESS_NONE && p->threads[i].pub.tid == tid)
+		return i;
+	other = process_table_find(&p->by_tid, (uint32_t)tid);
+	if (i != PROCESS_NONE && p->threads[i].role == CALL_ROLE_EXEC && p->threads[i].pub.pid == pid && pid == tid) {
+		if (other != PROCESS_NONE)
+			process_table_remove(p, other, view->header.tsc);
+		process_table_rename(p, i, pid, tid);
+		return i;
+	}
+	if (i != PROCESS_NONE)
+		process_table_remove(p, i, view->header.tsc);
+	if (other != PROCESS_NONE && other != i) {
+		if (!p->threads[other].pub.task && p->threads[other].pub.pid == pid) {
+			p->threads[other].pub.task = task;
+			u64_map_set(&p->by_task, task, other);
+			return other;
+		}
+		process_table_remove(p, other, view->header.tsc);
+	}
+	*fresh = true;
+	return process_table_add(p, task, pid, tid, view->header.tsc);
+}
+
+static void note_birth(struct processes *p, uint64_t tsc, uint64_t start_ns)
+{
+	unsigned worst = 0;
+
+	/* A few of the latest suffice; the clock's rate is known, only its offset is looked for. */
+	if (p->nr_births < sizeof(p->births) / sizeof(p->births[0])) {
+		worst = p->nr_births++;
+	} else {
+		for (unsigned i = 1; i < p->nr_births; i++)
+			if (p->births[i].tsc < p->births[worst].tsc)
+				worst = i;
+	}
+	p->births[worst] = (struct birth){.tsc = tsc, .start_ns = start_ns};
+}
+
+static void apply_identity(struct processes *p, const struct trap_view *view, uint32_t i, bool fresh)
+{
+	struct thread_entry *t = &p->threads[i];
+	struct trap_fragment fragment;
+	const uint8_t *bytes;
+
+	bytes = labelled(view, PLAN_LABEL_START_TIME, 8, &fragment);
+	if (bytes) {
+		uint64_t start_ns = le(bytes, 8);
+
+		if (t->pub.start_ns && start_ns && t->pub.start_ns != start_ns) {
+			int32_t pid = t->pub.pid, tid = t->pub.tid;
+			uint64_t task = t->pub.task;
+
+			process_table_remove(p, i, view->header.tsc);
+			i = process_table_add(p, task, pid, tid, view->header.tsc);
+			if (i == PROCESS_NONE)
+				return;
+			t = &p->threads[i];
+			fresh = true;
+		}
+		t->pub.start_ns = start_ns;
+		if (fresh)
+			note_birth(p, view->header.tsc, start_ns);
+	}
+	bytes = labelled(view, PLAN_LABEL_COMM, 1, &fragment);
+	if (bytes) {
+		size_t n = fragment.len_bytes < 16 ? fragment.len_bytes : 16;
+
+		memset(t->pub.comm, 0, sizeof(t->pub.comm));
+		memcpy(t->pub.comm, bytes, strnlen((const char *)bytes, n));
+		t->confirmed = p->gaps;
+	}
+	bytes = labelled(view, PLAN_LABEL_PARENT, 8, &fragment);
+	if (bytes) {
+		t->pub.ppid = (int32_t)(le(bytes, 8) >> 32);
+		t->ppid_tsc = view->header.tsc;
+	}
+	if (fresh) {
+		use_hint(p, i);
+		process_table_inherit(p, i);
+	}
+}
+
+struct vmtape_error *processes_before(struct processes *p, const struct trap_view *view)
+{
+	struct thread_entry *t;
+	bool fresh;
+	uint32_t i;
+
+	if (view->header.type == TRAP_GAP) {
+		p->gaps++;
+		return NULL;
+	}
+	if (view->header.type != TRAP_ENTER && view->header.type != TRAP_EXIT && view->header.type != TRAP_IDENTITY)
+		return NULL;
+	i = thread_of(p, view, &fresh);
+	if (i == PROCESS_NONE)
+		return NULL;
+	t = &p->threads[i];
+	t->pub.trapped = true;
+	t->pub.zombie = false;
+	if (view->header.type == TRAP_IDENTITY) {
+		apply_identity(p, view, i, fresh);
+		return NULL;
+	}
+	if (fresh) {
+		use_hint(p, i);
+		process_table_inherit(p, i);
+	}
+	return NULL;
+}
+
+/* ---- what calls do --------------------------------------------------- */
+
+/* Every thread of the process but this one is gone. */
+static void end_mates(struct processes *p, uint32_t keep, uint64_t tsc)
+{
+	uint32_t at = process_table_find(&p->by_pid, (uint32_t)p->threads[keep].pub.pid);
+
+	while (at != PROCESS_NONE) {
+		uint32_t next = p->threads[at].next_mate;
+
+		if (at != keep)
+			process_table_remove(p, at, tsc);
+		at = next;
+	}
+}
+
+static void enter_call(struct processes *p, uint32_t i, const struct trap_view *view, enum call_role role)
+{
+	struct thread_entry *t = &p->threads[i];
+	struct trap_fragment fragment;
+	const uint8_t *bytes;
+
+	t->pub.in_call = true;
+	t->pub.call_abi = view->header.abi;
+	t->pub.call_nr = trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]);
+	t->role = role;
+	t->exec_path = NULL;
+	for (int a = 0; a < 3; a++)
+		t->args[a] = argument(view, a);
+	if (role == CALL_ROLE_EXEC) {
+		bytes = labelled(view, PLAN_LABEL_ARG0, 1, &fragment);
+		if (!bytes)
+			bytes = labelled(view, PLAN_LABEL_ARG0 + 1, 1, &fragment);
+		/* A path that is not absolute depends on a directory that is not known. */
+		if (bytes && (fragment.status & ~TRAP_FRAG_AGAIN) == TRAP_FRAG_WHOLE && bytes[0] == '/')
+			t->exec_path = process_table_string(p, bytes, fragment.len_bytes);
+	} else if (role == CALL_ROLE_FORK) {
+		/* clone: flags are an argument; clone3: the first 8 bytes of its structure; fork and vfork: none. */
+		bytes = labelled(view, PLAN_LABEL_ARG0, 8, &fragment);
+		t->clone_flags = bytes ? le(bytes, 8) : t->args[0];
+	} else if (role == CALL_ROLE_EXIT_GROUP) {
+		t->pub.zombie = true;
+		end_mates(p, i, view->header.tsc);
+		if (t->pub.tid != t->pub.pid)
+			process_table_rename(p, i, t->pub.pid, t->pub.pid);
+	} else if (role == CALL_ROLE_EXIT) {
+		bool last = t->next_mate == PROCESS_NONE && process_table_find(&p->by_pid, (uint32_t)t->pub.pid) == i;
+
+		/* The first thread's place is held until the whole process has ended. */
+		if (last || t->pub.tid == t->pub.pid)
+			t->pub.zombie = true;
+		else
+			process_table_remove(p, i, view->header.tsc);
+	}
+}
+
+static void exec_done(struct processes *p, uint32_t i, uint64_t tsc)
+{
+	struct thread_entry *t = &p->threads[i];
+
+	end_mates(p, i, tsc);
+	if (t->pub.tid != t->pub.pid)
+		process_table_rename(p, i, t->pub.pid, t->pub.pid);
+	t->pub.exe = t->exec_path ? t->exec_path : "";
+	if (t->pub.cr3 && process_table_find(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull) == i)
+		u64_map_remove(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull);
+	t->pub.cr3 = 0;
+}
+
+static void fork_done(struct processes *p, uint32_t i, const struct trap_view *view, int32_t child)
+{
+	uint64_t flags = p->threads[i].clone_flags;
+	bool thread = flags & CLONE_THREAD_FLAG;
+	uint32_t at;
+
+	/* The child may have run before its parent came back. */
+	if (process_table_find(&p->by_tid, (uint32_t)child) != PROCESS_NONE)
+		return;
+	at = process_table_add(p, 0, thread ? p->threads[i].pub.pid : child, child, view->header.tsc);
+	if (at == PROCESS_NONE)
+		return;
+	memcpy(p->threads[at].pub.comm, p->threads[i].pub.comm, sizeof(p->threads[at].pub.comm));
+	p->threads[at].pub.exe = p->threads[i].pub.exe;
+	p->threads[at].pub.uid = p->threads[i].pub.uid;
+	p->threads[at].pub.uid_known = p->threads[i].pub.uid_known;
+	p->threads[at].pub.ppid = thread || flags & CLONE_PARENT_FLAG ? p->threads[i].pub.ppid : p->threads[i].pub.pid;
+	p->threads[at].ppid_tsc = view->header.tsc;
+	p->threads[at].confirmed = p->threads[i].confirmed;
+}
+
+/* The parent has taken the end of this process. */
+static void reap(struct processes *p, int32_t parent, int32_t pid, uint64_t tsc)
+{
+	uint32_t i = process_table_find(&p->by_tid, (uint32_t)pid);
+
+	/* A tracer, too, waits for processes; they end only for their parent. */
+	if (i == PROCESS_NONE || p->threads[i].pub.pid != pid || processes_parent(p, &p->threads[i].pub) != parent)
+		return;
+	end_mates(p, i, tsc);
+	process_table_remove(p, i, tsc);
+}
+
+static void wait4_done(struct processes *p, uint32_t i, const struct trap_view *view, int32_t pid)
+{
+	const struct thread_entry *t = &p->threads[i];
+	const struct process_thread *child = processes_by_tid(p, pid);
+	struct trap_fragment fragment;
+	const uint8_t *bytes = labelled(view, PLAN_LABEL_ARG0 + 1, 4, &fragment);
+	bool ended;
+
+	if (bytes) {
+		uint32_t status = (uint32_t)le(bytes, 4);
+
+		ended = (status & 0xff) != 0x7f && status != 0xffff;
+	} else {
+		ended = child && child->zombie;
+	}
+	if (ended)
+		reap(p, t->pub.pid, pid, view->header.tsc);
+}
+
+static void waitid_done(struct processes *p, uint32_t i, const struct trap_view *view)
+{
+	const struct thread_entry *t = &p->threads[i];
+	struct trap_fragment fragment;
+	/* siginfo_t: si_signo, si_errno, si_code, (padding on 64 bits,) si_pid */
+	size_t pid_at = is_i386(view) ? 12 : 16;
+	const uint8_t *info = labelled(view, PLAN_LABEL_ARG0 + 2, pid_at + 4, &fragment);
+	uint64_t options = argument(view, 3);
+
+	if (!info || le(info, 4) != SIGCHLD_ || le(info + 8, 4) - 1 >= CLD_DUMPED_)
+		return;
+	if (trap_view_has(view, is_i386(view) ? TRAP_REG_RSI : TRAP_REG_R10) && (options & WNOWAIT_))
+		return;
+	reap(p, t->pub.pid, (int32_t)(uint32_t)le(info + pid_at, 4), view->header.tsc);
+}
+
+static void exit_call(struct processes *p, uint32_t i, const struct trap_view *view)
+{
+	struct thread_entry *t = &p->threads[i];
+	int64_t ret = is_i386(view) ? (int32_t)(uint32_t)view->regs[TRAP_REG_RAX] : (int64_t)view->regs[TRAP_REG_RAX];
+	enum call_role role = t->role;
+	bool was_in_call = t->pub.in_call;
+
+	t->pub.in_call = false;
+	t->role = CALL_ROLE_NONE;
+	if (!was_in_call)
+		return;
+	if (role == CALL_ROLE_EXEC && ret == 0)
+		exec_done(p, i, view->header.tsc);
+	else if (role == CALL_ROLE_FORK && ret > 0 && ret <= INT32_MAX)
+		fork_done(p, i, view, (int32_t)ret);
+	else if (role == CALL_ROLE_WAIT4 && ret > 0 && ret <= INT32_MAX)
+		wait4_done(p, i, view, (int32_t)ret);
+	else if (role == CALL_ROLE_WAITID && ret == 0)
+		waitid_done(p, i, view);
+	else if (role == CALL_ROLE_PRCTL && ret == 0 && t->args[0] == PR_SET_CHILD_SUBREAPER_)
+		t->pub.subreaper = t->args[1] != 0;
+}
+
+struct vmtape_error *processes_after(struct processes *p, const struct trap_view *view, enum call_role role)
+{
+	uint32_t i =
+		view->regs[TRAP_REG_TASK] ? process_table_find(&p->by_task, view->regs[TRAP_REG_TASK]) : PROCESS_NONE;
+
+	if (i == PROCESS_NONE)
+		return NULL;
+	if (view->header.type == TRAP_ENTER)
+		enter_call(p, i, view, role);
+	else if (view->header.type == TRAP_EXIT)
+		exit_call(p, i, view);
+	return NULL;
+}

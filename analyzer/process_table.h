@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* process_table.h - inside of processes.h: the table and its indices. Private to processes.c and process_events.c. */
+#ifndef PROCESS_TABLE_H
+#define PROCESS_TABLE_H
+
+#include "processes.h"
+#include "u64_map.h"
+
+/* pid_max is at most 4 Mi; a hostile tape may name more threads than any guest runs, and those stay nameless. */
+#define PROCESSES_MAX       (1u << 20)
+#define PROCESSES_EXE_BYTES (64u << 20)
+#define PROCESS_NONE        UINT32_MAX
+
+struct thread_entry {
+	struct process_thread pub;
+	bool used;
+	bool on_snapshot;
+	uint64_t confirmed;    /* number of gaps when name and parent were last told */
+	uint64_t ppid_tsc;     /* when ppid was told */
+	const char *exec_path; /* of the execve that it is in; NULL: not known */
+	enum call_role role;   /* of the call that it is in */
+	uint64_t args[3];
+	uint64_t clone_flags;
+	uint32_t next_mate; /* next thread of the process; also chains the free ones */
+};
+
+/* TSC and guest time of a thread's birth: one of them bounds the boot clock. */
+struct birth {
+	uint64_t tsc, start_ns;
+};
+
+struct processes {
+	void (*gone)(void *ctx, uint64_t task);
+	void *ctx;
+	struct thread_entry *threads;
+	uint32_t room, used, free;
+	size_t count;
+	struct u64_map by_task, by_tid, by_pid, by_cr3;
+	struct u64_map dead_tsc, dead_parent; /* of processes that ended, by pid */
+	struct u64_map hint_by_task;
+	struct linux_task *hints;
+	size_t nr_hints, room_hints;
+	uint64_t cr3_mask;
+	uint64_t gaps;
+	uint64_t snapshot_tsc;
+	struct birth births[64];
+	unsigned nr_births;
+	struct u64_map strings; /* hash to pointer */
+	char **string_list;
+	size_t nr_strings, room_strings, string_bytes;
+};
+
+uint32_t process_table_find(const struct u64_map *map, uint64_t key);
+/* PROCESS_NONE: out of memory or full. */
+uint32_t process_table_add(struct processes *p, uint64_t task, int32_t pid, int32_t tid, uint64_t tsc);
+void process_table_remove(struct processes *p, uint32_t i, uint64_t tsc);
+/* Gives the thread other ids, in all indices. */
+void process_table_rename(struct processes *p, uint32_t i, int32_t pid, int32_t tid);
+/* One copy of each string; "" when there is no room. */
+const char *process_table_string(struct processes *p, const void *bytes, size_t n);
+/* Copies what the process's other threads, or else its parent, are known by. */
+void process_table_inherit(struct processes *p, uint32_t i);
+
+#endif
