@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+#include "call_stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tracker.h"
+#include "u64_map.h"
+
+/* Exits that the second reader keeps for the first; when it has more, their calls are shown as not ended. */
+#define AHEAD_BYTES (256u << 20)
+
+struct raw_record {
+	uint8_t *bytes;
+	size_t size_bytes;
+};
+
+enum waiting_kind {
+	WAITING_CALL,
+	WAITING_GAP,
+	WAITING_NOTHING, /* out of the time asked for */
+};
+
+struct waiting {
+	enum waiting_kind kind;
+	bool done, uncertain;
+	enum call_state state;
+	struct raw_record enter, exit;
+	struct call_thread thread;
+};
+
+/* How a call ends that the first reader has yet to see end. */
+struct resolution {
+	enum call_state state;
+	bool uncertain;
+	struct raw_record exit;
+};
+
+/* The second reader: the same tape from the same place, further on. */
+struct ahead {
+	struct tracker *tracker;
+	bool at_end;
+	uint64_t next_number;
+	uint64_t bytes;          /* of all records so far */
+	struct u64_map begun;    /* open call: bytes when it began */
+	struct u64_map resolved; /* call: struct resolution * */
+	size_t kept_bytes;
+};
+
+struct call_stream {
+	struct session *session;
+	struct call_stream_options options;
+	struct tracker *tracker;
+	struct waiting *window; /* ring of options.window_calls */
+	uint64_t head, tail;    /* numbers of calls: oldest that waits, next to come */
+	size_t window_bytes;
+	bool at_end, closed; /* closed: what enters now is later than asked for */
+	bool gap_seen;
+	struct waiting shown; /* what the last item points into */
+	struct ahead ahead;
+	struct vmtape_error *failed;
+};
+
+static bool copy_record(struct raw_record *out, const struct trap_view *view)
+{
+	out->size_bytes = view->header.size_bytes;
+	out->bytes = malloc(out->size_bytes);
+	if (!out->bytes)
+		return false;
+	memcpy(out->bytes, view->raw, out->size_bytes);
+	return true;
+}
+
+static void drop_record(struct raw_record *record)
+{
+	free(record->bytes);
+	*record = (struct raw_record){0};
+}
+
+static void drop_waiting(struct waiting *waiting)
+{
+	drop_record(&waiting->enter);
+	drop_record(&waiting->exit);
+}
+
+/* ---- second reader --------------------------------------------------- */
+
+static void ahead_begin(void *ctx, uint64_t number, const struct trap_view *enter, const struct call_thread *thread)
+{
+	struct call_stream *s = ctx;
+
+	s->ahead.next_number = number + 1;
+	if (!u64_map_set(&s->ahead.begun, number, s->ahead.bytes))
+		s->failed = &vmtape_error_no_memory;
+	s->ahead.bytes += enter->header.size_bytes;
+}
+
+/* Only what can outlast the window is kept: the first reader sees the others end by itself. */
+static void ahead_end(void *ctx, uint64_t number, const struct pairing_end *end)
+{
+	struct call_stream *s = ctx;
+	struct ahead *a = &s->ahead;
+	struct resolution *resolution;
+	uint64_t began = 0;
+
+	if (end->exit)
+		a->bytes += end->exit->header.size_bytes;
+	u64_map_get(&a->begun, number, &began);
+	u64_map_remove(&a->begun, number);
+	if (number < s->head ||
+	    (a->next_number - number + 1 < s->options.window_calls && a->bytes - began < CALL_WINDOW_BYTES))
+		return;
+	resolution = calloc(1, sizeof(*resolution));
+	if (!resolution)
+		goto fail;
+	resolution->state = end->state;
+	resolution->uncertain = end->uncertain;
+	if (end->exit && a->kept_bytes + end->exit->header.size_bytes > AHEAD_BYTES) {
+		resolution->state = CALL_OPEN;
+		resolution->uncertain = true;
+	} else if (end->exit) {
+		if (!copy_record(&resolution->exit, end->exit))
+			goto fail;
+		a->kept_bytes += resolution->exit.size_bytes;
+	}
+	if (u64_map_set(&a->resolved, number, (uintptr_t)resolution))
+		return;
+fail:
+	if (resolution)
+		drop_record(&resolution->exit);
+	free(resolution);
+	s->failed = &vmtape_error_no_memory;
+}
+
+static void ahead_exit_only(void *ctx, uint64_t number, const struct trap_view *exit, const struct call_thread *thread)
+{
+	struct call_stream *s = ctx;
+
+	s->ahead.next_number = number + 1;
+	s->ahead.bytes += exit->header.size_bytes;
+}
+
+static void ahead_gap(void *ctx, uint64_t number, const struct trap_view *view)
+{
+	struct call_stream *s = ctx;
+
+	s->ahead.next_number = number + 1;
+	s->ahead.bytes += view->header.size_bytes;
+}
+
+static struct resolution *take_resolution(struct ahead *a, uint64_t number)
+{
+	uint64_t at;
+
+	if (!u64_map_get(&a->resolved, number, &at))
+		return NULL;
+	u64_map_remove(&a->resolved, number);
+	a->kept_bytes -= ((struct resolution *)(uintptr_t)at)->exit.size_bytes;
+	return (struct resolution *)(uintptr_t)at;
+}
+
+/* How the oldest call ends, which blocks the window. */
+static struct vmtape_error *resolve_head(struct call_stream *s)
+{
+	struct waiting *waiting = &s->window[s->head % s->options.window_calls];
+	struct tracker_sink sink = {NULL, ahead_begin, ahead_end, ahead_exit_only, ahead_gap, s};
+	struct resolution *resolution;
+	struct vmtape_error *error;
+	bool more;
+
+	if (!s->ahead.tracker) {
+		error = tracker_create(&s->ahead.tracker, s->session, &sink, s->options.from_tsc);
+		if (error)
+			return error;
+	}
+	while (!(resolution = take_resolution(&s->ahead, s->head))) {
+		if (s->ahead.at_end)
+			break;
+		error = tracker_step(s->ahead.tracker, &more);
+		if (error || s->failed)
+			return error ? error : s->failed;
+		s->ahead.at_end = !more;
+	}
+	waiting->done = true;
+	waiting->state = CALL_OPEN;
+	if (!resolution)
+		return NULL;
+	waiting->state = resolution->state;
+	waiting->uncertain = resolution->uncertain;
+	waiting->exit = resolution->exit;
+	s->window_bytes += waiting->exit.size_bytes;
+	free(resolution);
+	return NULL;
+}
+
+/* ---- first reader ---------------------------------------------------- */
+
+static struct waiting *new_waiting(struct call_stream *s, uint64_t number, const struct trap_view *view)
+{
+	struct waiting *waiting;
+
+	s->tail = number + 1;
+	waiting = &s->window[number % s->options.window_calls];
+	*waiting = (struct waiting){.kind = WAITING_NOTHING, .done = true};
+	if (view->header.tsc < s->options.from_tsc)
+		return NULL;
+	return waiting;
+}
+
+static void keep(struct call_stream *s, struct raw_record *out, const struct trap_view *view)
+{
+	if (copy_record(out, view))
+		s->window_bytes += out->size_bytes;
+	else
+		s->failed = &vmtape_error_no_memory;
+}
+
+/* Nothing enters the window any more; what waits in it may still end. */
+static bool is_late(struct call_stream *s, const struct trap_view *view)
+{
+	s->closed |= view->header.tsc >= s->options.to_tsc;
+	return s->closed;
+}
+
+static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, const struct call_thread *thread)
+{
+	struct call_stream *s = ctx;
+	struct waiting *waiting;
+
+	if (is_late(s, enter))
+		return;
+	waiting = new_waiting(s, number, enter);
+	if (!waiting)
+		return;
+	waiting->kind = WAITING_CALL;
+	waiting->done = false;
+	waiting->thread = *thread;
+	keep(s, &waiting->enter, enter);
+}
+
+static void on_end(void *ctx, uint64_t number, const struct pairing_end *end)
+{
+	struct call_stream *s = ctx;
+	struct waiting *waiting;
+	struct resolution *resolution = take_resolution(&s->ahead, number);
+
+	if (resolution) {
+		drop_record(&resolution->exit);
+		free(resolution);
+	}
+	if (number < s->head || number >= s->tail)
+		return;
+	waiting = &s->window[number % s->options.window_calls];
+	if (waiting->kind != WAITING_CALL || waiting->done)
+		return;
+	waiting->done = true;
+	waiting->state = end->state;
+	waiting->uncertain = end->uncertain;
+	if (end->exit)
+		keep(s, &waiting->exit, end->exit);
+}
+
+static void on_exit_only(void *ctx, uint64_t number, const struct trap_view *exit, const struct call_thread *thread)
+{
+	struct call_stream *s = ctx;
+	struct waiting *waiting;
+
+	if (is_late(s, exit))
+		return;
+	waiting = new_waiting(s, number, exit);
+	/* A tape entered in its middle has most such entries before the time asked for, not lost. */
+	if (!waiting || (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR)))
+		return;
+	waiting->kind = WAITING_CALL;
+	waiting->state = CALL_EXIT_ONLY;
+	waiting->thread = *thread;
+	keep(s, &waiting->exit, exit);
+}
+
+static void on_gap(void *ctx, uint64_t number, const struct trap_view *view)
+{
+	struct call_stream *s = ctx;
+	struct waiting *waiting;
+
+	s->gap_seen = true;
+	if (is_late(s, view))
+		return;
+	waiting = new_waiting(s, number, view);
+	if (!waiting)
+		return;
+	waiting->kind = WAITING_GAP;
+	keep(s, &waiting->enter, view);
+}
+
+struct vmtape_error *call_stream_create(struct call_stream **out, struct session *session,
+					const struct call_stream_options *options)
+{
+	struct call_stream *s = calloc(1, sizeof(*s));
+	struct tracker_sink sink = {NULL, on_begin, on_end, on_exit_only, on_gap, s};
+	struct vmtape_error *error;
+
+	if (!s)
+		return &vmtape_error_no_memory;
+	s->session = session;
+	s->options = *options;
+	if (!s->options.window_calls)
+		s->options.window_calls = CALL_WINDOW_CALLS;
+	s->window = calloc(s->options.window_calls, sizeof(*s->window));
+	error = s->window ? tracker_create(&s->tracker, session, &sink, options->from_tsc) : &vmtape_error_no_memory;
+	if (error) {
+		call_stream_destroy(s);
+		return error;
+	}
+	*out = s;
+	return NULL;
+}
+
+void call_stream_destroy(struct call_stream *s)
+{
+	if (!s)
+		return;
+	tracker_destroy(s->tracker);
+	tracker_destroy(s->ahead.tracker);
+	for (; s->window && s->head < s->tail; s->head++)
+		drop_waiting(&s->window[s->head % s->options.window_calls]);
+	for (size_t i = 0; i < s->ahead.resolved.room; i++) {
+		struct resolution *resolution = (struct resolution *)(uintptr_t)s->ahead.resolved.slots[i].value;
+
+		if (!s->ahead.resolved.slots[i].used)
+			continue;
+		drop_record(&resolution->exit);
+		free(resolution);
+	}
+	u64_map_deinit(&s->ahead.resolved);
+	u64_map_deinit(&s->ahead.begun);
+	drop_waiting(&s->shown);
+	free(s->window);
+	free(s);
+}
+
+/* One record makes at most two numbers (a call that it begins, and a gap never with it); keep room for them. */
+static bool is_full(const struct call_stream *s)
+{
+	return s->tail - s->head + 2 > s->options.window_calls || s->window_bytes > CALL_WINDOW_BYTES;
+}
+
+/* The head of the window is done, or there is none left. */
+static struct vmtape_error *ready_head(struct call_stream *s)
+{
+	for (;;) {
+		struct vmtape_error *error = NULL;
+		bool more;
+
+		if (s->head < s->tail && s->window[s->head % s->options.window_calls].done)
+			return NULL;
+		if (s->head == s->tail && (s->at_end || s->closed))
+			return NULL;
+		if (s->head < s->tail && is_full(s)) {
+			error = resolve_head(s);
+		} else {
+			error = tracker_step(s->tracker, &more);
+			s->at_end = !more;
+		}
+		if (error || s->failed)
+			return error ? error : s->failed;
+	}
+}
+
+static void show(struct call_stream *s, struct call_item *item)
+{
+	struct trap_view enter, exit;
+	bool has_enter = s->shown.enter.bytes &&
+			 trap_view_parse(&enter, s->shown.enter.bytes, s->shown.enter.size_bytes, NULL) > 0;
+	bool has_exit =
+		s->shown.exit.bytes && trap_view_parse(&exit, s->shown.exit.bytes, s->shown.exit.size_bytes, NULL) > 0;
+
+	item->is_gap = s->shown.kind == WAITING_GAP;
+	if (item->is_gap) {
+		trap_view_gap(&enter, &item->gap);
+		item->gap_tsc = enter.header.tsc;
+		item->gap_vcpu = enter.header.vcpu;
+		return;
+	}
+	call_build(&item->call, s->session, s->shown.state, has_enter ? &enter : NULL, has_exit ? &exit : NULL,
+		   &s->shown.thread, s->shown.uncertain);
+}
+
+struct vmtape_error *call_stream_next(struct call_stream *s, struct call_item *item, bool *more)
+{
+	*more = false;
+	drop_waiting(&s->shown);
+	for (;;) {
+		struct vmtape_error *error = ready_head(s);
+
+		if (error)
+			return error;
+		if (s->head == s->tail)
+			return NULL;
+		s->shown = s->window[s->head % s->options.window_calls];
+		s->head++;
+		s->window_bytes -= s->shown.enter.size_bytes + s->shown.exit.size_bytes;
+		if (s->shown.kind == WAITING_NOTHING)
+			continue;
+		show(s, item);
+		*more = true;
+		return NULL;
+	}
+}
+
+void call_stream_get_stats(const struct call_stream *s, struct call_stream_stats *out)
+{
+	*out = (struct call_stream_stats){
+		.records = tracker_records(s->tracker),
+		.guesses = pairing_guesses(tracker_pairing(s->tracker)),
+		.ran_ahead = s->ahead.tracker,
+	};
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ATTEMPTS  8
+#define MAX_SYSCALLS  4096 /* numbers that a table may have; beyond, calls have no name */
+#define ROLE_UNKNOWN  0xff
+#define MAX_SNAPSHOTS (1u << 20)
+
+struct session {
+	struct tape_reader *reader;
+	const struct tape_info *info;
+	struct guest_clock clock;
+	struct session_options options;
+	bool identified; /* it has been tried */
+	struct linux_guest *guest;
+	uint32_t guest_snapshot;
+	struct vmtape_error *guest_problem;
+	uint64_t guest_from_tsc, guest_to_tsc; /* where it surely ran */
+	uint8_t roles[TRAP_ABIS][MAX_SYSCALLS];
+	struct linux_syscall *assumed[TRAP_ABIS]; /* MAX_SYSCALLS each */
+};
+
+/* Memory of one snapshot, for guest_memory's callback. */
+struct snapshot_source {
+	struct session *session;
+	uint32_t snapshot;
+	struct guest_range ranges[];
+};
+
+static struct vmtape_error *from_tape(const char *what, const struct tape_error *error)
+{
+	enum vmtape_error_code code = error->error == -ENOMEM            ? VMTAPE_ERROR_NO_MEMORY
+				      : error->error == -EPROTONOSUPPORT ? VMTAPE_ERROR_UNSUPPORTED
+				      : error->error == -EMEDIUMTYPE     ? VMTAPE_ERROR_FORMAT
+									 : VMTAPE_ERROR_IO;
+
+	if (error->offset == TAPE_NO_OFFSET)
+		return vmtape_error_create(code, "%s: %s", what, error->message);
+	return vmtape_error_create(code, "%s: offset %" PRIu64 ": %s", what, error->offset, error->message);
+}
+
+static struct vmtape_error *load_clock(struct session *s)
+{
+	const char *hz = tape_reader_meta(s->reader, "tsc_hz");
+	uint32_t n = s->info->nr_snapshots < MAX_SNAPSHOTS ? s->info->nr_snapshots : MAX_SNAPSHOTS;
+	struct clock_pair *pairs = calloc(n + 1, sizeof(*pairs));
+	bool good;
+
+	if (!pairs)
+		return &vmtape_error_no_memory;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct tape_snapshot *snapshot = tape_reader_snapshot(s->reader, i);
+
+		pairs[i] = (struct clock_pair){snapshot->info.tsc, snapshot->info.realtime_ns};
+	}
+	good = guest_clock_init(&s->clock, pairs, n, hz ? strtoull(hz, NULL, 10) : 0);
+	free(pairs);
+	return good ? NULL : &vmtape_error_no_memory;
+}
+
+static struct vmtape_error *session_create(struct session **out, struct tape_reader *reader,
+					   const struct session_options *options)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	struct vmtape_error *error;
+
+	if (!s) {
+		tape_reader_close(reader);
+		return &vmtape_error_no_memory;
+	}
+	s->reader = reader;
+	s->info = tape_reader_info(reader);
+	if (options)
+		s->options = *options;
+	memset(s->roles, ROLE_UNKNOWN, sizeof(s->roles));
+	error = load_clock(s);
+	if (error) {
+		session_close(s);
+		return error;
+	}
+	*out = s;
+	return NULL;
+}
+
+struct vmtape_error *session_open(struct session **out, const char *path, const struct session_options *options)
+{
+	struct tape_error error = {.offset = TAPE_NO_OFFSET};
+	struct tape_reader *reader;
+
+	if (tape_reader_open(&reader, path, &error))
+		return from_tape(path, &error);
+	return session_create(out, reader, options);
+}
+
+struct vmtape_error *session_open_memory(struct session **out, const void *data, size_t size_bytes,
+					 const struct session_options *options)
+{
+	struct tape_error error = {.offset = TAPE_NO_OFFSET};
+	struct tape_reader *reader;
+
+	if (tape_reader_open_memory(&reader, data, size_bytes, &error))
+		return from_tape("tape", &error);
+	return session_create(out, reader, options);
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	linux_guest_destroy(s->guest);
+	vmtape_error_destroy(s->guest_problem);
+	for (int abi = 0; abi < TRAP_ABIS; abi++)
+		free(s->assumed[abi]);
+	guest_clock_deinit(&s->clock);
+	tape_reader_close(s->reader);
+	free(s);
+}
+
+struct tape_reader *session_reader(struct session *s)
+{
+	return s->reader;
+}
+
+const struct tape_info *session_info(const struct session *s)
+{
+	return s->info;
+}
+
+const struct guest_clock *session_clock(const struct session *s)
+{
+	return &s->clock;
+}
+
+int64_t session_start_ns(const struct session *s)
+{
+	uint64_t tsc = s->info->first_tsc;
+
+	if (!s->info->nr_records && s->info->nr_snapshots)
+		tsc = tape_reader_snapshot(s->reader, 0)->info.tsc;
+	return guest_clock_ns(&s->clock, tsc);
+}
+
+int64_t session_end_ns(const struct session *s)
+{
+	uint64_t tsc = s->info->nr_records ? s->info->last_tsc : 0;
+
+	if (s->info->nr_snapshots) {
+		const struct tape_snapshot *last = tape_reader_snapshot(s->reader, s->info->nr_snapshots - 1);
+
+		tsc = last->info.tsc > tsc ? last->info.tsc : tsc;
+	}
+	return guest_clock_ns(&s->clock, tsc);
+}
+
+/* ---- memory ---------------------------------------------------------- */
+
+int64_t session_snapshot_at(const struct session *s, uint64_t tsc)
+{
+	int64_t found = -1;
+
+	for (uint32_t i = 0; i < s->info->nr_snapshots; i++)
+		if (tape_reader_snapshot(s->reader, i)->info.tsc <= tsc)
+			found = i;
+	return found;
+}
+
+static int read_page(void *ctx, uint64_t gfn, void *out)
+{
+	struct snapshot_source *source = ctx;
+
+	return tape_reader_page(source->session->reader, source->snapshot, gfn, out, NULL);
+}
+
+static struct vmtape_error *source_create(struct session *s, uint32_t index, struct snapshot_source **out)
+{
+	const struct tape_snapshot_info *info = &tape_reader_snapshot(s->reader, index)->info;
+	struct snapshot_source *source = malloc(sizeof(*source) + info->nr_ranges * sizeof(source->ranges[0]));
+
+	if (!source)
+		return &vmtape_error_no_memory;
+	source->session = s;
+	source->snapshot = index;
+	for (uint32_t i = 0; i < info->nr_ranges; i++)
+		source->ranges[i] = (struct guest_range){GPA(info->ranges[i].gpa), info->ranges[i].size_bytes};
+	*out = source;
+	return NULL;
+}
+
+/* What the memory needs for its life goes with it. */
+struct session_memory {
+	struct guest_memory *memory;
+	struct snapshot_source *source;
+};
+
+static struct vmtape_error *memory_open(struct session *s, uint32_t index, struct session_memory *out)
+{
+	struct guest_memory_source source = {.read_page = read_page};
+	struct vmtape_error *error = source_create(s, index, &out->source);
+
+	if (error)
+		return error;
+	source.ctx = out->source;
+	source.ranges = out->source->ranges;
+	source.nr_ranges = tape_reader_snapshot(s->reader, index)->info.nr_ranges;
+	error = guest_memory_create(&out->memory, &source);
+	if (error)
+		free(out->source);
+	return error;
+}
+
+static void memory_close(struct session_memory *memory)
+{
+	guest_memory_destroy(memory->memory);
+	free(memory->source);
+}
+
+/* ---- guest ----------------------------------------------------------- */
+
+/* Where the kernel is entered: tells boots apart. 0: not set up yet. */
+static uint64_t lstar_of(const struct session *s, uint32_t index)
+{
+	const struct tape_snapshot_info *info = &tape_reader_snapshot(s->reader, index)->info;
+
+	for (uint32_t i = 0; i < info->nr_vcpus && info->nr_regs > VCPU_LSTAR; i++)
+		if (info->vcpu_regs[(size_t)i * info->nr_regs + VCPU_LSTAR])
+			return info->vcpu_regs[(size_t)i * info->nr_regs + VCPU_LSTAR];
+	return 0;
+}
+
+static struct vmtape_error *identify(struct session *s, uint32_t index)
+{
+	const struct tape_snapshot_info *info = &tape_reader_snapshot(s->reader, index)->info;
+	struct session_memory memory;
+	struct linux_vcpu *vcpus = calloc(info->nr_vcpus + 1, sizeof(*vcpus));
+	struct vmtape_error *error;
+
+	if (!vcpus)
+		return &vmtape_error_no_memory;
+	for (uint32_t i = 0; i < info->nr_vcpus; i++)
+		vcpus[i] = (struct linux_vcpu){info->vcpu_regs + (size_t)i * info->nr_regs, info->nr_regs};
+	error = memory_open(s, index, &memory);
+	if (!error) {
+		error = linux_guest_identify(&s->guest, memory.memory, vcpus, info->nr_vcpus, s->options.log);
+		memory_close(&memory);
+	}
+	free(vcpus);
+	if (error)
+		s->guest = NULL;
+	return error;
+}
+
+/* From the first snapshot of this boot to the last, and on as far as no other boot is seen. */
+static void set_validity(struct session *s)
+{
+	uint64_t lstar = lstar_of(s, s->guest_snapshot);
+	int64_t first = s->guest_snapshot, last = s->guest_snapshot;
+	uint32_t n = s->info->nr_snapshots;
+
+	while (first > 0 && lstar_of(s, (uint32_t)first - 1) == lstar)
+		first--;
+	while (last + 1 < n && lstar_of(s, (uint32_t)last + 1) == lstar)
+		last++;
+	s->guest_from_tsc = first ? tape_reader_snapshot(s->reader, (uint32_t)first)->info.tsc : 0;
+	/* Before a kernel has set up its entry, there are no calls but those that follow. */
+	if (first && !lstar_of(s, (uint32_t)first - 1))
+		s->guest_from_tsc = tape_reader_snapshot(s->reader, (uint32_t)first - 1)->info.tsc;
+	s->guest_to_tsc = last + 1 < n ? tape_reader_snapshot(s->reader, (uint32_t)last)->info.tsc : UINT64_MAX;
+}
+
+const struct linux_guest *session_guest(struct session *s)
+{
+	unsigned attempts = 0;
+
+	if (s->identified)
+		return s->guest;
+	s->identified = true;
+	if (!s->info->nr_snapshots)
+		s->guest_problem = vmtape_error_create(VMTAPE_ERROR_NOT_RECORDED, "the tape holds no memory snapshot");
+	/* The newest knows most: the guest may have been attached to before it booted. */
+	for (int64_t i = (int64_t)s->info->nr_snapshots - 1; i >= 0 && attempts < MAX_ATTEMPTS && !s->guest; i--) {
+		struct vmtape_error *error;
+
+		if (!lstar_of(s, (uint32_t)i)) {
+			if (!s->guest_problem)
+				s->guest_problem = vmtape_error_create(
+					VMTAPE_ERROR_NOT_FOUND,
+					"LSTAR is not set in the newest snapshot: no kernel had been booted then");
+			continue;
+		}
+		if (s->options.log)
+			fprintf(s->options.log, "snapshot %" PRId64 ":\n", i);
+		attempts++;
+		error = identify(s, (uint32_t)i);
+		if (!error) {
+			s->guest_snapshot = (uint32_t)i;
+			vmtape_error_destroy(s->guest_problem);
+			s->guest_problem = NULL;
+			set_validity(s);
+		} else if (s->guest_problem && attempts > 1) {
+			vmtape_error_destroy(error);
+		} else {
+			vmtape_error_destroy(s->guest_problem);
+			s->guest_problem = error;
+		}
+	}
+	return s->guest;
+}
+
+const struct vmtape_error *session_guest_problem(const struct session *s)
+{
+	return s->guest_problem;
+}
+
+uint32_t session_guest_snapshot(const struct session *s)
+{
+	return s->guest_snapshot;
+}
+
+bool session_guest_at(struct session *s, uint64_t tsc)
+{
+	return session_guest(s) && tsc >= s->guest_from_tsc && tsc <= s->guest_to_tsc;
+}
+
+unsigned session_boots(struct session *s)
+{
+	uint64_t last = 0;
+	unsigned boots = 0;
+
+	for (uint32_t i = 0; i < s->info->nr_snapshots; i++) {
+		uint64_t lstar = lstar_of(s, i);
+
+		boots += lstar && lstar != last;
+		last = lstar;
+	}
+	return boots;
+}
+
+/* By number alone: no prototype. */
+static const struct linux_syscall *assume(struct session *s, uint8_t abi, uint32_t nr)
+{
+	const char *name = linux_syscall_name(abi, nr);
+
+	if (!name || nr >= MAX_SYSCALLS)
+		return NULL;
+	if (!s->assumed[abi])
+		s->assumed[abi] = calloc(MAX_SYSCALLS, sizeof(**s->assumed));
+	if (!s->assumed[abi])
+		return NULL;
+	s->assumed[abi][nr] = (struct linux_syscall){.nr = nr, .abi = abi, .name = name, .nr_args = -1};
+	return &s->assumed[abi][nr];
+}
+
+const struct linux_syscall *session_syscall(struct session *s, uint64_t tsc, uint8_t abi, uint32_t nr)
+{
+	if (abi >= TRAP_ABIS)
+		return NULL;
+	if (session_guest_at(s, tsc))
+		return linux_guest_syscall(s->guest, abi, nr);
+	return s->options.assume_linux ? assume(s, abi, nr) : NULL;
+}
+
+enum call_role session_role(struct session *s, uint64_t tsc, uint8_t abi, uint32_t nr)
+{
+	const struct linux_syscall *syscall;
+
+	if (abi >= TRAP_ABIS || nr >= MAX_SYSCALLS || (!session_guest_at(s, tsc) && !s->options.assume_linux))
+		return CALL_ROLE_NONE;
+	if (s->roles[abi][nr] == ROLE_UNKNOWN) {
+		syscall = session_syscall(s, tsc, abi, nr);
+		s->roles[abi][nr] = (uint8_t)call_role_of(syscall ? syscall->name : NULL);
+	}
+	return (enum call_role)s->roles[abi][nr];
+}
+
+struct vmtape_error *session_tasks(struct session *s, uint32_t snapshot,
+				   void (*found)(void *ctx, const struct linux_task *task), void *ctx)
+{
+	struct session_memory memory;
+	struct vmtape_error *error;
+
+	if (!session_guest(s))
+		return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND, "the guest is not identified");
+	if (lstar_of(s, snapshot) != lstar_of(s, s->guest_snapshot))
+		return vmtape_error_create(VMTAPE_ERROR_NOT_RECORDED, "another system was running then");
+	error = memory_open(s, snapshot, &memory);
+	if (error)
+		return error;
+	error = linux_guest_tasks(s->guest, memory.memory, found, ctx);
+	memory_close(&memory);
+	return error;
+}

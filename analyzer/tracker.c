@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+#include "tracker.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct tracker {
+	struct session *session;
+	struct tracker_sink sink;
+	struct tape_cursor *cursor;
+	struct pairing *pairing;
+	struct processes *processes;
+	uint32_t next_snapshot;
+	uint64_t records;
+	struct call_thread thread; /* of the record at hand */
+	uint64_t tsc;
+	struct trap_view held; /* read, but later than asked for */
+	bool has_held, skipped;
+	struct vmtape_error *failed; /* within a callback */
+};
+
+/* ---- pairing's callbacks --------------------------------------------- */
+
+static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter)
+{
+	struct tracker *t = ctx;
+
+	if (t->sink.begin)
+		t->sink.begin(t->sink.ctx, number, enter, &t->thread);
+}
+
+static void on_end(void *ctx, uint64_t number, const struct pairing_end *end)
+{
+	struct tracker *t = ctx;
+
+	if (t->sink.end)
+		t->sink.end(t->sink.ctx, number, end);
+}
+
+static void on_exit_only(void *ctx, uint64_t number, const struct trap_view *exit)
+{
+	struct tracker *t = ctx;
+
+	if (t->sink.exit_only)
+		t->sink.exit_only(t->sink.ctx, number, exit, &t->thread);
+}
+
+static enum call_role on_role(void *ctx, uint8_t abi, uint32_t nr)
+{
+	struct tracker *t = ctx;
+
+	return session_role(t->session, t->tsc, abi, nr);
+}
+
+static void on_gone(void *ctx, uint64_t task)
+{
+	struct tracker *t = ctx;
+
+	pairing_end_task(t->pairing, task);
+}
+
+/* ---- snapshots ------------------------------------------------------- */
+
+static void add_task(void *ctx, const struct linux_task *task)
+{
+	struct tracker *t = ctx;
+	struct vmtape_error *error = processes_snapshot_add(t->processes, task);
+
+	if (t->failed)
+		vmtape_error_destroy(error);
+	else
+		t->failed = error;
+}
+
+static void add_hint(void *ctx, const struct linux_task *task)
+{
+	struct tracker *t = ctx;
+	struct vmtape_error *error = processes_hint(t->processes, task);
+
+	if (t->failed)
+		vmtape_error_destroy(error);
+	else
+		t->failed = error;
+}
+
+static struct vmtape_error *take_failure(struct tracker *t)
+{
+	struct vmtape_error *error = t->failed;
+
+	t->failed = NULL;
+	return error;
+}
+
+/* A list that breaks off tells of those who are on it, and of nobody's end. */
+static struct vmtape_error *load_snapshot(struct tracker *t, uint32_t index)
+{
+	const struct tape_snapshot_info *info = &tape_reader_snapshot(session_reader(t->session), index)->info;
+	struct vmtape_error *error;
+
+	if (!session_guest_at(t->session, info->tsc))
+		return NULL;
+	processes_snapshot_begin(t->processes, info->tsc);
+	error = session_tasks(t->session, index, add_task, t);
+	processes_snapshot_end(t->processes, !error && !t->failed);
+	vmtape_error_destroy(error);
+	return take_failure(t);
+}
+
+/* Tapes start with records: the base snapshot is whole only some time later. */
+static struct vmtape_error *load_hints(struct tracker *t)
+{
+	uint32_t n = session_info(t->session)->nr_snapshots;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct tape_snapshot_info *info = &tape_reader_snapshot(session_reader(t->session), i)->info;
+		struct vmtape_error *error;
+
+		if (!session_guest_at(t->session, info->tsc))
+			continue;
+		error = session_tasks(t->session, i, add_hint, t);
+		vmtape_error_destroy(error);
+		return take_failure(t);
+	}
+	return NULL;
+}
+
+static struct vmtape_error *start(struct tracker *t, uint64_t from_tsc)
+{
+	struct tape_error tape_error = {.offset = TAPE_NO_OFFSET};
+	struct tape_reader *reader = session_reader(t->session);
+	int64_t snapshot = from_tsc ? session_snapshot_at(t->session, from_tsc) : -1;
+	const struct linux_guest *guest = session_guest(t->session);
+
+	if (guest)
+		processes_set_cr3_mask(t->processes, linux_guest_facts(guest)->kernel_cr3_mask);
+	if (tape_cursor_create(&t->cursor, reader, &tape_error))
+		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
+	if (snapshot < 0)
+		return load_hints(t);
+	t->next_snapshot = (uint32_t)snapshot;
+	t->skipped = true;
+	if (tape_cursor_seek(t->cursor, tape_reader_snapshot(reader, (uint32_t)snapshot)->info.tsc, &tape_error))
+		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
+	return NULL;
+}
+
+struct vmtape_error *tracker_create(struct tracker **out, struct session *session, const struct tracker_sink *sink,
+				    uint64_t from_tsc)
+{
+	struct tracker *t = calloc(1, sizeof(*t));
+	struct pairing_sink pairing_sink = {on_begin, on_end, on_exit_only, on_role, t};
+	struct vmtape_error *error;
+
+	if (!t)
+		return &vmtape_error_no_memory;
+	t->session = session;
+	t->sink = *sink;
+	error = pairing_create(&t->pairing, &pairing_sink);
+	if (!error)
+		error = processes_create(&t->processes, on_gone, t);
+	if (!error)
+		error = start(t, from_tsc);
+	if (error) {
+		tracker_destroy(t);
+		return error;
+	}
+	*out = t;
+	return NULL;
+}
+
+void tracker_destroy(struct tracker *t)
+{
+	if (!t)
+		return;
+	tape_cursor_destroy(t->cursor);
+	pairing_destroy(t->pairing);
+	processes_destroy(t->processes);
+	free(t);
+}
+
+struct processes *tracker_processes(struct tracker *t)
+{
+	return t->processes;
+}
+
+const struct pairing *tracker_pairing(const struct tracker *t)
+{
+	return t->pairing;
+}
+
+uint64_t tracker_records(const struct tracker *t)
+{
+	return t->records;
+}
+
+bool tracker_has_skipped(const struct tracker *t)
+{
+	return t->skipped;
+}
+
+/* ---- records --------------------------------------------------------- */
+
+/* Snapshots up to tsc, which may be that of no record. */
+static struct vmtape_error *pass_snapshots(struct tracker *t, uint64_t tsc)
+{
+	struct tape_reader *reader = session_reader(t->session);
+
+	for (; t->next_snapshot < session_info(t->session)->nr_snapshots; t->next_snapshot++) {
+		struct vmtape_error *error;
+
+		if (tape_reader_snapshot(reader, t->next_snapshot)->info.tsc > tsc)
+			break;
+		error = load_snapshot(t, t->next_snapshot);
+		if (error)
+			return error;
+	}
+	return NULL;
+}
+
+static enum call_role role_of_enter(struct tracker *t, const struct trap_view *view)
+{
+	if (view->header.type != TRAP_ENTER)
+		return CALL_ROLE_NONE;
+	return on_role(t, view->header.abi, trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]));
+}
+
+static struct vmtape_error *take(struct tracker *t, const struct trap_view *view)
+{
+	struct vmtape_error *error;
+
+	t->tsc = view->header.tsc;
+	error = pass_snapshots(t, t->tsc);
+	if (error)
+		return error;
+	t->records++;
+	error = processes_before(t->processes, view);
+	if (error)
+		return error;
+	processes_identify(t->processes, view, &t->thread);
+	if (t->sink.record)
+		t->sink.record(t->sink.ctx, view, &t->thread);
+	if (view->header.type == TRAP_GAP && t->sink.gap)
+		t->sink.gap(t->sink.ctx, pairing_take_number(t->pairing), view);
+	error = pairing_feed(t->pairing, view);
+	if (error)
+		return error;
+	return processes_after(t->processes, view, role_of_enter(t, view));
+}
+
+static struct vmtape_error *read_next(struct tracker *t, struct trap_view *view, bool *more)
+{
+	struct tape_error tape_error = {.offset = TAPE_NO_OFFSET};
+	int result;
+
+	if (t->has_held) {
+		*view = t->held;
+		t->has_held = false;
+		*more = true;
+		return NULL;
+	}
+	result = tape_cursor_next(t->cursor, view, &tape_error);
+	*more = result > 0;
+	if (result >= 0)
+		return NULL;
+	return vmtape_error_create(VMTAPE_ERROR_IO, "offset %" PRIu64 ": %s", tape_error.offset, tape_error.message);
+}
+
+struct vmtape_error *tracker_step(struct tracker *t, bool *more)
+{
+	struct trap_view view;
+	struct vmtape_error *error = read_next(t, &view, more);
+
+	if (error)
+		return error;
+	if (*more)
+		return take(t, &view);
+	error = pass_snapshots(t, UINT64_MAX);
+	pairing_finish(t->pairing);
+	return error;
+}
+
+struct vmtape_error *tracker_step_until(struct tracker *t, uint64_t tsc, bool *more)
+{
+	struct trap_view view;
+	struct vmtape_error *error = read_next(t, &view, more);
+
+	if (error)
+		return error;
+	if (*more && view.header.tsc <= tsc)
+		return take(t, &view);
+	if (*more) {
+		t->held = view;
+		t->has_held = true;
+	}
+	*more = false;
+	return pass_snapshots(t, tsc);
+}

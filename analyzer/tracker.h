@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tracker.h - walks a tape's records in order of time and keeps, at each, who
+ * runs and which calls are open: cursor, pairing, process table and the
+ * snapshots that heal it. One thread an object.
+ */
+#ifndef TRACKER_H
+#define TRACKER_H
+
+#include "pairing.h"
+#include "processes.h"
+#include "session.h"
+
+/* Any may be NULL. Views and threads are lent. Numbers rise in order of time. */
+struct tracker_sink {
+	/* Each record, after the table knows who made it and before it is paired. */
+	void (*record)(void *ctx, const struct trap_view *view, const struct call_thread *thread);
+	void (*begin)(void *ctx, uint64_t number, const struct trap_view *enter, const struct call_thread *thread);
+	void (*end)(void *ctx, uint64_t number, const struct pairing_end *end);
+	void (*exit_only)(void *ctx, uint64_t number, const struct trap_view *exit, const struct call_thread *thread);
+	void (*gap)(void *ctx, uint64_t number, const struct trap_view *view);
+	void *ctx;
+};
+
+struct tracker;
+/*
+ * Starts at the last snapshot at or before from_tsc (0: with the first record),
+ * as only from there on it can be known who is who.
+ */
+struct vmtape_error *tracker_create(struct tracker **out, struct session *session, const struct tracker_sink *sink,
+				    uint64_t from_tsc);
+void tracker_destroy(struct tracker *tracker);
+/* One record on; *more is false at the end, when the calls that are left have been ended as open. */
+struct vmtape_error *tracker_step(struct tracker *tracker, bool *more);
+/* The same, but only if the next record is at or before tsc, and ends no call. */
+struct vmtape_error *tracker_step_until(struct tracker *tracker, uint64_t tsc, bool *more);
+
+struct processes *tracker_processes(struct tracker *tracker);
+const struct pairing *tracker_pairing(const struct tracker *tracker);
+uint64_t tracker_records(const struct tracker *tracker);
+/* true: the tape was entered in its middle. */
+bool tracker_has_skipped(const struct tracker *tracker);
+
+#endif
