@@ -395,8 +395,8 @@ static bool list(struct parser *p, uint32_t test, enum filter_field field)
 static uint32_t test(struct parser *p)
 {
 	struct filter_node *node;
-	enum filter_field field;
-	enum filter_op op;
+	enum filter_field field = FILTER_FIELDS;
+	enum filter_op op = FILTER_EXISTS;
 	const char *name;
 	uint32_t i;
 
