@@ -1,1 +1,27 @@
 # SPDX-License-Identifier: MIT
+# Whole-VM tests: guests in the patched QEMU, which takes both CPUs, so one at a time. 77: no QEMU or no guest to be had.
+find_package(Python3 3.9 COMPONENTS Interpreter)
+
+# vmtape_vm_test(NAME truth_x SCRIPT vm/truth_test.py ARGS --kernel 6.1)
+function(vmtape_vm_test)
+  cmake_parse_arguments(arg "" "NAME;SCRIPT;TIMEOUT" "ARGS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 600)
+  endif()
+  add_test(NAME vm.${arg_NAME} COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
+  set_tests_properties(vm.${arg_NAME} PROPERTIES LABELS vm SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT} RUN_SERIAL TRUE
+                       ENVIRONMENT "VMTAPE_BUILD=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
+if(Python3_FOUND)
+  vmtape_vm_test(NAME truth_6.1_pti SCRIPT vm/truth_test.py ARGS --kernel 6.1 --append pti=on --attach before)
+  vmtape_vm_test(NAME truth_6.1_nopti SCRIPT vm/truth_test.py ARGS --kernel 6.1 --append nopti --attach late)
+  vmtape_vm_test(NAME truth_6.1_nokaslr SCRIPT vm/truth_test.py ARGS --kernel 6.1 --append "pti=on nokaslr" --attach late)
+  vmtape_vm_test(NAME truth_6.12_pti SCRIPT vm/truth_test.py ARGS --kernel 6.12 --append pti=on --attach late)
+  vmtape_vm_test(NAME truth_6.12_nopti SCRIPT vm/truth_test.py ARGS --kernel 6.12 --append nopti --attach before)
+  vmtape_vm_test(NAME truth_6.12_nokaslr SCRIPT vm/truth_test.py ARGS --kernel 6.12 --append "pti=on nokaslr" --attach late)
+  vmtape_vm_test(NAME kill_recorder SCRIPT vm/kill_test.py ARGS recorder)
+  vmtape_vm_test(NAME kill_qemu SCRIPT vm/kill_test.py ARGS qemu)
+  vmtape_vm_test(NAME unknown_guest SCRIPT vm/unknown_guest_test.py)
+  vmtape_vm_test(NAME bad_input SCRIPT vm/bad_input_test.py)
+endif()

@@ -89,7 +89,7 @@ class Guest:
     """One virtual machine. Use it in a with statement: start() on entry, QEMU is gone on exit.
 
     qemu        path of the QEMU binary
-    image       folder with vmlinuz and initrd (scripts/guest)
+    image       folder with vmlinuz and initrd (scripts/guest); None: nothing to boot, the firmware looks for a disk
     append      more words for the kernel command line
     recorder    whether the vmtape-recorder object is there from the start; its socket is self.socket_path
     shared      guest RAM in a shareable memfd, which a recorder can map
@@ -111,24 +111,17 @@ class Guest:
         self.events = []
         with open(self.disk_path, "wb") as disk:
             disk.truncate(DISK_BYTES)
-        initrd = os.path.join(image, "initrd")
-        if more_initrd:
-            joined = os.path.join(self.folder, "initrd")
-            with open(joined, "wb") as out:
-                for part in (initrd, *more_initrd):
-                    with open(part, "rb") as data:
-                        shutil.copyfileobj(data, out)
-                        out.write(b"\0" * (-out.tell() % 4))
-            initrd = joined
+        kernel = []
+        if image:
+            kernel = ["-kernel", os.path.join(image, "vmlinuz"), "-initrd", self.join_initrd(image, more_initrd),
+                      "-append", f"console=ttyS0 panic=-1 quiet {append}".strip()]
         memory = "memory-backend-memfd,share=on" if shared else "memory-backend-ram"
         self.command = [
             qemu, *[word for folder in FIRMWARE for word in ("-L", folder)],
             "-nodefaults", "-display", "none", "-no-reboot", "-accel", "tcg,thread=multi", "-cpu", cpu,
             "-machine", "q35,memory-backend=ram0", "-object", f"{memory},id=ram0,size={memory_mb}M",
             "-m", f"{memory_mb}M", "-smp", str(smp), "-name", "guest",
-            "-kernel", os.path.join(image, "vmlinuz"), "-initrd", initrd,
-            "-append", f"console=ttyS0 panic=-1 quiet {append}".strip(),
-            "-serial", f"file:{self.console_path}",
+            *kernel, "-serial", f"file:{self.console_path}",
             "-chardev", f"socket,id=agent,path={self.folder}/agent.sock,server=on,wait=off", "-serial", "chardev:agent",
             "-drive", f"if=none,id=disk,format=raw,file={self.disk_path}", "-device", "virtio-blk-pci,drive=disk",
             "-qmp", f"unix:{self.folder}/qmp.sock,server=on,wait=off",
@@ -138,6 +131,19 @@ class Guest:
         if paused:
             self.command.append("-S")
         self.command += arguments
+
+    def join_initrd(self, image, more_initrd):
+        """The image's initramfs with others behind it, each at a multiple of 4 bytes as the kernel wants it."""
+        initrd = os.path.join(image, "initrd")
+        if not more_initrd:
+            return initrd
+        joined = os.path.join(self.folder, "initrd")
+        with open(joined, "wb") as out:
+            for part in (initrd, *more_initrd):
+                with open(part, "rb") as data:
+                    shutil.copyfileobj(data, out)
+                out.write(b"\0" * (-out.tell() % 4))
+        return joined
 
     def __enter__(self):
         try:

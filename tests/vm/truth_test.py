@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Truth from inside the guest: workloads run under strace there, and the tape's account must agree, call by call.
+
+One boot also serves: attach before boot or to a guest that has run for a while; `vmtape verify`; `ps` in the guest
+against `vmtape ps --at` of that moment; and, as a control, that the comparison notices a tampered event.
+"""
+import argparse
+import copy
+import io
+import json
+import os
+import re
+
+import compare
+import strace_log
+from guest_vm import Guest
+from vm_env import (Failures, Recorder, image, need_programs, qemu, say, vmtape)
+
+WORKLOADS = ("work_files", "work_process", "work_ipc", "shellwork.sh")
+TRUTH = "/tmp/truth"
+# A program that runs before a late recorder comes, and on: its name can only come from the snapshot.
+OLD_PROCESS = "cp /bin/busybox /tmp/elder; ln -sf /tmp/elder /tmp/sleep; (cd /tmp && ./sleep 1000) & echo $!"
+
+
+def run_workloads(guest):
+    """{path: bytes} of strace's logs: each workload once with raw numbers, once with texts."""
+    script = [f"rm -rf {TRUTH}; mkdir -p {TRUTH}/raw {TRUTH}/text; cd /tmp; fails=0"]
+    for name in WORKLOADS:
+        for kind, options in (("raw", "-e raw=all"), ("text", "-v -s 4096")):
+            script.append(f"strace -ff -qqq -e signal=none {options} -o {TRUTH}/{kind}/t {name} >/tmp/out 2>&1 "
+                          f"|| {{ echo {name} {kind} $?; cat /tmp/out; fails=1; }}")
+    script.append("exit $fails")
+    guest.must("\n".join(script), timeout=300)
+    return guest.pull(TRUTH)
+
+
+def tampered(events):
+    """The same events with one call left out, one result and one string changed."""
+    events = copy.deepcopy(events)
+    pick = [index for index, event in enumerate(events) if event.get("syscall") == "openat" and event.get("ret", 0) > 2]
+    events[pick[0]]["ret"] += 1
+    for argument in events[pick[1]]["args"].values():
+        if str(argument.get("text", "")).startswith('"'):
+            argument["text"] = '"/somewhere/else"'
+    del events[pick[2]]
+    return events
+
+
+def guest_processes(text):
+    """{pid: (ppid, name)} of busybox ps -o pid,ppid,comm."""
+    table = {}
+    for line in text.splitlines()[1:]:
+        pid, ppid, name = line.split(None, 2)
+        table[int(pid)] = (int(ppid), name.strip("{}[] "))
+    return table
+
+
+def tape_processes(text):
+    """The same of `vmtape ps`."""
+    table = {}
+    for line in text.splitlines():
+        found = re.match(r"\s*(\d+)\s+(\d+)\s+(.*)", line)
+        if found:
+            table[int(found[1])] = (int(found[2]), found[3])
+    return table
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kernel", required=True)
+    parser.add_argument("--append", default="")
+    parser.add_argument("--attach", choices=("before", "late"), default="late")
+    parser.add_argument("--smp", type=int, default=2)
+    parser.add_argument("--keep", help="folder for the tape, strace's logs and the events")
+    options = parser.parse_args()
+    need_programs()
+    failures = Failures()
+    before = options.attach == "before"
+    with Guest(qemu(), image(options.kernel), options.append, smp=options.smp, paused=before) as guest:
+        folder = options.keep or guest.folder
+        os.makedirs(folder, exist_ok=True)
+        tape = os.path.join(folder, "truth.vmt")
+        if os.path.exists(tape):
+            os.unlink(tape)
+        old = None
+        if not before:
+            guest.wait_ready()
+            old = int(guest.must(OLD_PROCESS))
+        with Recorder(guest.socket_path, tape, "--snapshot-interval", "5s") as recorder:
+            if before:
+                recorder.wait_for(ATTACHED)
+                guest.qmp("cont")
+                guest.wait_ready()
+            recorder.wait_for(PLAN_IN_FORCE)
+            say(f"guest {guest.must('uname -r').strip()} {options.append} is recorded, plan in force")
+            files = run_workloads(guest)
+            say("workloads have run under strace")
+            ps_text = guest.must("sleep 1; ps -o pid,ppid,comm")
+            failures.check(recorder.stop() == 0, "the recorder ends with status 0 on SIGINT")
+            say("recorder: " + recorder.log().strip().replace("\n", "\n          "))
+        guest.power_off()
+        check_tape(failures, tape, folder, files, ps_text, old)
+    failures.finish()
+
+
+def check_tape(failures, tape, folder, files, ps_text, old):
+    status, out, err = vmtape("verify", tape)
+    failures.check(status == 0, f"vmtape verify: status {status} {out.strip()[-300:]} {err.strip()[-300:]}")
+    status, out, err = vmtape("info", tape)
+    failures.check(status == 0 and "Linux version" in out, f"vmtape info: status {status}\n{out}{err}")
+    status, text, err = vmtape("events", tape, "--format", "json")
+    failures.check(status == 0 and not err.strip(), f"vmtape events: status {status} {err[-1000:]}")
+    lines = text.splitlines()
+    say(f"{len(lines)} calls on the tape of {os.path.getsize(tape)} bytes")
+    if folder != os.path.dirname(tape) or os.environ.get("VMTAPE_KEEP"):
+        pass
+    with open(os.path.join(folder, "events.json"), "w", encoding="utf-8", errors="surrogateescape") as out:
+        out.write(text)
+    for path, data in files.items():
+        target = os.path.join(folder, path.lstrip("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as out:
+            out.write(data)
+
+    report = io.StringIO()
+    comparison = compare.compare(files, TRUTH, lines, report)
+    say("comparison with strace:\n" + report.getvalue())
+    failures.check(comparison.total > 2000 and len(comparison.names) >= 150,
+                   f"{comparison.total} calls of {len(comparison.names)} kinds were traced")
+    failures.check(not comparison.unexplained and comparison.matched == comparison.total,
+                   f"{comparison.matched} / {comparison.total} calls agree with strace")
+
+    events = [json.loads(line) for line in lines]
+    traced = {tid for kind in ("raw", "text") for tid in strace_log.read_folder(files, f"{TRUTH}/{kind}/t")}
+    control = compare.compare(files, TRUTH, [json.dumps(one) for one in
+                                             tampered([one for one in events if one.get("tid") in traced])],
+                              io.StringIO())
+    failures.check(len(control.unexplained) >= len(comparison.unexplained) + 3, "the comparison notices tampering")
+    if old is not None:
+        named = {(event.get("process"), event.get("exe")) for event in events if event.get("tid") == old}
+        status, out, err = vmtape("ps", tape)
+        failures.check(re.search(rf"\b{old}\b.*sleep", out) is not None,
+                       f"a process older than the recorder is known by name: {old} {named}")
+    check_ps(failures, tape, events, ps_text)
+
+
+def check_ps(failures, tape, events, ps_text):
+    """The moment is that at which ps began to read /proc."""
+    moments = [event["time"] for event in events if event.get("process") == "ps" and event.get("syscall") in
+               ("openat", "open") and '"/proc"' in json.dumps(event["args"]).replace('\\"', '"')]
+    if not failures.check(moments, "the tape knows when ps read /proc"):
+        return
+    status, out, err = vmtape("ps", tape, "--at", moments[-1])
+    want, have = guest_processes(ps_text), tape_processes(out)
+    wrong = [f"{pid}: guest {want.get(pid)}, tape {have.get(pid)}" for pid in sorted(want.keys() | have.keys())
+             if want.get(pid) != have.get(pid)]
+    failures.check(status == 0 and len(want) > 20 and not wrong,
+                   f"vmtape ps --at {moments[-1]} equals ps in the guest: {len(want)} processes, "
+                   f"{len(wrong)} differ {wrong[:20]} {err[-300:]}")
+
+
+# What vmtape-record says once its rings run, and once the plan that fits the guest is in force.
+ATTACHED = r"attached|recording"
+PLAN_IN_FORCE = r"plan.*(in force|for Linux)"
+
+if __name__ == "__main__":
+    main()
