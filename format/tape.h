@@ -39,6 +39,7 @@ enum tape_chunk_type {
 	TAPE_CHUNK_SNAPSHOT = 5, /* commits a snapshot */
 	TAPE_CHUNK_INDEX = 6,    /* closes a slot */
 	TAPE_CHUNK_END = 7,      /* clean end of the tape: why, and the totals */
+	TAPE_CHUNK_PAGE_MAP = 8, /* part of a snapshot: which pages it brings, and where they are */
 	TAPE_CHUNK_TYPES
 };
 
@@ -56,8 +57,10 @@ int tape_chunk_encode_plan(struct tape_chunk **out, const void *plan, size_t siz
 /* ---- writer ---------------------------------------------------------- */
 
 /*
- * Where bytes go. write() may keep the buffer until done is called with the
- * result (io_uring); it owns nothing. Writes never overlap one another.
+ * Where bytes go. write() may keep the buffer until done is called, from any
+ * thread, with the result (negative errno, or anything else when all was
+ * written); it owns nothing. When write() itself fails, done is not called.
+ * Writes never overlap one another.
  */
 struct tape_sink {
 	int (*write)(void *ctx, uint64_t offset, void *buffer, size_t size_bytes,
@@ -71,6 +74,11 @@ int tape_writer_create(struct tape_writer **out, const struct tape_sink *sink, s
 void tape_writer_destroy(struct tape_writer *writer);
 /* Takes the chunk, places it in the current slot or opens the next one, and writes it. */
 int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error);
+/*
+ * A write that failed shows in the next call, or here; from then on every call
+ * fails with the same error, as what comes later would have a hole before it.
+ */
+int tape_writer_check(const struct tape_writer *writer, struct tape_error *error);
 /* Size of the file so far. */
 uint64_t tape_writer_size_bytes(const struct tape_writer *writer);
 

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape_writer.c - places chunks in slots and hands them to the sink. Nothing
+ * that was written is ever written again, so that a kill costs only what was
+ * still on its way.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "tape_private.h"
+
+/* Shared with writes that are on their way: they may end after the writer. */
+struct write_state {
+	_Atomic unsigned references;
+	_Atomic int error;
+	_Atomic uint64_t error_offset;
+};
+
+struct write_on_its_way {
+	struct write_state *state;
+	uint64_t offset;
+};
+
+struct tape_writer {
+	struct tape_sink sink;
+	struct tape_identity identity;
+	uint64_t tag;
+	struct write_state *state;
+	uint64_t slot_seq;   /* of the open slot, or of the next one */
+	uint64_t slot_start; /* file offset of the slot's place */
+	uint32_t position;   /* in the slot's place */
+	bool slot_is_open;
+	bool finished;
+	uint32_t nr_chunks; /* in the slot */
+	struct tape_index index;
+	uint64_t size_bytes;
+	struct {
+		uint64_t chunks, records, pages, snapshots;
+	} written;
+};
+
+static void write_state_put(struct write_state *state)
+{
+	if (atomic_fetch_sub(&state->references, 1) == 1)
+		free(state);
+}
+
+static void write_state_fail(struct write_state *state, int error, uint64_t offset)
+{
+	int none = 0;
+
+	/* Only the first error counts; its offset may be seen a moment later, as none. */
+	if (atomic_compare_exchange_strong(&state->error, &none, error))
+		atomic_store(&state->error_offset, offset);
+}
+
+static void write_done(void *done_ctx, void *buffer, int result)
+{
+	struct write_on_its_way *write = done_ctx;
+
+	if (result < 0)
+		write_state_fail(write->state, result, write->offset);
+	write_state_put(write->state);
+	free(buffer);
+	free(write);
+}
+
+int tape_writer_check(const struct tape_writer *writer, struct tape_error *error)
+{
+	int code = atomic_load(&writer->state->error);
+
+	if (!code)
+		return 0;
+	return tape_fail(error, code, atomic_load(&writer->state->error_offset), "writing the tape failed: %s",
+			 strerror(-code));
+}
+
+/* Takes buffer. */
+static int write_bytes(struct tape_writer *writer, uint64_t offset, void *buffer, size_t size_bytes,
+		       struct tape_error *error)
+{
+	struct write_on_its_way *write = malloc(sizeof(*write));
+	int result = -ENOMEM;
+
+	if (write) {
+		*write = (struct write_on_its_way){writer->state, offset};
+		atomic_fetch_add(&writer->state->references, 1);
+		result = writer->sink.write(writer->sink.ctx, offset, buffer, size_bytes, write_done, write);
+	}
+	if (result < 0) {
+		if (write)
+			write_state_put(writer->state);
+		write_state_fail(writer->state, result, offset);
+		free(write);
+		free(buffer);
+	} else if (offset + size_bytes > writer->size_bytes) {
+		writer->size_bytes = offset + size_bytes;
+	}
+	return tape_writer_check(writer, error);
+}
+
+uint64_t tape_writer_size_bytes(const struct tape_writer *writer)
+{
+	return writer->size_bytes;
+}
+
+uint32_t tape_writer_slot_bytes(const struct tape_writer *writer)
+{
+	return writer->identity.slot_bytes;
+}
+
+static int write_file_header(struct tape_writer *writer, struct tape_error *error)
+{
+	uint8_t *bytes = malloc(TAPE_FILE_HEADER_BYTES);
+
+	if (!bytes)
+		return tape_fail(error, -ENOMEM, 0, "no memory for the file header");
+	tape_put_file_header(bytes, &writer->identity);
+	return write_bytes(writer, 0, bytes, TAPE_FILE_HEADER_BYTES, error);
+}
+
+int tape_writer_create_as(struct tape_writer **out, const struct tape_sink *sink, const struct tape_identity *identity,
+			  struct tape_error *error)
+{
+	struct tape_writer *writer = calloc(1, sizeof(*writer));
+	int result;
+
+	if (writer)
+		writer->state = calloc(1, sizeof(*writer->state));
+	if (!writer || !writer->state) {
+		free(writer);
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a tape writer");
+	}
+	atomic_init(&writer->state->references, 1);
+	atomic_init(&writer->state->error, 0);
+	atomic_init(&writer->state->error_offset, TAPE_NO_OFFSET);
+	writer->sink = *sink;
+	writer->identity = *identity;
+	writer->tag = tape_tag(identity->uuid);
+	result = write_file_header(writer, error);
+	if (result) {
+		tape_writer_destroy(writer);
+		return result;
+	}
+	*out = writer;
+	return 0;
+}
+
+int tape_writer_create(struct tape_writer **out, const struct tape_sink *sink, struct tape_error *error)
+{
+	struct tape_identity identity = {.version = TAPE_VERSION, .slot_bytes = TAPE_SLOT_BYTES};
+	struct timespec now;
+
+	if (getrandom(identity.uuid, sizeof(identity.uuid), 0) != sizeof(identity.uuid))
+		return tape_fail(error, -EIO, TAPE_NO_OFFSET, "no random numbers for the tape's uuid");
+	identity.uuid[6] = (identity.uuid[6] & 0x0f) | 0x40; /* RFC 9562, version 4 */
+	identity.uuid[8] = (identity.uuid[8] & 0x3f) | 0x80;
+	clock_gettime(CLOCK_REALTIME, &now);
+	identity.created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	return tape_writer_create_as(out, sink, &identity, error);
+}
+
+void tape_writer_destroy(struct tape_writer *writer)
+{
+	if (!writer)
+		return;
+	tape_index_deinit(&writer->index);
+	write_state_put(writer->state);
+	free(writer);
+}
+
+/* ---- slots ----------------------------------------------------------- */
+
+static int open_slot(struct tape_writer *writer, struct tape_error *error)
+{
+	uint8_t *bytes = malloc(TAPE_SLOT_HEADER_BYTES);
+
+	if (!bytes)
+		return tape_fail(error, -ENOMEM, writer->slot_start, "no memory for a slot header");
+	tape_put_slot_header(bytes, &writer->identity, writer->slot_seq);
+	writer->position = writer->slot_start ? 0 : TAPE_FILE_HEADER_BYTES;
+	writer->nr_chunks = 0;
+	tape_index_reset(&writer->index);
+	writer->slot_is_open = true;
+	writer->position += TAPE_SLOT_HEADER_BYTES;
+	return write_bytes(writer, writer->slot_start + writer->position - TAPE_SLOT_HEADER_BYTES, bytes,
+			   TAPE_SLOT_HEADER_BYTES, error);
+}
+
+/* Takes chunk; the caller knows that it fits. */
+static int place(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error)
+{
+	uint64_t offset = writer->slot_start + writer->position;
+	size_t size_bytes = tape_chunk_bytes(&chunk->header);
+	uint8_t *buffer = chunk->buffer;
+
+	chunk->header.tag = writer->tag;
+	chunk->header.slot_seq = (uint32_t)writer->slot_seq;
+	chunk->header.number = writer->nr_chunks++;
+	tape_put_chunk_header(buffer, &chunk->header);
+	writer->position += (uint32_t)size_bytes;
+	writer->written.chunks += chunk->header.type != TAPE_CHUNK_INDEX;
+	if (chunk->header.type == TAPE_CHUNK_TRAPS)
+		writer->written.records += chunk->header.nr_items;
+	else if (chunk->header.type == TAPE_CHUNK_PAGES)
+		writer->written.pages += chunk->header.nr_items;
+	else if (chunk->header.type == TAPE_CHUNK_SNAPSHOT)
+		writer->written.snapshots++;
+	chunk->buffer = NULL;
+	tape_chunk_destroy(chunk);
+	return write_bytes(writer, offset, buffer, size_bytes, error);
+}
+
+/* Writes the index behind the last chunk; *index_offset: where it is in the slot's place. */
+static int write_index(struct tape_writer *writer, uint32_t *index_offset, struct tape_error *error)
+{
+	const struct tape_chunk_header header = {
+		.type = TAPE_CHUNK_INDEX, .vcpu = TAPE_NO_VCPU, .nr_items = writer->index.nr_entries};
+	struct byte_buffer payload = {0};
+	struct tape_chunk *chunk = NULL;
+	int result;
+
+	tape_index_encode(&writer->index, &payload);
+	if (payload.bad)
+		result = tape_fail(error, -ENOMEM, writer->slot_start, "no memory for the index of a slot");
+	else
+		result = tape_chunk_encode(&chunk, &header, payload.data, payload.size_bytes, 0, error);
+	byte_buffer_deinit(&payload);
+	if (result)
+		return result;
+	*index_offset = writer->position;
+	return place(writer, chunk, error);
+}
+
+static int close_slot(struct tape_writer *writer, struct tape_error *error)
+{
+	uint64_t offset = writer->slot_start + writer->identity.slot_bytes - TAPE_SLOT_TRAILER_BYTES;
+	uint32_t index_offset = 0;
+	uint8_t *trailer;
+	int result = write_index(writer, &index_offset, error);
+
+	if (result)
+		return result;
+	trailer = malloc(TAPE_SLOT_TRAILER_BYTES);
+	if (!trailer)
+		return tape_fail(error, -ENOMEM, offset, "no memory for a slot trailer");
+	tape_put_slot_trailer(trailer, writer->tag, writer->slot_seq, index_offset);
+	writer->slot_is_open = false;
+	writer->slot_start += writer->identity.slot_bytes;
+	writer->slot_seq++;
+	return write_bytes(writer, offset, trailer, TAPE_SLOT_TRAILER_BYTES, error);
+}
+
+static bool fits(const struct tape_writer *writer, const struct tape_chunk *chunk)
+{
+	uint64_t end = writer->position + tape_chunk_bytes(&chunk->header) + TAPE_CHUNK_HEADER_BYTES +
+		       tape_index_bound(&writer->index, chunk) + 8 + TAPE_SLOT_TRAILER_BYTES;
+
+	return end <= writer->identity.slot_bytes && writer->nr_chunks < TAPE_SLOT_MAX_CHUNKS;
+}
+
+int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error)
+{
+	int result = tape_writer_check(writer, error);
+
+	if (!result && writer->finished)
+		result = tape_fail(error, -EINVAL, writer->size_bytes, "the tape is finished");
+	if (!result && writer->slot_is_open && !fits(writer, chunk))
+		result = close_slot(writer, error);
+	if (!result && !writer->slot_is_open) {
+		result = open_slot(writer, error);
+		if (!result && !fits(writer, chunk))
+			result = tape_fail(error, -EMSGSIZE, writer->size_bytes,
+					   "%s chunk of %zu bytes does not fit in a slot of %u",
+					   tape_type_name(chunk->header.type), tape_chunk_stored_bytes(chunk),
+					   writer->identity.slot_bytes);
+	}
+	if (!result && tape_index_add(&writer->index, chunk, writer->position))
+		result = tape_fail(error, -ENOMEM, writer->size_bytes, "no memory for the index of a slot");
+	if (result) {
+		tape_chunk_destroy(chunk);
+		return result;
+	}
+	return place(writer, chunk, error);
+}
+
+int tape_writer_finish(struct tape_writer *writer, const char *reason, const struct tape_totals *totals,
+		       struct tape_error *error)
+{
+	const struct tape_chunk_header header = {.type = TAPE_CHUNK_END, .vcpu = TAPE_NO_VCPU};
+	struct byte_buffer payload = {0};
+	struct tape_chunk *chunk = NULL;
+	uint32_t index_offset;
+	int result;
+
+	byte_buffer_add_u64(&payload, totals->records);
+	byte_buffer_add_u64(&payload, totals->lost_records);
+	byte_buffer_add_u64(&payload, totals->snapshots);
+	byte_buffer_add_u64(&payload, writer->written.chunks);
+	byte_buffer_add_u64(&payload, writer->written.records);
+	byte_buffer_add_u64(&payload, writer->written.pages);
+	byte_buffer_add_u64(&payload, writer->written.snapshots);
+	byte_buffer_add_u64(&payload, 0);
+	byte_buffer_add(&payload, reason, strnlen(reason, 1024));
+	if (payload.bad)
+		result = tape_fail(error, -ENOMEM, writer->size_bytes, "no memory for the end chunk");
+	else
+		result = tape_chunk_encode(&chunk, &header, payload.data, payload.size_bytes, 0, error);
+	byte_buffer_deinit(&payload);
+	if (!result)
+		result = tape_writer_append(writer, chunk, error);
+	if (!result)
+		result = write_index(writer, &index_offset, error);
+	if (!result)
+		writer->finished = true;
+	return result;
+}
