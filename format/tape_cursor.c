@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape_cursor.c - all records in order of time: a heap of lanes, one a vCPU,
+ * each with one decompressed chunk. A lane that was not reached yet, or was
+ * evicted because there are very many, has none.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "tape_read.h"
+
+#define MAX_LOADED_BYTES (256ull << 20)
+
+struct lane {
+	uint16_t vcpu;
+	size_t first, end; /* of reader->traps */
+	size_t now;        /* chunk that the position is in */
+	struct tape_scratch raw;
+	bool loaded;
+	bool seeking; /* nothing at or behind the time that was sought was found yet */
+	size_t at;    /* of the next record, in the chunk */
+	uint64_t key; /* its TSC, or, at the start of a chunk, the least TSC of that */
+};
+
+struct tape_cursor {
+	struct tape_reader *reader;
+	struct lane *lanes;
+	size_t nr_lanes;
+	struct lane **heap;
+	size_t nr_heap;
+	uint64_t loaded_bytes;
+	uint64_t seek_tsc;
+	size_t pending_bytes; /* of the record that was given out last, at the top of the heap */
+};
+
+/* ---- heap ------------------------------------------------------------ */
+
+static bool before(const struct lane *a, const struct lane *b)
+{
+	return a->key != b->key ? a->key < b->key : a->vcpu < b->vcpu;
+}
+
+static void sift_down(struct tape_cursor *cursor, size_t i)
+{
+	struct lane *lane = cursor->heap[i];
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= cursor->nr_heap)
+			break;
+		if (child + 1 < cursor->nr_heap && before(cursor->heap[child + 1], cursor->heap[child]))
+			child++;
+		if (!before(cursor->heap[child], lane))
+			break;
+		cursor->heap[i] = cursor->heap[child];
+		i = child;
+	}
+	cursor->heap[i] = lane;
+}
+
+static void remove_top(struct tape_cursor *cursor)
+{
+	cursor->heap[0] = cursor->heap[--cursor->nr_heap];
+	if (cursor->nr_heap)
+		sift_down(cursor, 0);
+}
+
+/* ---- lanes ----------------------------------------------------------- */
+
+static struct tape_stored_chunk *lane_chunk(const struct tape_cursor *cursor, const struct lane *lane)
+{
+	return &cursor->reader->chunks[cursor->reader->traps[lane->now]];
+}
+
+static void unload(struct tape_cursor *cursor, struct lane *lane)
+{
+	if (lane->loaded)
+		cursor->loaded_bytes -= lane_chunk(cursor, lane)->header.raw_bytes;
+	lane->loaded = false;
+}
+
+/* The lane that is needed last gives its memory back. */
+static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
+{
+	struct lane *last = NULL;
+
+	for (size_t i = 0; i < cursor->nr_lanes; i++) {
+		struct lane *lane = &cursor->lanes[i];
+
+		if (lane != keep && lane->loaded && (!last || before(last, lane)))
+			last = lane;
+	}
+	if (!last)
+		return;
+	unload(cursor, last);
+	free(last->raw.data);
+	last->raw = (struct tape_scratch){0};
+}
+
+static int load(struct tape_cursor *cursor, struct lane *lane)
+{
+	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
+	int result;
+
+	if (cursor->loaded_bytes + chunk->header.raw_bytes > MAX_LOADED_BYTES)
+		evict_one(cursor, lane);
+	result = tape_load(cursor->reader, chunk, &lane->raw);
+	if (result)
+		return result;
+	lane->loaded = true;
+	cursor->loaded_bytes += chunk->header.raw_bytes;
+	return 0;
+}
+
+/* Moves the top lane to its next chunk, or out of the heap. */
+static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
+{
+	unload(cursor, lane);
+	lane->at = 0;
+	if (++lane->now == lane->end) {
+		free(lane->raw.data);
+		lane->raw = (struct tape_scratch){0};
+		remove_top(cursor);
+		return;
+	}
+	lane->key = lane_chunk(cursor, lane)->header.min_tsc;
+	sift_down(cursor, 0);
+}
+
+/*
+ * Size of the record at lane->at, 0 at the end of the chunk or where no record
+ * can be: then the rest of the chunk is given up.
+ */
+static size_t record_bytes(struct tape_cursor *cursor, const struct lane *lane, uint64_t *tsc)
+{
+	const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
+	size_t left_bytes = chunk->header.raw_bytes - lane->at, size_bytes = 0;
+	const uint8_t *record = lane->raw.data + lane->at;
+
+	if (!left_bytes)
+		return 0;
+	if (left_bytes >= sizeof(struct trap_record))
+		size_bytes = get_le32(record + offsetof(struct trap_record, size_bytes));
+	if (size_bytes < sizeof(struct trap_record) || size_bytes > left_bytes || size_bytes & 7) {
+		tape_reader_problem(cursor->reader, chunk->offset,
+				    "TRAPS chunk: no record at byte %zu of its contents; left out the rest", lane->at);
+		return 0;
+	}
+	*tsc = get_le64(record + offsetof(struct trap_record, tsc));
+	return size_bytes;
+}
+
+/* Steps over the record at the top of the heap, and those before what was sought. */
+static void step(struct tape_cursor *cursor, struct lane *lane, size_t size_bytes)
+{
+	uint64_t tsc = 0;
+
+	lane->at += size_bytes;
+	if (!record_bytes(cursor, lane, &tsc)) {
+		next_chunk(cursor, lane);
+		return;
+	}
+	lane->key = tsc;
+	sift_down(cursor, 0);
+}
+
+/* ---- the cursor ------------------------------------------------------ */
+
+static void rewind_lanes(struct tape_cursor *cursor)
+{
+	cursor->nr_heap = 0;
+	cursor->pending_bytes = 0;
+	for (size_t i = 0; i < cursor->nr_lanes; i++) {
+		struct lane *lane = &cursor->lanes[i];
+
+		if (lane->now < lane->end)
+			unload(cursor, lane);
+		lane->at = 0;
+		lane->seeking = true;
+		for (lane->now = lane->first; lane->now < lane->end; lane->now++)
+			if (lane_chunk(cursor, lane)->header.max_tsc >= cursor->seek_tsc)
+				break;
+		if (lane->now == lane->end)
+			continue;
+		lane->key = lane_chunk(cursor, lane)->header.min_tsc;
+		cursor->heap[cursor->nr_heap++] = lane;
+	}
+	for (size_t i = cursor->nr_heap; i-- > 0;)
+		sift_down(cursor, i);
+}
+
+int tape_cursor_create(struct tape_cursor **out, struct tape_reader *reader, struct tape_error *error)
+{
+	struct tape_cursor *cursor = calloc(1, sizeof(*cursor));
+	size_t nr_lanes = 0;
+
+	for (size_t i = 0; i < reader->nr_traps; i++)
+		nr_lanes += !i || reader->chunks[reader->traps[i]].header.vcpu !=
+					  reader->chunks[reader->traps[i - 1]].header.vcpu;
+	if (cursor) {
+		cursor->reader = reader;
+		cursor->lanes = calloc(nr_lanes + 1, sizeof(*cursor->lanes));
+		cursor->heap = calloc(nr_lanes + 1, sizeof(struct lane *));
+	}
+	if (!cursor || !cursor->lanes || !cursor->heap) {
+		tape_cursor_destroy(cursor);
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a cursor");
+	}
+	for (size_t i = 0; i < reader->nr_traps; i++) {
+		uint16_t vcpu = reader->chunks[reader->traps[i]].header.vcpu;
+
+		if (!cursor->nr_lanes || cursor->lanes[cursor->nr_lanes - 1].vcpu != vcpu)
+			cursor->lanes[cursor->nr_lanes++] = (struct lane){.vcpu = vcpu, .first = i, .now = i};
+		cursor->lanes[cursor->nr_lanes - 1].end = i + 1;
+	}
+	rewind_lanes(cursor);
+	*out = cursor;
+	return 0;
+}
+
+void tape_cursor_destroy(struct tape_cursor *cursor)
+{
+	if (!cursor)
+		return;
+	for (size_t i = 0; i < cursor->nr_lanes; i++)
+		free(cursor->lanes[i].raw.data);
+	free(cursor->lanes);
+	free(cursor->heap);
+	free(cursor);
+}
+
+int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error *error)
+{
+	cursor->seek_tsc = tsc;
+	rewind_lanes(cursor);
+	return 0;
+}
+
+/* Makes the chunk of the top lane available and its key exact. 1: do it again, the top may be another. */
+static int ready(struct tape_cursor *cursor, struct lane *lane, struct tape_error *error)
+{
+	uint64_t tsc = 0;
+	int result;
+
+	if (lane->loaded)
+		return 0;
+	result = load(cursor, lane);
+	if (result == -EBADMSG) {
+		next_chunk(cursor, lane);
+		return 1;
+	}
+	if (result)
+		return tape_fail(error, result, lane_chunk(cursor, lane)->offset, "cannot read a TRAPS chunk: %s",
+				 strerror(-result));
+	if (!record_bytes(cursor, lane, &tsc)) {
+		next_chunk(cursor, lane);
+		return 1;
+	}
+	/* Only up to the first that is late enough: from there on the vCPU's own order counts. */
+	while (lane->seeking && tsc < cursor->seek_tsc) {
+		lane->at += record_bytes(cursor, lane, &tsc);
+		if (!record_bytes(cursor, lane, &tsc)) {
+			next_chunk(cursor, lane);
+			return 1;
+		}
+	}
+	lane->seeking = false;
+	if (tsc == lane->key)
+		return 0;
+	lane->key = tsc;
+	sift_down(cursor, 0);
+	return 1;
+}
+
+int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error)
+{
+	if (cursor->pending_bytes && cursor->nr_heap)
+		step(cursor, cursor->heap[0], cursor->pending_bytes);
+	cursor->pending_bytes = 0;
+	while (cursor->nr_heap) {
+		struct lane *lane = cursor->heap[0];
+		const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
+		const char *why = "it is filler";
+		size_t size_bytes;
+		uint64_t tsc;
+		int result = ready(cursor, lane, error);
+
+		if (result < 0)
+			return result;
+		if (result)
+			continue;
+		size_bytes = record_bytes(cursor, lane, &tsc);
+		result = trap_view_parse(out, lane->raw.data + lane->at, size_bytes, &why);
+		if (result > 0 && out->header.type != TRAP_PAD && out->header.vcpu == lane->vcpu) {
+			cursor->pending_bytes = size_bytes;
+			return 1;
+		}
+		tape_reader_problem(cursor->reader, chunk->offset, "TRAPS chunk: record at byte %zu left out: %s",
+				    lane->at, result > 0 && out->header.type ? "it is of another vCPU" : why);
+		step(cursor, lane, size_bytes);
+	}
+	return 0;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape_read.h - inside of the tape reader, private to format/: where bytes come
+ * from, the list of chunks, problems, loading. Nothing here believes the file;
+ * memory is bounded by the file's size and a constant (FORMAT.md).
+ */
+#ifndef TAPE_READ_H
+#define TAPE_READ_H
+
+#include <zstd.h>
+
+#include "tape_private.h"
+
+struct tape_source {
+	int fd;                /* -1: from memory */
+	const uint8_t *memory; /* NULL: from fd */
+	uint64_t size_bytes;   /* when it was opened */
+};
+
+struct tape_scratch {
+	uint8_t *data;
+	size_t room_bytes;
+};
+
+struct tape_stored_chunk {
+	uint64_t offset;
+	uint32_t slot;   /* index into slots */
+	bool bad;        /* reported already; contents can't be had */
+	bool from_index; /* header is what the index says: tag, slot_seq and hash are not known yet */
+	struct tape_chunk_header header;
+};
+
+struct tape_slot {
+	uint64_t start; /* of its place in the file */
+	uint64_t seq;
+	uint64_t end; /* file offset behind its last intact chunk */
+	size_t first_chunk, nr_chunks;
+	size_t index_chunk; /* SIZE_MAX: none */
+	bool has_header;
+	bool closed; /* has an intact trailer */
+};
+
+struct tape_stored_snapshot {
+	struct tape_snapshot snapshot; /* info.ranges and vcpu_regs are owned */
+	uint64_t ordinal;
+	uint32_t nr_maps;
+	uint64_t offset;
+};
+
+struct tape_view { /* where each page is, as of one snapshot */
+	struct tape_extents extents;
+	uint32_t index;
+	uint64_t used; /* clock of use; 0: free */
+};
+
+struct tape_cached_pages {
+	uint8_t *data;
+	size_t chunk;
+	uint64_t used;
+};
+
+struct tape_meta_line {
+	char *key;
+	const char *value; /* in key's allocation */
+};
+
+struct tape_cached_plan {
+	size_t chunk;
+	uint8_t *data;
+};
+
+#define TAPE_VIEWS        4
+#define TAPE_PAGE_CACHE   64
+#define TAPE_MAX_PROBLEMS 4096
+
+struct tape_reader {
+	struct tape_source source;
+	struct tape_identity identity;
+	uint64_t tag;
+	struct tape_info info;
+	char *end_reason;
+	struct {
+		uint64_t chunks, records, pages, snapshots;
+	} written; /* what the end chunk says */
+
+	struct tape_stored_chunk *chunks; /* in order of slot and offset */
+	size_t nr_chunks, chunks_room;
+	struct tape_slot *slots; /* in order of seq */
+	size_t nr_slots, slots_room;
+	size_t *traps; /* TRAPS chunks, by vCPU, then in order */
+	size_t nr_traps;
+	size_t *page_chunks; /* PAGES chunks by first page id */
+	size_t nr_page_chunks;
+	size_t *maps; /* PAGE_MAP chunks by ordinal and part */
+	size_t nr_maps;
+	struct tape_stored_snapshot *snapshots; /* by ordinal */
+	size_t nr_snapshots;
+
+	struct tape_meta_line *metas;
+	size_t nr_metas, metas_room;
+	struct tape_cached_plan *plans; /* in order */
+	size_t nr_plans;
+
+	struct tape_problem *problems;
+	size_t nr_problems, problems_room;
+	uint64_t nr_reported; /* by verify */
+	void (*report)(void *ctx, uint64_t offset, const char *message);
+	void *report_ctx;
+
+	ZSTD_DCtx *zstd;
+	struct tape_scratch scratch; /* of stored payloads */
+	struct tape_view views[TAPE_VIEWS];
+	struct tape_cached_pages cache[TAPE_PAGE_CACHE];
+	uint64_t clock; /* of use, for views and cache */
+};
+
+/* ---- tape_source.c --------------------------------------------------- */
+
+int tape_source_open(struct tape_source *out, const char *path, struct tape_error *error);
+void tape_source_close(struct tape_source *source);
+/* 0, -ENODATA when the file is shorter, or a negative errno. */
+int tape_source_read(const struct tape_source *source, uint64_t offset, void *bytes, size_t size_bytes);
+/* The bytes in place or in scratch; valid until the next use of scratch. */
+int tape_source_get(const struct tape_source *source, uint64_t offset, size_t size_bytes, struct tape_scratch *scratch,
+		    const uint8_t **out);
+/* First offset >= this that is not in a hole of the file; size_bytes when there is none. */
+uint64_t tape_source_next_data(const struct tape_source *source, uint64_t offset);
+int tape_scratch_reserve(struct tape_scratch *scratch, size_t size_bytes);
+
+/* ---- tape_problem.c -------------------------------------------------- */
+
+/* Adds to the list, and reports when verify is at work. Always returns -EBADMSG. */
+int tape_reader_problem(struct tape_reader *reader, uint64_t offset, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Reports without listing; verify only. */
+void tape_reader_report(struct tape_reader *reader, uint64_t offset, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- tape_scan.c ----------------------------------------------------- */
+
+/* Finds slots and chunks; what is wrong becomes a problem. Only -ENOMEM and I/O errors fail. */
+int tape_scan(struct tape_reader *reader, struct tape_error *error);
+
+/* ---- tape_load.c ----------------------------------------------------- */
+
+/* The file's header of this chunk is intact and agrees with what is known of it; else it turns bad: -EBADMSG. */
+int tape_check_header(struct tape_reader *reader, struct tape_stored_chunk *chunk);
+/* Checked stored bytes of a chunk, in reader->scratch or in place. */
+int tape_load_stored(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t **out);
+/* Checked raw payload in *raw. -EBADMSG: the chunk is bad, and a problem is listed. */
+int tape_load(struct tape_reader *reader, struct tape_stored_chunk *chunk, struct tape_scratch *raw);
+
+/* ---- tape_snapshot.c ------------------------------------------------- */
+
+int tape_snapshots_init(struct tape_reader *reader, struct tape_error *error);
+void tape_snapshots_deinit(struct tape_reader *reader);
+/* Pages that one snapshot brings; where a part of its map is missing, TAPE_PAGE_LOST. *map sums up the parts. */
+int tape_snapshot_extents(struct tape_reader *reader, uint32_t index, struct tape_extents *out,
+			  struct tape_page_map *sum, bool *whole);
+/* The PAGES chunk that holds this page id; NULL: none. */
+struct tape_stored_chunk *tape_find_page_chunk(struct tape_reader *reader, uint64_t id);
+
+#endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape_scan.c - finds the slots and chunks of a tape: by the index of each
+ * slot that was closed, by walking from header to header in the others. After
+ * damage it looks for the next header that is intact and of the same slot.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "tape_read.h"
+
+#define SEARCH_BYTES (256u << 10)
+
+struct slot_scan {
+	struct tape_reader *reader;
+	struct tape_slot *slot;
+	uint64_t first; /* file offsets: of the first chunk */
+	uint64_t limit; /* behind the last byte that is there */
+	uint64_t slot_end;
+};
+
+static int add_slot(struct tape_reader *reader, const struct tape_slot *slot)
+{
+	if (reader->nr_slots == reader->slots_room) {
+		size_t room = reader->slots_room ? reader->slots_room * 2 : 16;
+		struct tape_slot *slots = reallocarray(reader->slots, room, sizeof(*slots));
+
+		if (!slots)
+			return -ENOMEM;
+		reader->slots = slots;
+		reader->slots_room = room;
+	}
+	reader->slots[reader->nr_slots++] = *slot;
+	return 0;
+}
+
+/* NULL, or why no reader can use a chunk with this header. */
+static const char *judge_header(const struct tape_chunk_header *header)
+{
+	uint32_t limit = tape_raw_limit(header->type);
+	bool packed = header->type == TAPE_CHUNK_TRAPS || header->type == TAPE_CHUNK_PAGES;
+
+	if (header->type < TAPE_CHUNK_META || header->type >= TAPE_CHUNK_TYPES)
+		return NULL; /* of a newer version: skipped */
+	if (header->layout != TAPE_LAYOUT_1)
+		return "has a layout that this version does not know";
+	if (header->codec != TAPE_STORED && (header->codec != TAPE_ZSTD || !packed))
+		return "has a codec that it must not have";
+	if (header->raw_bytes > limit || header->stored_bytes > limit)
+		return "is larger than any of its type";
+	if (header->codec == TAPE_STORED && header->raw_bytes != header->stored_bytes)
+		return "says two lengths";
+	if (header->type == TAPE_CHUNK_TRAPS &&
+	    (header->vcpu == TAPE_NO_VCPU || header->nr_items > header->raw_bytes / sizeof(struct trap_record)))
+		return "has more records than bytes, or no vCPU";
+	if (header->type == TAPE_CHUNK_PAGES &&
+	    (!header->nr_items || header->raw_bytes != header->nr_items * TAPE_PAGE_BYTES ||
+	     header->first_seq >= TAPE_PAGE_MAX || header->last_seq - header->first_seq != header->nr_items - 1))
+		return "has page numbers that do not fit its length";
+	return NULL;
+}
+
+static int add_chunk(struct slot_scan *scan, uint64_t offset, const struct tape_chunk_header *header, bool from_index)
+{
+	struct tape_reader *reader = scan->reader;
+	struct tape_stored_chunk *chunk;
+	const char *why = judge_header(header);
+
+	if (reader->nr_chunks == reader->chunks_room) {
+		size_t room = reader->chunks_room ? reader->chunks_room * 2 : 64;
+		struct tape_stored_chunk *chunks = reallocarray(reader->chunks, room, sizeof(*chunks));
+
+		if (!chunks)
+			return -ENOMEM;
+		reader->chunks = chunks;
+		reader->chunks_room = room;
+	}
+	chunk = &reader->chunks[reader->nr_chunks++];
+	*chunk = (struct tape_stored_chunk){
+		.offset = offset, .slot = (uint32_t)reader->nr_slots, .from_index = from_index, .header = *header};
+	scan->slot->nr_chunks++;
+	scan->slot->end = offset + tape_chunk_bytes(header);
+	if (why) {
+		chunk->bad = true;
+		tape_reader_problem(reader, offset, "%s chunk %s", tape_type_name(header->type), why);
+	}
+	return 0;
+}
+
+static bool is_ours(const struct slot_scan *scan, const struct tape_chunk_header *header)
+{
+	return header->tag == scan->reader->tag && header->slot_seq == (uint32_t)scan->slot->seq;
+}
+
+/* ---- by index -------------------------------------------------------- */
+
+static int add_indexed(struct slot_scan *scan, uint64_t index_offset, const struct tape_chunk_header *index_header,
+		       const struct tape_index *index)
+{
+	for (uint32_t i = 0; i < index->nr_entries; i++) {
+		struct tape_chunk_header header = index->entries[i].header;
+
+		header.number = i;
+		if (add_chunk(scan, scan->slot->start + index->entries[i].slot_offset, &header, true))
+			return -ENOMEM;
+	}
+	scan->slot->index_chunk = scan->reader->nr_chunks;
+	return add_chunk(scan, index_offset, index_header, false);
+}
+
+/* 1: done; 0: there is no index to go by; or -ENOMEM. */
+static int scan_by_index(struct slot_scan *scan)
+{
+	struct tape_reader *reader = scan->reader;
+	uint8_t bytes[TAPE_CHUNK_HEADER_BYTES];
+	uint64_t trailer = scan->slot_end - TAPE_SLOT_TRAILER_BYTES, offset;
+	struct tape_chunk_header header;
+	struct tape_index index = {0};
+	const char *why = NULL;
+	const uint8_t *payload;
+	uint32_t index_offset;
+	int result;
+
+	if (scan->limit < scan->slot_end || tape_source_read(&reader->source, trailer, bytes, TAPE_SLOT_TRAILER_BYTES))
+		return 0;
+	if (!tape_get_slot_trailer(bytes, reader->tag, scan->slot->seq, &index_offset))
+		return 0;
+	scan->slot->closed = true;
+	offset = scan->slot->start + index_offset;
+	if (offset < scan->first || offset & 7 || offset + TAPE_CHUNK_HEADER_BYTES > trailer ||
+	    tape_source_read(&reader->source, offset, bytes, sizeof(bytes)) || !tape_get_chunk_header(bytes, &header) ||
+	    !is_ours(scan, &header) || header.type != TAPE_CHUNK_INDEX || judge_header(&header) ||
+	    offset + tape_chunk_bytes(&header) > trailer) {
+		tape_reader_problem(reader, offset, "index of the slot is damaged; its chunks are searched for");
+		return 0;
+	}
+	result = tape_source_get(&reader->source, offset + TAPE_CHUNK_HEADER_BYTES, header.stored_bytes,
+				 &reader->scratch, &payload);
+	if (result == -ENOMEM)
+		return result;
+	if (result || tape_hash(payload, header.stored_bytes) != header.payload_hash)
+		why = "checksum";
+	else
+		result = tape_index_decode(&index, payload, header.stored_bytes, index_offset, &why);
+	if (result == -ENOMEM)
+		return result;
+	if (!why && index.nr_entries && scan->slot->start + index.entries[0].slot_offset < scan->first)
+		why = "a chunk of it lies in the slot's header";
+	if (why) {
+		tape_reader_problem(reader, offset, "index of the slot is damaged (%s); its chunks are searched for",
+				    why);
+		tape_index_deinit(&index);
+		return 0;
+	}
+	result = add_indexed(scan, offset, &header, &index);
+	tape_index_deinit(&index);
+	return result ? result : 1;
+}
+
+/* ---- by walking ------------------------------------------------------ */
+
+enum walk { WALK_CHUNK, WALK_CUT, WALK_NOTHING };
+
+/* What is at this offset? */
+static enum walk look(const struct slot_scan *scan, uint64_t offset, struct tape_chunk_header *header)
+{
+	uint8_t bytes[TAPE_CHUNK_HEADER_BYTES];
+	uint64_t end;
+
+	if (offset + sizeof(bytes) > scan->limit ||
+	    tape_source_read(&scan->reader->source, offset, bytes, sizeof(bytes)) ||
+	    !tape_get_chunk_header(bytes, header) || !is_ours(scan, header))
+		return WALK_NOTHING;
+	end = offset + tape_chunk_bytes(header);
+	if (end > scan->slot_end)
+		return WALK_NOTHING;
+	return end > scan->limit ? WALK_CUT : WALK_CHUNK;
+}
+
+/* Offset of the next chunk of this slot, or scan->limit. */
+static int search(struct slot_scan *scan, uint64_t offset, uint64_t *found)
+{
+	struct tape_chunk_header header;
+
+	while (offset < scan->limit) {
+		uint64_t left_bytes = scan->limit - offset;
+		size_t window_bytes = left_bytes < SEARCH_BYTES ? left_bytes : SEARCH_BYTES;
+		const uint8_t *window;
+		int result =
+			tape_source_get(&scan->reader->source, offset, window_bytes, &scan->reader->scratch, &window);
+
+		if (result == -ENOMEM)
+			return result;
+		if (result)
+			break;
+		for (size_t i = 0; i + 8 <= window_bytes; i += 8) {
+			if (tape_is_chunk_magic(window + i) && look(scan, offset + i, &header) == WALK_CHUNK) {
+				*found = offset + i;
+				return 0;
+			}
+		}
+		offset += window_bytes;
+	}
+	*found = scan->limit;
+	return 0;
+}
+
+static int walk(struct slot_scan *scan)
+{
+	struct tape_reader *reader = scan->reader;
+	struct tape_chunk_header header;
+	uint64_t offset = scan->first;
+
+	while (offset < scan->limit) {
+		enum walk what = look(scan, offset, &header);
+		uint64_t next;
+
+		if (what == WALK_CUT)
+			return 0;
+		if (what == WALK_NOTHING) {
+			int result = search(scan, offset + 8, &next);
+
+			if (result)
+				return result;
+			if (next >= scan->limit)
+				return 0;
+			tape_reader_problem(reader, offset, "%" PRIu64 " bytes are damaged or were never written",
+					    next - offset);
+			offset = next;
+			continue;
+		}
+		if (header.type == TAPE_CHUNK_INDEX)
+			scan->slot->index_chunk = reader->nr_chunks;
+		if (add_chunk(scan, offset, &header, false))
+			return -ENOMEM;
+		if (header.type == TAPE_CHUNK_INDEX)
+			return 0;
+		offset += tape_chunk_bytes(&header);
+	}
+	return 0;
+}
+
+/* ---- slots ----------------------------------------------------------- */
+
+static bool same_tape(const struct tape_identity *a, const struct tape_identity *b)
+{
+	return a->version == b->version && a->slot_bytes == b->slot_bytes &&
+	       a->required_features == b->required_features && !memcmp(a->uuid, b->uuid, 16);
+}
+
+static int scan_slot(struct tape_reader *reader, uint64_t start)
+{
+	struct tape_slot slot = {.start = start,
+				 .seq = start / reader->identity.slot_bytes,
+				 .first_chunk = reader->nr_chunks,
+				 .index_chunk = SIZE_MAX};
+	struct slot_scan scan = {.reader = reader, .slot = &slot, .slot_end = start + reader->identity.slot_bytes};
+	uint64_t header_offset = start + (start ? 0 : TAPE_FILE_HEADER_BYTES), seq;
+	uint8_t bytes[TAPE_SLOT_HEADER_BYTES];
+	struct tape_identity identity;
+	int result;
+
+	scan.limit = scan.slot_end < reader->source.size_bytes ? scan.slot_end : reader->source.size_bytes;
+	scan.first = header_offset + TAPE_SLOT_HEADER_BYTES;
+	slot.end = scan.first;
+	result = tape_source_read(&reader->source, header_offset, bytes, sizeof(bytes));
+	if (result == -ENODATA) {
+		slot.end = header_offset;
+		return add_slot(reader, &slot);
+	}
+	if (result)
+		return result;
+	if (tape_get_slot_header(bytes, &identity, &seq) && same_tape(&identity, &reader->identity)) {
+		slot.has_header = true;
+		slot.seq = seq;
+	}
+	result = scan_by_index(&scan);
+	if (!result)
+		result = walk(&scan);
+	if (result < 0)
+		return result;
+	if (!slot.has_header && slot.nr_chunks)
+		tape_reader_problem(reader, header_offset, "header of the slot is damaged");
+	else if (!slot.has_header)
+		slot.end = header_offset;
+	return add_slot(reader, &slot);
+}
+
+static int compare_slots(const void *a, const void *b)
+{
+	const struct tape_slot *x = a, *y = b;
+
+	if (x->seq != y->seq)
+		return x->seq > y->seq ? 1 : -1;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+/* Chunks are in file order; make it the order of slot sequence numbers. */
+static int sort_by_seq(struct tape_reader *reader)
+{
+	struct tape_stored_chunk *chunks;
+	size_t nr = 0;
+	bool sorted = true;
+
+	for (size_t i = 1; i < reader->nr_slots; i++)
+		sorted = sorted && reader->slots[i - 1].seq <= reader->slots[i].seq;
+	if (sorted)
+		return 0;
+	chunks = reallocarray(NULL, reader->nr_chunks + 1, sizeof(*chunks));
+	if (!chunks)
+		return -ENOMEM;
+	qsort(reader->slots, reader->nr_slots, sizeof(*reader->slots), compare_slots);
+	for (size_t i = 0; i < reader->nr_slots; i++) {
+		struct tape_slot *slot = &reader->slots[i];
+		size_t first = nr;
+
+		for (size_t j = 0; j < slot->nr_chunks; j++) {
+			chunks[nr] = reader->chunks[slot->first_chunk + j];
+			chunks[nr++].slot = (uint32_t)i;
+		}
+		if (slot->index_chunk != SIZE_MAX)
+			slot->index_chunk = slot->index_chunk - slot->first_chunk + first;
+		slot->first_chunk = first;
+	}
+	free(reader->chunks);
+	reader->chunks = chunks;
+	reader->chunks_room = reader->nr_chunks + 1;
+	return 0;
+}
+
+/* ---- how it ends ----------------------------------------------------- */
+
+static bool has_end(const struct tape_reader *reader)
+{
+	for (size_t i = reader->nr_chunks; i > 0 && i + 4 > reader->nr_chunks; i--)
+		if (reader->chunks[i - 1].header.type == TAPE_CHUNK_END && !reader->chunks[i - 1].bad)
+			return true;
+	return false;
+}
+
+static bool all_zero(struct tape_reader *reader, uint64_t from, uint64_t to)
+{
+	while (from < to) {
+		size_t window_bytes = to - from < SEARCH_BYTES ? to - from : SEARCH_BYTES;
+		const uint8_t *window;
+
+		if (tape_source_get(&reader->source, from, window_bytes, &reader->scratch, &window))
+			return false;
+		for (size_t i = 0; i < window_bytes; i++)
+			if (window[i])
+				return false;
+		from += window_bytes;
+	}
+	return true;
+}
+
+/* The header of a last chunk may be there before its payload is: what was cut off is not damage. */
+static void drop_torn_chunks(struct tape_reader *reader, struct tape_slot *last)
+{
+	while (last->nr_chunks) {
+		struct tape_stored_chunk *chunk = &reader->chunks[reader->nr_chunks - 1];
+		const uint8_t *payload;
+
+		if (chunk->bad)
+			return;
+		if (!tape_source_get(&reader->source, chunk->offset + TAPE_CHUNK_HEADER_BYTES,
+				     chunk->header.stored_bytes, &reader->scratch, &payload) &&
+		    tape_hash(payload, chunk->header.stored_bytes) == chunk->header.payload_hash)
+			return;
+		last->end = chunk->offset;
+		last->nr_chunks--;
+		reader->nr_chunks--;
+	}
+}
+
+static void judge_end(struct tape_reader *reader)
+{
+	struct tape_slot *last = &reader->slots[reader->nr_slots - 1];
+	uint64_t size_bytes = reader->source.size_bytes;
+
+	for (size_t i = 0; i + 1 < reader->nr_slots; i++) {
+		const struct tape_slot *slot = &reader->slots[i];
+
+		if (slot->closed)
+			continue;
+		if (slot->index_chunk != SIZE_MAX)
+			tape_reader_problem(reader, slot->start + reader->identity.slot_bytes - TAPE_SLOT_TRAILER_BYTES,
+					    "trailer of the slot is damaged or missing");
+		else if (slot->has_header || slot->nr_chunks)
+			tape_reader_problem(reader, slot->end,
+					    "slot was not closed: its index is missing, and maybe "
+					    "chunks before that");
+		else
+			tape_reader_problem(reader, slot->start, "slot is missing, or damaged as a whole");
+	}
+	reader->info.finished = has_end(reader);
+	if (last->closed) {
+		if (reader->info.finished)
+			return;
+		last->end = last->start + reader->identity.slot_bytes;
+	} else if (!reader->info.finished) {
+		drop_torn_chunks(reader, last);
+		/* An index without END: this slot was about to be closed. */
+		if (last->index_chunk != SIZE_MAX && last->index_chunk >= reader->nr_chunks)
+			last->index_chunk = SIZE_MAX;
+	}
+	if (reader->info.finished && last->index_chunk == SIZE_MAX)
+		tape_reader_problem(reader, last->end, "index of the last slot is missing or damaged");
+	else if (last->end < size_bytes && !all_zero(reader, last->end, size_bytes))
+		tape_reader_problem(reader, last->end,
+				    reader->info.finished ? "%" PRIu64 " bytes behind the end of the tape"
+							  : "cut off: the tape was not finished, %" PRIu64
+							    " bytes of an incomplete chunk",
+				    size_bytes - last->end);
+}
+
+int tape_scan(struct tape_reader *reader, struct tape_error *error)
+{
+	uint64_t slot_bytes = reader->identity.slot_bytes;
+
+	for (uint64_t start = 0; start < reader->source.size_bytes; start += slot_bytes) {
+		uint64_t data = tape_source_next_data(&reader->source, start);
+		int result;
+
+		if (data >= start + slot_bytes) {
+			tape_reader_problem(reader, start, "%" PRIu64 " bytes were never written", data - start);
+			start = data - data % slot_bytes;
+			if (data >= reader->source.size_bytes)
+				break;
+		}
+		result = scan_slot(reader, start);
+		if (result)
+			return tape_fail(error, result, start, "cannot read the slot: %s", strerror(-result));
+	}
+	if (sort_by_seq(reader))
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the list of chunks");
+	if (reader->nr_slots)
+		judge_end(reader);
+	reader->info.nr_slots = (uint32_t)reader->nr_slots;
+	return 0;
+}

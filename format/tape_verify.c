@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape_verify.c - reads a whole tape and checks that all of it agrees: sums,
+ * indices, records and their numbers, snapshots, and what the end says.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "tape_read.h"
+
+struct vcpu_sequence {
+	uint64_t next_seq;
+	bool started;
+};
+
+struct verify {
+	struct tape_reader *reader;
+	struct tape_scratch raw;
+	struct vcpu_sequence *sequences; /* by vCPU */
+	struct tape_touched touched;     /* by the records of this slot */
+	bool slot_is_whole;              /* all its chunks could be read */
+	uint64_t nr_chunks, nr_records, nr_pages, nr_snapshots;
+};
+
+/* ---- records --------------------------------------------------------- */
+
+static void check_sequence(struct verify *verify, const struct tape_stored_chunk *chunk, const struct trap_view *view)
+{
+	struct vcpu_sequence *sequence = &verify->sequences[view->header.vcpu];
+	uint64_t seq = view->header.seq;
+
+	if (sequence->started && seq < sequence->next_seq)
+		tape_reader_report(verify->reader, chunk->offset,
+				   "vCPU %u: record %" PRIu64 " comes after record %" PRIu64, view->header.vcpu, seq,
+				   sequence->next_seq - 1);
+	if (sequence->started && seq > sequence->next_seq) {
+		struct trap_gap gap = {0};
+
+		if (view->header.type == TRAP_GAP)
+			trap_view_gap(view, &gap);
+		if (gap.first_seq != sequence->next_seq || gap.lost_records != seq - sequence->next_seq)
+			tape_reader_report(verify->reader, chunk->offset,
+					   "vCPU %u: records %" PRIu64 " to %" PRIu64
+					   " are missing, and no gap record tells of them",
+					   view->header.vcpu, sequence->next_seq, seq - 1);
+	}
+	sequence->started = true;
+	sequence->next_seq = seq + 1;
+}
+
+static void check_records(struct verify *verify, const struct tape_stored_chunk *chunk)
+{
+	size_t size_bytes = chunk->header.raw_bytes;
+
+	for (size_t at = 0; at < size_bytes;) {
+		const char *why = "filler";
+		struct trap_view view;
+		int result = trap_view_parse(&view, verify->raw.data + at, size_bytes - at, &why);
+
+		if (result <= 0 || view.header.type == TRAP_PAD || view.header.vcpu != chunk->header.vcpu) {
+			tape_reader_report(verify->reader, chunk->offset,
+					   "TRAPS chunk: record at byte %zu is not valid: %s", at,
+					   result > 0 && view.header.type ? "it is of another vCPU" : why);
+			/* Its size was checked by tape_rows_walk(). */
+			at += get_le32(verify->raw.data + at);
+			continue;
+		}
+		check_sequence(verify, chunk, &view);
+		at += (size_t)result;
+	}
+}
+
+static int check_traps(struct verify *verify, const struct tape_stored_chunk *chunk)
+{
+	const struct tape_chunk_header *header = &chunk->header;
+	struct tape_rows rows;
+	size_t bad_at = 0;
+	int result = tape_rows_walk(&rows, verify->raw.data, header->raw_bytes, &bad_at);
+
+	if (result == -ENOMEM)
+		return result;
+	if (result) {
+		verify->slot_is_whole = false;
+		tape_reader_report(verify->reader, chunk->offset, "TRAPS chunk: no record at byte %zu of its contents",
+				   bad_at);
+		return 0;
+	}
+	if (rows.nr_records != header->nr_items || rows.min_tsc != header->min_tsc || rows.max_tsc != header->max_tsc ||
+	    rows.first_seq != header->first_seq || rows.last_seq != header->last_seq)
+		tape_reader_report(verify->reader, chunk->offset, "TRAPS chunk: header and records disagree");
+	check_records(verify, chunk);
+	verify->nr_records += rows.nr_records;
+	if (!verify->touched.nrs)
+		verify->touched = rows.touched;
+	else {
+		roaring_bitmap_or_inplace(verify->touched.nrs, rows.touched.nrs);
+		roaring64_bitmap_or_inplace(verify->touched.spaces, rows.touched.spaces);
+		tape_touched_deinit(&rows.touched);
+	}
+	return 0;
+}
+
+/* ---- slots ----------------------------------------------------------- */
+
+static bool same_nrs(const roaring_bitmap_t *a, const roaring_bitmap_t *b)
+{
+	if (!a || !b)
+		return (!a || roaring_bitmap_is_empty(a)) && (!b || roaring_bitmap_is_empty(b));
+	return roaring_bitmap_equals(a, b);
+}
+
+static bool same_spaces(const roaring64_bitmap_t *a, const roaring64_bitmap_t *b)
+{
+	if (!a || !b)
+		return (!a || roaring64_bitmap_is_empty(a)) && (!b || roaring64_bitmap_is_empty(b));
+	return roaring64_bitmap_equals(a, b);
+}
+
+static const char *compare_index(const struct verify *verify, const struct tape_slot *slot,
+				 const struct tape_index *index)
+{
+	const struct tape_reader *reader = verify->reader;
+
+	if (index->nr_entries + 1u != slot->nr_chunks)
+		return "it lists other chunks than the slot has";
+	for (uint32_t i = 0; i < index->nr_entries; i++) {
+		const struct tape_stored_chunk *chunk = &reader->chunks[slot->first_chunk + i];
+		const struct tape_chunk_header *a = &index->entries[i].header, *b = &chunk->header;
+
+		if (slot->start + index->entries[i].slot_offset != chunk->offset || a->type != b->type ||
+		    a->codec != b->codec || a->layout != b->layout || a->stored_bytes != b->stored_bytes ||
+		    a->raw_bytes != b->raw_bytes || a->vcpu != b->vcpu || a->nr_items != b->nr_items ||
+		    a->min_tsc != b->min_tsc || a->max_tsc != b->max_tsc || a->first_seq != b->first_seq ||
+		    a->last_seq != b->last_seq)
+			return "it says otherwise than a chunk's header";
+	}
+	if (verify->slot_is_whole && index->has_nrs && !same_nrs(index->touched.nrs, verify->touched.nrs))
+		return "its system-call numbers are not those of the records";
+	if (verify->slot_is_whole && index->has_spaces && !same_spaces(index->touched.spaces, verify->touched.spaces))
+		return "its address spaces are not those of the records";
+	return NULL;
+}
+
+static int check_index(struct verify *verify, const struct tape_slot *slot)
+{
+	struct tape_reader *reader = verify->reader;
+	struct tape_stored_chunk *chunk;
+	struct tape_index index = {0};
+	const char *why = NULL;
+	int result;
+
+	if (slot->index_chunk == SIZE_MAX)
+		return 0; /* listed when the tape was opened, if it should be there */
+	chunk = &reader->chunks[slot->index_chunk];
+	result = tape_load(reader, chunk, &verify->raw);
+	if (result)
+		return result == -ENOMEM ? result : 0;
+	result = tape_index_decode(&index, verify->raw.data, chunk->header.raw_bytes,
+				   (uint32_t)(chunk->offset - slot->start), &why);
+	if (result == -ENOMEM)
+		return result;
+	if (!why)
+		why = compare_index(verify, slot, &index);
+	if (why)
+		tape_reader_report(reader, chunk->offset, "INDEX chunk: %s", why);
+	tape_index_deinit(&index);
+	return 0;
+}
+
+static void check_padding(struct verify *verify, const struct tape_stored_chunk *chunk)
+{
+	uint8_t padding[8] = {0}, zeros[8] = {0};
+	uint32_t size_bytes = tape_pad_bytes(chunk->header.stored_bytes);
+	uint64_t offset = chunk->offset + TAPE_CHUNK_HEADER_BYTES + chunk->header.stored_bytes;
+
+	if (tape_source_read(&verify->reader->source, offset, padding, size_bytes) || memcmp(padding, zeros, 8))
+		tape_reader_report(verify->reader, offset, "padding behind the %s chunk is not zero",
+				   tape_type_name(chunk->header.type));
+}
+
+static int check_chunk(struct verify *verify, struct tape_stored_chunk *chunk)
+{
+	struct tape_reader *reader = verify->reader;
+	bool known = chunk->header.type >= TAPE_CHUNK_META && chunk->header.type < TAPE_CHUNK_TYPES;
+	const uint8_t *stored;
+	int result;
+
+	verify->nr_chunks += chunk->header.type != TAPE_CHUNK_INDEX;
+	result = known ? tape_load(reader, chunk, &verify->raw) : tape_load_stored(reader, chunk, &stored);
+	if (result) {
+		verify->slot_is_whole = false;
+		return result == -ENOMEM ? result : 0;
+	}
+	check_padding(verify, chunk);
+	if (chunk->header.type == TAPE_CHUNK_PAGES)
+		verify->nr_pages += chunk->header.nr_items;
+	else if (chunk->header.type == TAPE_CHUNK_SNAPSHOT)
+		verify->nr_snapshots++;
+	return chunk->header.type == TAPE_CHUNK_TRAPS ? check_traps(verify, chunk) : 0;
+}
+
+static int check_slot(struct verify *verify, const struct tape_slot *slot)
+{
+	struct tape_reader *reader = verify->reader;
+	int result = 0;
+
+	verify->slot_is_whole = true;
+	for (size_t i = 0; i < slot->nr_chunks && !result; i++) {
+		struct tape_stored_chunk *chunk = &reader->chunks[slot->first_chunk + i];
+
+		result = check_chunk(verify, chunk);
+		if (!chunk->bad && !chunk->from_index && chunk->header.number != i) {
+			verify->slot_is_whole = false;
+			tape_reader_report(reader, chunk->offset, "chunk %u of the slot follows %zu others",
+					   chunk->header.number, i);
+		}
+	}
+	if (!result)
+		result = check_index(verify, slot);
+	tape_touched_deinit(&verify->touched);
+	return result;
+}
+
+/* ---- snapshots ------------------------------------------------------- */
+
+static void check_contents_there(struct verify *verify, uint32_t index, const struct tape_extents *extents)
+{
+	struct tape_reader *reader = verify->reader;
+	uint64_t missing = 0;
+
+	for (size_t i = 0; i < extents->count; i++) {
+		const struct tape_extent *extent = &extents->list[i];
+		uint64_t id = extent->id & ~TAPE_EXTENT_SAME, count = extent->id & TAPE_EXTENT_SAME ? 1 : extent->count;
+
+		if (extent->id == TAPE_PAGE_ZERO || extent->id == TAPE_PAGE_LOST)
+			continue;
+		while (count) {
+			const struct tape_stored_chunk *chunk = tape_find_page_chunk(reader, id);
+			uint64_t there = chunk && !chunk->bad ? chunk->header.last_seq - id + 1 : 1;
+
+			if (!chunk || chunk->bad)
+				missing++;
+			there = there < count ? there : count;
+			id += there;
+			count -= there;
+		}
+	}
+	if (missing)
+		tape_reader_report(reader, reader->snapshots[index].offset,
+				   "snapshot %" PRIu64 ": contents of %" PRIu64 " pages are missing or damaged",
+				   reader->snapshots[index].ordinal, missing);
+}
+
+static int check_snapshot(struct verify *verify, uint32_t index)
+{
+	struct tape_reader *reader = verify->reader;
+	const struct tape_stored_snapshot *snapshot = &reader->snapshots[index];
+	struct tape_extents extents = {0};
+	struct tape_page_map sum;
+	bool whole;
+	int result = tape_snapshot_extents(reader, index, &extents, &sum, &whole);
+
+	if (!result && !whole)
+		tape_reader_report(reader, snapshot->offset, "snapshot %" PRIu64 ": parts of its map are missing",
+				   snapshot->ordinal);
+	else if (!result && (sum.nr_pages != snapshot->snapshot.nr_pages || sum.nr_zero != snapshot->snapshot.nr_zero))
+		tape_reader_report(reader, snapshot->offset,
+				   "snapshot %" PRIu64 " says %" PRIu64 " pages, its map %" PRIu64, snapshot->ordinal,
+				   snapshot->snapshot.nr_pages, sum.nr_pages);
+	if (!result && index && reader->snapshots[index - 1].ordinal + 1 != snapshot->ordinal)
+		tape_reader_report(reader, snapshot->offset, "snapshots %" PRIu64 " to %" PRIu64 " are missing",
+				   reader->snapshots[index - 1].ordinal + 1, snapshot->ordinal - 1);
+	if (!result)
+		check_contents_there(verify, index, &extents);
+	tape_extents_deinit(&extents);
+	return result;
+}
+
+static void check_page_numbers(struct verify *verify)
+{
+	const struct tape_reader *reader = verify->reader;
+	uint64_t next_id = 0;
+
+	for (size_t i = 0; i < reader->nr_page_chunks; i++) {
+		const struct tape_stored_chunk *chunk = &reader->chunks[reader->page_chunks[i]];
+
+		if (chunk->header.first_seq < next_id)
+			tape_reader_report(verify->reader, chunk->offset,
+					   "PAGES chunk: page %" PRIu64 " is there twice", chunk->header.first_seq);
+		next_id = chunk->header.last_seq + 1;
+	}
+}
+
+/* ---- all ------------------------------------------------------------- */
+
+static void check_end(struct verify *verify)
+{
+	struct tape_reader *reader = verify->reader;
+	uint64_t nr_chunks = verify->nr_chunks;
+
+	if (!reader->info.finished) {
+		tape_reader_report(reader, reader->info.size_bytes, "cut off: the tape was not finished");
+		return;
+	}
+	nr_chunks -= !!nr_chunks; /* the end chunk does not count itself */
+	if (reader->written.chunks != nr_chunks || reader->written.records != verify->nr_records ||
+	    reader->written.pages != verify->nr_pages || reader->written.snapshots != verify->nr_snapshots)
+		tape_reader_report(reader, reader->info.size_bytes,
+				   "the end tells of %" PRIu64 " chunks, %" PRIu64 " records, %" PRIu64
+				   " pages and %" PRIu64 " snapshots; there are %" PRIu64 ", %" PRIu64 ", %" PRIu64
+				   " and %" PRIu64,
+				   reader->written.chunks, reader->written.records, reader->written.pages,
+				   reader->written.snapshots, nr_chunks, verify->nr_records, verify->nr_pages,
+				   verify->nr_snapshots);
+}
+
+static int check_all(struct verify *verify)
+{
+	struct tape_reader *reader = verify->reader;
+	int result = 0;
+
+	for (size_t i = 0; i < reader->nr_slots && !result; i++)
+		result = check_slot(verify, &reader->slots[i]);
+	for (uint32_t i = 0; i < reader->nr_snapshots && !result; i++)
+		result = check_snapshot(verify, i);
+	if (!result) {
+		check_page_numbers(verify);
+		check_end(verify);
+	}
+	return result;
+}
+
+uint64_t tape_reader_verify(struct tape_reader *reader, void (*report)(void *ctx, uint64_t offset, const char *message),
+			    void *ctx)
+{
+	struct verify verify = {.reader = reader};
+	int result = -ENOMEM;
+
+	reader->nr_reported = reader->nr_problems;
+	for (size_t i = 0; i < reader->nr_problems; i++)
+		report(ctx, reader->problems[i].offset, reader->problems[i].message);
+	reader->report = report;
+	reader->report_ctx = ctx;
+	verify.sequences = calloc(TAPE_NO_VCPU + 1u, sizeof(*verify.sequences));
+	if (verify.sequences)
+		result = check_all(&verify);
+	if (result)
+		tape_reader_report(reader, TAPE_NO_OFFSET, "cannot check all of it: %s", strerror(-result));
+	reader->report = NULL;
+	free(verify.sequences);
+	free(verify.raw.data);
+	tape_touched_deinit(&verify.touched);
+	return reader->nr_reported;
+}
