@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram_snapshot.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Pages that may be copied in the pause, by round: 0.55 to 0.8 us each, so about
+ * 3, 6 and 13 ms. A guest that writes faster than that for all rounds is paused
+ * for as long as it takes.
+ */
+static const uint64_t round_max_pages[] = {4096, 4096, 8192, 16384, UINT64_MAX};
+#define NR_ROUNDS (sizeof(round_max_pages) / sizeof(round_max_pages[0]))
+
+#define READ_PAGES (PROTO_MAX_READ_BYTES / GUEST_PAGE_BYTES)
+/* Clean pages that a READ_RAM takes along rather than being asked twice: 64 KiB cost less than a round trip. */
+#define BRIDGE_PAGES 16
+
+void ram_snapshot_init(struct ram_snapshot *snapshot, struct producer *producer, struct tape_thread *tape,
+		       struct loop *loop)
+{
+	*snapshot = (struct ram_snapshot){
+		.producer = producer,
+		.tape = tape,
+		.loop = loop,
+		.staging = {.fd = -1},
+		.is_base = true,
+	};
+}
+
+void ram_snapshot_deinit(struct ram_snapshot *snapshot)
+{
+	guest_ram_deinit(&snapshot->ram);
+	guest_ram_deinit(&snapshot->old_ram);
+	staging_deinit(&snapshot->staging);
+	if (snapshot->tape)
+		tape_thread_batch_put(snapshot->tape, snapshot->batch);
+	snapshot->batch = NULL;
+}
+
+/* ---- batches --------------------------------------------------------- */
+
+static void send_batch(struct ram_snapshot *snapshot)
+{
+	if (snapshot->batch)
+		tape_thread_post_pages(snapshot->tape, snapshot->batch);
+	snapshot->batch = NULL;
+}
+
+/* A batch with room for at least one run. */
+static int need_batch(struct ram_snapshot *snapshot, struct record_error *error)
+{
+	struct page_batch *batch = snapshot->batch;
+
+	if (batch && (batch->nr_runs == BATCH_PAGES || batch->nr_data_pages == BATCH_PAGES ||
+		      batch->nr_zero_pages >= BATCH_ZERO_PAGES))
+		send_batch(snapshot);
+	while (!snapshot->batch) {
+		struct record_error why;
+
+		if (tape_thread_error(snapshot->tape, &why)) {
+			*error = why;
+			return why.error;
+		}
+		snapshot->batch = tape_thread_batch_get(snapshot->tape);
+		if (snapshot->batch)
+			break;
+		/* Woken when one comes back. */
+		if (loop_wait(snapshot->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
+			return record_error_set(error, -EINTR, "stopped at once");
+	}
+	return 0;
+}
+
+static struct page_run *add_run(struct page_batch *batch, uint64_t gfn, uint32_t nr_pages)
+{
+	struct page_run *run = &batch->runs[batch->nr_runs++];
+
+	run->gfn = gfn;
+	run->nr_pages = nr_pages;
+	return run;
+}
+
+static int add_zeros(struct ram_snapshot *snapshot, uint64_t gfn, uint64_t nr_pages, struct record_error *error)
+{
+	while (nr_pages) {
+		int ret = need_batch(snapshot, error);
+		uint32_t n;
+
+		if (ret)
+			return ret;
+		n = BATCH_ZERO_PAGES - snapshot->batch->nr_zero_pages;
+		if (nr_pages < n)
+			n = (uint32_t)nr_pages;
+		add_run(snapshot->batch, gfn, n)->first_page = -1;
+		snapshot->batch->nr_zero_pages += n;
+		gfn += n;
+		nr_pages -= n;
+	}
+	return 0;
+}
+
+/* Where pages are read from: a shared block, or the staging memory. */
+struct page_source {
+	const struct ram_block *block; /* NULL: staging */
+	uint64_t offset;               /* of the first page */
+};
+
+static int add_pages(struct ram_snapshot *snapshot, uint64_t gfn, uint64_t nr_pages, struct page_source source,
+		     struct record_error *error)
+{
+	while (nr_pages) {
+		int ret = need_batch(snapshot, error);
+		struct page_batch *batch = snapshot->batch;
+		uint8_t *to;
+		uint32_t n;
+
+		if (ret)
+			return ret;
+		n = BATCH_PAGES - batch->nr_data_pages;
+		if (nr_pages < n)
+			n = (uint32_t)nr_pages;
+		to = batch->data[batch->nr_data_pages];
+		if (source.block)
+			ret = ram_block_read(source.block, source.offset, to, n * GUEST_PAGE_BYTES, error);
+		else
+			ret = staging_read(&snapshot->staging, source.offset, to, n * GUEST_PAGE_BYTES, error);
+		if (ret)
+			return ret;
+		add_run(batch, gfn, n)->first_page = (int32_t)batch->nr_data_pages;
+		batch->nr_data_pages += n;
+		source.offset += (uint64_t)n * GUEST_PAGE_BYTES;
+		gfn += n;
+		nr_pages -= n;
+	}
+	return 0;
+}
+
+/* ---- bitmaps --------------------------------------------------------- */
+
+/* NULL bitmap: all pages. First page >= page with this value, or end. */
+static uint64_t find(const uint64_t *bitmap, uint64_t page, uint64_t end, bool value)
+{
+	if (!bitmap)
+		return value ? page : end;
+	while (page < end) {
+		uint64_t word = (value ? bitmap[page / 64] : ~bitmap[page / 64]) >> (page % 64);
+
+		if (word) {
+			page += (unsigned)__builtin_ctzll(word);
+			return page < end ? page : end;
+		}
+		page = (page / 64 + 1) * 64;
+	}
+	return end;
+}
+
+/* Bitmaps of all blocks, one behind the other, checked against the number of pages that was said. */
+static int read_bitmaps(struct ram_snapshot *snapshot, const struct proto_snapshot_data *said, uint64_t **out,
+			struct record_error *error)
+{
+	const struct guest_ram *ram = &snapshot->ram;
+	uint64_t nr_words = 0, nr_set = 0, at = 0, *words;
+	int ret;
+
+	for (uint32_t i = 0; i < ram->nr_blocks; i++)
+		nr_words += ram_block_words(&ram->blocks[i]);
+	words = malloc((nr_words + 1) * sizeof(*words));
+	if (!words)
+		return record_error_set(error, -ENOMEM, "out of memory");
+	ret = staging_read(&snapshot->staging, said->bitmaps_offset, words, nr_words * sizeof(*words), error);
+	for (uint32_t i = 0; i < ram->nr_blocks && !ret; i++) {
+		uint64_t n = ram_block_words(&ram->blocks[i]), pages = ram_block_pages(&ram->blocks[i]);
+
+		if (pages % 64 && words[at + n - 1] >> (pages % 64))
+			ret = record_error_set(error, -EPROTO, "a snapshot has dirty pages behind the end of block %s",
+					       ram->blocks[i].name);
+		for (uint64_t w = at; w < at + n; w++)
+			nr_set += (unsigned)__builtin_popcountll(words[w]);
+		at += n;
+	}
+	if (!ret && nr_set != said->nr_pages)
+		ret = record_error_set(error, -EPROTO,
+				       "a snapshot says that %" PRIu64 " pages are dirty, and lists %" PRIu64,
+				       (uint64_t)said->nr_pages, nr_set);
+	if (ret)
+		free(words);
+	else
+		*out = words;
+	return ret;
+}
+
+/* ---- pages while the guest runs -------------------------------------- */
+
+/* A part of a block that the guest sees at one place; first and last in pages of the block, last not included. */
+struct window {
+	uint32_t block;
+	uint64_t first, last;
+	uint64_t gfn; /* of first */
+};
+
+static int read_shared(struct ram_snapshot *snapshot, const struct window *window, const uint64_t *bitmap,
+		       struct record_error *error)
+{
+	const struct ram_block *block = &snapshot->ram.blocks[window->block];
+	uint64_t page = find(bitmap, window->first, window->last, true);
+	int ret = 0;
+
+	while (page < window->last && !ret) {
+		uint64_t n = find(bitmap, page, window->last, false) - page, offset = page * GUEST_PAGE_BYTES;
+		uint64_t gfn = window->gfn + (page - window->first), holes;
+
+		if (n > BATCH_PAGES && bitmap)
+			n = BATCH_PAGES;
+		holes = bitmap ? 0 : ram_block_hole_bytes(block, offset) / GUEST_PAGE_BYTES;
+		if (holes) {
+			n = holes < n ? holes : n;
+			ret = add_zeros(snapshot, gfn, n, error);
+		} else {
+			n = n < BATCH_PAGES ? n : BATCH_PAGES;
+			ret = add_pages(snapshot, gfn, n, (struct page_source){block, offset}, error);
+		}
+		page = find(bitmap, page + n, window->last, true);
+	}
+	return ret;
+}
+
+/* How far a READ_RAM that begins at page may go: up to a long run of clean pages. */
+static uint64_t find_span_end(const uint64_t *bitmap, uint64_t page, uint64_t last)
+{
+	uint64_t limit = last - page > READ_PAGES ? page + READ_PAGES : last;
+	uint64_t end = find(bitmap, page, limit, false);
+
+	while (end < limit) {
+		uint64_t next = find(bitmap, end, limit, true);
+
+		if (next == limit || next - end > BRIDGE_PAGES)
+			break;
+		end = find(bitmap, next, limit, false);
+	}
+	return end;
+}
+
+static int read_private(struct ram_snapshot *snapshot, const struct window *window, const uint64_t *bitmap,
+			struct record_error *error)
+{
+	uint64_t page = find(bitmap, window->first, window->last, true);
+
+	while (page < window->last) {
+		uint64_t end = find_span_end(bitmap, page, window->last), start = page;
+		int ret = producer_read_ram(snapshot->producer, window->block, page * GUEST_PAGE_BYTES,
+					    (end - page) * GUEST_PAGE_BYTES, &snapshot->staging, error);
+
+		while (!ret && page < end) {
+			uint64_t n = find(bitmap, page, end, false) - page;
+			struct page_source source = {NULL, (page - start) * GUEST_PAGE_BYTES};
+
+			ret = add_pages(snapshot, window->gfn + (page - window->first), n, source, error);
+			page = find(bitmap, page + n, end, true);
+		}
+		if (ret)
+			return ret;
+		page = find(bitmap, end, window->last, true);
+	}
+	return 0;
+}
+
+/* Pages of all blocks as they are now: those of the bitmaps, or (NULL) all that old_ram has not. */
+static int read_running(struct ram_snapshot *snapshot, const uint64_t *bitmaps, struct record_error *error)
+{
+	const struct guest_ram *ram = &snapshot->ram;
+	uint64_t at = 0;
+
+	for (uint32_t b = 0; b < ram->nr_blocks; b++) {
+		const struct ram_block *block = &ram->blocks[b];
+
+		for (uint32_t r = 0; r < block->nr_ranges; r++) {
+			const struct proto_ram_range *range = &block->ranges[r];
+			const struct window window = {
+				.block = b,
+				.first = range->block_offset / GUEST_PAGE_BYTES,
+				.last = (range->block_offset + range->size_bytes) / GUEST_PAGE_BYTES,
+				.gfn = range->gpa / GUEST_PAGE_BYTES,
+			};
+			const uint64_t *bitmap = bitmaps ? bitmaps + at : NULL;
+			int ret;
+
+			if (!bitmaps && guest_ram_has_range(&snapshot->old_ram, block, range))
+				continue;
+			if (block->fd >= 0)
+				ret = read_shared(snapshot, &window, bitmap, error);
+			else
+				ret = read_private(snapshot, &window, bitmap, error);
+			if (ret)
+				return ret;
+		}
+		at += ram_block_words(block);
+	}
+	return 0;
+}
+
+/* ---- pages of the pause ---------------------------------------------- */
+
+static int add_staged(struct ram_snapshot *snapshot, const struct ram_block *block, uint64_t page, uint64_t staged_at,
+		      struct record_error *error)
+{
+	uint64_t offset = page * GUEST_PAGE_BYTES;
+
+	for (uint32_t r = 0; r < block->nr_ranges; r++) {
+		const struct proto_ram_range *range = &block->ranges[r];
+		int ret;
+
+		if (offset < range->block_offset || offset - range->block_offset >= range->size_bytes)
+			continue;
+		ret = add_pages(snapshot, (range->gpa + (offset - range->block_offset)) / GUEST_PAGE_BYTES, 1,
+				(struct page_source){NULL, staged_at}, error);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int read_staged(struct ram_snapshot *snapshot, const struct proto_snapshot_data *said, const uint64_t *bitmaps,
+		       struct record_error *error)
+{
+	const struct guest_ram *ram = &snapshot->ram;
+	uint64_t at = 0, staged_at = said->pages_offset;
+
+	for (uint32_t b = 0; b < ram->nr_blocks; b++) {
+		const struct ram_block *block = &ram->blocks[b];
+		uint64_t end = ram_block_pages(block);
+
+		for (uint64_t page = find(bitmaps + at, 0, end, true); page < end;
+		     page = find(bitmaps + at, page + 1, end, true)) {
+			int ret = add_staged(snapshot, block, page, staged_at, error);
+
+			if (ret)
+				return ret;
+			staged_at += GUEST_PAGE_BYTES;
+		}
+		at += ram_block_words(block);
+	}
+	return 0;
+}
+
+static int commit(struct ram_snapshot *snapshot, const struct proto_snapshot_data *said, struct record_error *error)
+{
+	size_t nr_regs = (size_t)said->nr_vcpus * said->nr_regs;
+	uint64_t *regs = calloc(nr_regs + 1, sizeof(*regs));
+	struct tape_snapshot_info info = {
+		.id = said->snapshot_id,
+		.tsc = said->tsc,
+		.realtime_ns = said->realtime_ns,
+		.pause_ns = said->pause_ns,
+		.nr_vcpus = said->nr_vcpus,
+		.nr_regs = said->nr_regs,
+		.vcpu_regs = regs,
+		.nr_ranges = snapshot->ram.nr_ranges,
+		.ranges = snapshot->ram.ranges,
+		.base = snapshot->is_base,
+	};
+	int ret;
+
+	if (!regs)
+		return record_error_set(error, -ENOMEM, "out of memory");
+	ret = staging_read(&snapshot->staging, said->vcpus_offset, regs, nr_regs * sizeof(*regs), error);
+	if (!ret) {
+		send_batch(snapshot);
+		snapshot->last_job = tape_thread_post_commit(snapshot->tape, &info);
+		snapshot->is_base = false;
+		snapshot->committed++;
+		snapshot->last_pause_ns = said->pause_ns;
+		snapshot->last_pages = said->nr_pages;
+	}
+	free(regs);
+	return ret;
+}
+
+/* The dirty pages of a round are forgotten by the VM, and we could not read them. */
+static void read_all_again(struct ram_snapshot *snapshot)
+{
+	guest_ram_deinit(&snapshot->old_ram);
+	snapshot->is_base = true;
+}
+
+/*
+ * One round: *whole when it ended in a commit. The map may change while the VM
+ * makes its answer. Blocks that only moved keep their place in the bitmaps, and
+ * the old map serves for this snapshot; else the bitmaps cannot be read.
+ */
+static int take_round(struct ram_snapshot *snapshot, uint64_t max_pages, bool *whole, struct record_error *error)
+{
+	struct proto_snapshot_data said;
+	struct guest_ram new_ram = {0};
+	uint64_t *bitmaps = NULL;
+	int answered = producer_snapshot(snapshot->producer, snapshot->last_id, max_pages, &snapshot->ram,
+					 &snapshot->staging, &said, error);
+	int ret = 0;
+
+	if (answered && answered != -EPROTO)
+		return answered;
+	if (snapshot->map_changed) {
+		snapshot->map_changed = false;
+		ret = producer_get_ram(snapshot->producer, &new_ram, error);
+		if (!ret && !guest_ram_same_blocks(&snapshot->ram, &new_ram)) {
+			ram_snapshot_set_map(snapshot, &new_ram);
+			read_all_again(snapshot);
+			return -EAGAIN;
+		}
+	}
+	if (!ret)
+		ret = answered;
+	if (!ret && !said.whole && max_pages == UINT64_MAX)
+		ret = record_error_set(error, -EPROTO, "a snapshot without a limit is not whole");
+	if (!ret)
+		ret = read_bitmaps(snapshot, &said, &bitmaps, error);
+	if (!ret && said.whole)
+		ret = read_staged(snapshot, &said, bitmaps, error);
+	else if (!ret)
+		ret = read_running(snapshot, bitmaps, error);
+	free(bitmaps);
+	if (!ret && said.whole)
+		ret = commit(snapshot, &said, error);
+	*whole = !ret && said.whole;
+	if (ret)
+		read_all_again(snapshot);
+	if (new_ram.nr_blocks && !ret)
+		ram_snapshot_set_map(snapshot, &new_ram);
+	guest_ram_deinit(&new_ram);
+	return ret;
+}
+
+/* The map is on the tape from here on: only what it does not hold comes whole later. */
+static int remember_map(struct ram_snapshot *snapshot, struct record_error *error)
+{
+	struct guest_ram copy = {.blocks = calloc(snapshot->ram.nr_blocks + 1, sizeof(*copy.blocks))};
+
+	if (!copy.blocks)
+		return record_error_set(error, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < snapshot->ram.nr_blocks; i++) {
+		const struct ram_block *from = &snapshot->ram.blocks[i];
+		struct ram_block *to = &copy.blocks[copy.nr_blocks++];
+
+		*to = *from;
+		to->fd = -1;
+		to->ranges = calloc(from->nr_ranges + 1, sizeof(*to->ranges));
+		if (!to->ranges) {
+			guest_ram_deinit(&copy);
+			return record_error_set(error, -ENOMEM, "out of memory");
+		}
+		memcpy(to->ranges, from->ranges, from->nr_ranges * sizeof(*to->ranges));
+	}
+	guest_ram_deinit(&snapshot->old_ram);
+	snapshot->old_ram = copy;
+	return 0;
+}
+
+void ram_snapshot_set_map(struct ram_snapshot *snapshot, struct guest_ram *ram)
+{
+	guest_ram_deinit(&snapshot->ram);
+	snapshot->ram = *ram;
+	*ram = (struct guest_ram){0};
+}
+
+static int update_map(struct ram_snapshot *snapshot, struct record_error *error)
+{
+	struct guest_ram ram = {0};
+	int ret;
+
+	snapshot->map_changed = false;
+	ret = producer_get_ram(snapshot->producer, &ram, error);
+	if (!ret)
+		ram_snapshot_set_map(snapshot, &ram);
+	guest_ram_deinit(&ram);
+	return ret;
+}
+
+int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error)
+{
+	unsigned changes = 0;
+	bool whole = false;
+	int ret = 0;
+
+	snapshot->last_id++;
+	if (snapshot->map_changed)
+		ret = update_map(snapshot, error);
+	for (size_t round = 0; round < NR_ROUNDS && !whole && !ret; round++) {
+		ret = read_running(snapshot, NULL, error);
+		if (!ret)
+			ret = remember_map(snapshot, error);
+		if (!ret)
+			ret = take_round(snapshot, round_max_pages[round], &whole, error);
+		if (ret == -EAGAIN && ++changes < 8) {
+			ret = 0;
+			round--;
+		} else if (ret == -EAGAIN) {
+			return record_error_set(error, -EREMOTEIO, "the memory map does not come to rest");
+		}
+	}
+	return ret;
+}

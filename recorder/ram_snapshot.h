@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ram_snapshot.h - takes snapshots: all of RAM while the guest runs, then, in
+ * rounds, the pages that it wrote meanwhile, the last of them in a short pause.
+ * Main thread; pages go to the tape thread in batches, and while it has too many
+ * of them, this waits. Errors as in producer.h; after one, the next snapshot
+ * makes up for what this one missed.
+ */
+#ifndef RAM_SNAPSHOT_H
+#define RAM_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "producer_calls.h"
+#include "tape_thread.h"
+
+struct ram_snapshot {
+	struct producer *producer;
+	struct tape_thread *tape;
+	struct loop *loop;
+	struct guest_ram ram;
+	struct guest_ram old_ram; /* what the tape has been given of it; empty: all is to be read */
+	bool map_changed;         /* PROTO_EVENT_RAM came */
+	bool is_base;             /* the next commit brings all of RAM */
+	struct staging staging;
+	struct page_batch *batch; /* being filled */
+	uint64_t last_id;
+	uint64_t committed;     /* snapshots posted to the tape */
+	uint64_t last_pause_ns; /* of the last one */
+	uint64_t last_pages;
+	uint64_t last_job; /* its commit */
+};
+
+void ram_snapshot_init(struct ram_snapshot *snapshot, struct producer *producer, struct tape_thread *tape,
+		       struct loop *loop);
+void ram_snapshot_deinit(struct ram_snapshot *snapshot);
+/* Takes over the memory map. */
+void ram_snapshot_set_map(struct ram_snapshot *snapshot, struct guest_ram *ram);
+int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error);
+
+#endif

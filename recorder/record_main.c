@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#include "record_options.h"
+#include "record_session.h"
+#include "report.h"
+
+int main(int argc, char **argv)
+{
+	struct record_options options;
+	struct record_error error = {0};
+	int ret = record_options_parse(&options, argc, argv, &error);
+
+	if (ret > 0)
+		return 0;
+	if (ret < 0) {
+		report_always("%s", error.message);
+		return 2;
+	}
+	report_set_quiet(options.quiet);
+	return record_session_run(&options);
+}

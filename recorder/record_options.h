@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* record_options.h - the command line of vmtape-record. Strings point into argv. */
+#ifndef RECORD_OPTIONS_H
+#define RECORD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "report.h"
+
+enum plan_choice {
+	PLAN_CHOICE_AUTO,
+	PLAN_CHOICE_GENERIC,
+	PLAN_CHOICE_NONE,
+	PLAN_CHOICE_FILE,
+};
+
+struct record_options {
+	const char *socket_path;
+	const char *out_path;
+	enum plan_choice plan;
+	const char *plan_path; /* of PLAN_CHOICE_FILE */
+	bool block;
+	uint32_t block_limit_ms;
+	uint64_t ring_bytes; /* of one vCPU */
+	uint64_t snapshot_interval_ms;
+	uint64_t duration_ms; /* 0: until stopped */
+	uint64_t flush_ms;
+	int level; /* of zstd */
+	bool no_snapshots;
+	bool force;
+	bool quiet;
+};
+
+/* 0: go on; 1: --help or --version was served; -EINVAL and a message that names the option. */
+int record_options_parse(struct record_options *out, int argc, char **argv, struct record_error *error);
+
+/* "500ms", "10s", "2m", "1h"; a bare number counts in bare_unit_ms. */
+int parse_duration_ms(const char *text, uint64_t bare_unit_ms, uint64_t *out);
+/* "65536", "64K", "8M", "1G". */
+int parse_size_bytes(const char *text, uint64_t *out);
+
+#endif

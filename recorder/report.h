@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - errors of the recorder, and its lines on stderr. Lines from any
+ * thread; each starts with the program's name and replaces the live line.
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct record_error {
+	int error; /* negative errno */
+	char message[512];
+};
+
+/* Fills error (may be NULL) and returns the errno, so that a caller can return it on. */
+int record_error_set(struct record_error *error, int negative_errno, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* A notice: not shown when quiet. */
+void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Shown always: errors and the summary. */
+void report_always(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_set_quiet(bool quiet);
+/* Line without an end that the next report replaces; only for a terminal. */
+void report_live(const char *line);
+
+/* Copy text that somebody else wrote: what could drive a terminal becomes '?'. Always NUL-terminated. */
+void report_clean(char *out, size_t room, const char *text, size_t size_bytes);
+
+#endif

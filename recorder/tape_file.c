@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "tape_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_error(const char *path, int saved, struct record_error *error)
+{
+	switch (saved) {
+	case EEXIST:
+		return record_error_set(error, -saved, "%s: exists already; --force overwrites it", path);
+	case ENOENT:
+	case ENOTDIR:
+		return record_error_set(error, -saved, "%s: cannot be created: its folder does not exist", path);
+	default:
+		return record_error_set(error, -saved, "%s: cannot be written: %s", path, strerror(saved));
+	}
+}
+
+int tape_file_open(struct tape_file *file, const char *path, bool force, struct record_error *error)
+{
+	struct stat st;
+	int ret = 0;
+
+	*file = (struct tape_file){.path = path};
+	file->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	file->created = file->fd >= 0;
+	/* Not blocking: it may be a pipe that nobody reads. */
+	if (file->fd < 0 && errno == EEXIST && force)
+		file->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (file->fd < 0)
+		return open_error(path, errno, error);
+	if (fstat(file->fd, &st) || !S_ISREG(st.st_mode))
+		ret = record_error_set(error, -EINVAL, "%s: is not a regular file, which a tape must be", path);
+	else if (flock(file->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+		ret = record_error_set(error, -EBUSY, "%s: another vmtape-record is writing it", path);
+	if (ret)
+		tape_file_close(file);
+	return ret;
+}
+
+int tape_file_begin(struct tape_file *file, struct record_error *error)
+{
+	/* A tape holds what the guest's memory held. */
+	if (!file->created && fchmod(file->fd, 0600))
+		return record_error_set(error, -errno, "%s: cannot be made private: %s", file->path, strerror(errno));
+	if (ftruncate(file->fd, 0))
+		return record_error_set(error, -errno, "%s: cannot be emptied: %s", file->path, strerror(errno));
+	file->begun = true;
+	return 0;
+}
+
+void tape_file_close(struct tape_file *file)
+{
+	if (file->fd < 0)
+		return;
+	if (file->created && !file->begun)
+		unlink(file->path);
+	close(file->fd);
+	file->fd = -1;
+}

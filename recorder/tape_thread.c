@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+#include "tape_thread.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "uring_sink.h"
+
+#define IN_FLIGHT_MAX_BYTES (32u << 20)
+#define REAP_NS             20000000
+
+enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_FINISH };
+
+struct job {
+	struct job *next;
+	enum job_kind kind;
+	uint64_t number;
+	struct tape_chunk *chunk;
+	struct page_batch *batch;
+	struct tape_snapshot_info info; /* its arrays lie behind the job */
+	struct tape_totals totals;
+	char reason[128];
+};
+
+struct tape_thread {
+	pthread_mutex_t lock;
+	pthread_cond_t kicked_cond;
+	bool kicked;
+	bool ending; /* without a finish */
+	struct job *head, *tail;
+	uint64_t last_posted, last_done;
+	struct page_batch *free_batches;
+	unsigned nr_batches;
+	struct record_error error; /* first; error.error 0: none */
+	struct tape_stats stats;
+
+	void (*wake)(void *ctx);
+	void *wake_ctx;
+	pthread_t thread;
+	bool started;
+	struct pipeline *pipeline;
+
+	/* The thread's own: */
+	int fd;
+	struct uring_sink *sink;
+	struct tape_writer *writer;
+	struct tape_pages *pages;
+	bool failed;
+	bool finished;
+};
+
+static const uint8_t zero_page[TAPE_PAGE_BYTES];
+
+static void kick(void *ctx)
+{
+	struct tape_thread *thread = ctx;
+
+	pthread_mutex_lock(&thread->lock);
+	thread->kicked = true;
+	pthread_cond_signal(&thread->kicked_cond);
+	pthread_mutex_unlock(&thread->lock);
+}
+
+/* ---- the thread ------------------------------------------------------ */
+
+static void fail(struct tape_thread *thread, int error, const char *what, const struct tape_error *tape_error)
+{
+	uint64_t offset = 0;
+	int sink_error = uring_sink_error(thread->sink, &offset);
+	struct record_error first;
+
+	if (thread->failed)
+		return;
+	thread->failed = true;
+	/* The sink knows where; what the writer says is the echo of it. */
+	if (sink_error)
+		record_error_set(&first, sink_error, "writing at offset %" PRIu64 ": %s", offset,
+				 strerror(-sink_error));
+	else
+		record_error_set(&first, error, "%s: %s", what,
+				 tape_error && tape_error->message[0] ? tape_error->message : strerror(-error));
+	pthread_mutex_lock(&thread->lock);
+	if (!thread->error.error || thread->error.error == -EBADMSG)
+		thread->error = first;
+	pthread_mutex_unlock(&thread->lock);
+	thread->wake(thread->wake_ctx);
+}
+
+/* Records that cannot be stored: they are left out, and the session is told, but the tape can have a good end. */
+static void refuse_block(struct tape_thread *thread, const struct block *block)
+{
+	pthread_mutex_lock(&thread->lock);
+	if (!thread->error.error)
+		thread->error = block->error;
+	pthread_mutex_unlock(&thread->lock);
+	thread->wake(thread->wake_ctx);
+}
+
+static void check_sink(struct tape_thread *thread)
+{
+	int error = uring_sink_error(thread->sink, NULL);
+
+	if (error)
+		fail(thread, error, "writing", NULL);
+}
+
+static void append(struct tape_thread *thread, struct tape_chunk *chunk, const char *what)
+{
+	struct tape_error error = {0};
+	int ret;
+
+	if (thread->failed) {
+		tape_chunk_destroy(chunk);
+		return;
+	}
+	ret = tape_writer_append(thread->writer, chunk, &error);
+	if (ret)
+		fail(thread, ret, what, &error);
+	else
+		check_sink(thread);
+}
+
+static void update_file_bytes(struct tape_thread *thread)
+{
+	uint64_t bytes = tape_writer_size_bytes(thread->writer);
+
+	pthread_mutex_lock(&thread->lock);
+	thread->stats.file_bytes = bytes;
+	pthread_mutex_unlock(&thread->lock);
+}
+
+static void write_block(struct tape_thread *thread, struct block *block)
+{
+	if (!block->chunk) {
+		refuse_block(thread, block);
+	} else {
+		struct tape_chunk *chunk = block->chunk;
+
+		block->chunk = NULL;
+		append(thread, chunk, "storing records");
+		if (!thread->failed) {
+			pthread_mutex_lock(&thread->lock);
+			record_tally_add(&thread->stats.traps, &block->tally);
+			pthread_mutex_unlock(&thread->lock);
+			update_file_bytes(thread);
+		}
+	}
+	pipeline_block_put(thread->pipeline, block);
+}
+
+static void add_pages(struct tape_thread *thread, const struct page_batch *batch)
+{
+	for (unsigned i = 0; i < batch->nr_runs && !thread->failed; i++) {
+		const struct page_run *run = &batch->runs[i];
+
+		for (uint32_t n = 0; n < run->nr_pages; n++) {
+			const void *page = run->first_page < 0 ? zero_page : batch->data[run->first_page + (int)n];
+			struct tape_error error = {0};
+			int ret = tape_pages_add(thread->pages, run->gfn + n, page, &error);
+
+			if (ret) {
+				fail(thread, ret, "storing guest memory", &error);
+				break;
+			}
+		}
+	}
+	check_sink(thread);
+}
+
+static void commit(struct tape_thread *thread, const struct tape_snapshot_info *info)
+{
+	struct tape_error error = {0};
+	struct tape_pages_stats pages;
+	int ret;
+
+	if (thread->failed)
+		return;
+	ret = tape_pages_commit(thread->pages, info, &error);
+	if (ret) {
+		fail(thread, ret, "storing a snapshot", &error);
+		return;
+	}
+	tape_pages_get_stats(thread->pages, &pages);
+	pthread_mutex_lock(&thread->lock);
+	thread->stats.snapshots++;
+	thread->stats.pages = pages;
+	pthread_mutex_unlock(&thread->lock);
+	check_sink(thread);
+}
+
+static void finish(struct tape_thread *thread, struct job *job)
+{
+	struct tape_error error = {0};
+	int ret;
+
+	thread->finished = true;
+	if (!thread->failed) {
+		pthread_mutex_lock(&thread->lock);
+		job->totals.records = thread->stats.traps.records;
+		job->totals.snapshots = thread->stats.snapshots;
+		pthread_mutex_unlock(&thread->lock);
+		ret = tape_writer_finish(thread->writer, job->reason, &job->totals, &error);
+		if (ret)
+			fail(thread, ret, "ending the tape", &error);
+	}
+	uring_sink_reap(thread->sink, true);
+	check_sink(thread);
+	/* Some file systems find out only now that they have no room. */
+	if (!thread->failed && fdatasync(thread->fd) && errno != EINVAL)
+		fail(thread, -errno, "syncing", NULL);
+}
+
+static void run_job(struct tape_thread *thread, struct job *job)
+{
+	switch (job->kind) {
+	case JOB_CHUNK:
+		append(thread, job->chunk, "storing");
+		break;
+	case JOB_PAGES:
+		add_pages(thread, job->batch);
+		tape_thread_batch_put(thread, job->batch);
+		break;
+	case JOB_COMMIT:
+		commit(thread, &job->info);
+		break;
+	case JOB_FLUSH:
+		uring_sink_reap(thread->sink, true);
+		check_sink(thread);
+		break;
+	case JOB_FINISH:
+		finish(thread, job);
+		break;
+	}
+	update_file_bytes(thread);
+	pthread_mutex_lock(&thread->lock);
+	thread->last_done = job->number;
+	pthread_mutex_unlock(&thread->lock);
+	free(job);
+	thread->wake(thread->wake_ctx);
+}
+
+/* The next job; one that ends the tape only when all records are on it. */
+static struct job *take_job(struct tape_thread *thread)
+{
+	bool empty = pipeline_is_empty(thread->pipeline);
+	struct job *job;
+
+	pthread_mutex_lock(&thread->lock);
+	job = thread->head;
+	if (job && job->kind == JOB_FINISH && !empty)
+		job = NULL;
+	if (job) {
+		thread->head = job->next;
+		if (!thread->head)
+			thread->tail = NULL;
+	}
+	pthread_mutex_unlock(&thread->lock);
+	return job;
+}
+
+/* Sleeps until there is something to do, or for a moment while writes are in flight. False: the end. */
+static bool wait_for_work(struct tape_thread *thread)
+{
+	unsigned in_flight = uring_sink_reap(thread->sink, false);
+	bool ending;
+
+	check_sink(thread);
+	pthread_mutex_lock(&thread->lock);
+	if (!thread->kicked && !thread->ending) {
+		if (in_flight) {
+			struct timespec until;
+
+			clock_gettime(CLOCK_MONOTONIC, &until);
+			until.tv_nsec += REAP_NS;
+			if (until.tv_nsec >= 1000000000) {
+				until.tv_nsec -= 1000000000;
+				until.tv_sec++;
+			}
+			pthread_cond_timedwait(&thread->kicked_cond, &thread->lock, &until);
+		} else {
+			pthread_cond_wait(&thread->kicked_cond, &thread->lock);
+		}
+	}
+	/* Cleared before the caller looks, so that what comes behind its look is not missed. */
+	thread->kicked = false;
+	ending = thread->ending;
+	pthread_mutex_unlock(&thread->lock);
+	return !ending;
+}
+
+static void *run(void *arg)
+{
+	struct tape_thread *thread = arg;
+
+	while (!thread->finished) {
+		struct block *block = pipeline_take(thread->pipeline);
+		struct job *job;
+
+		if (block) {
+			write_block(thread, block);
+			continue;
+		}
+		job = take_job(thread);
+		if (job)
+			run_job(thread, job);
+		else if (!wait_for_work(thread))
+			break;
+	}
+	return NULL;
+}
+
+/* ---- made and ended -------------------------------------------------- */
+
+int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx),
+		       void *wake_ctx, struct record_error *error)
+{
+	struct tape_thread *thread = calloc(1, sizeof(*thread));
+	struct tape_error tape_error = {0};
+	pthread_condattr_t attr;
+	struct tape_sink sink;
+	int ret;
+
+	*out = NULL;
+	if (!thread)
+		return record_error_set(error, -ENOMEM, "out of memory");
+	pthread_mutex_init(&thread->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&thread->kicked_cond, &attr);
+	pthread_condattr_destroy(&attr);
+	thread->fd = fd;
+	thread->wake = wake;
+	thread->wake_ctx = wake_ctx;
+
+	ret = uring_sink_create(&thread->sink, fd, IN_FLIGHT_MAX_BYTES, getenv("VMTAPE_NO_URING") != NULL);
+	if (ret) {
+		record_error_set(error, ret, "out of memory");
+		goto failed;
+	}
+	if (!uring_sink_is_uring(thread->sink))
+		report("io_uring is not permitted here: writing with pwrite, which costs more");
+	sink = uring_sink_as_tape_sink(thread->sink);
+	ret = tape_writer_create(&thread->writer, &sink, &tape_error);
+	if (!ret)
+		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level, &tape_error);
+	if (ret) {
+		record_error_set(error, ret, "starting the tape: %s",
+				 tape_error.message[0] ? tape_error.message : strerror(-ret));
+		goto failed;
+	}
+	ret = pipeline_create(&thread->pipeline, nr_encoders, zstd_level, kick, thread, error);
+	if (ret)
+		goto failed;
+	ret = -pthread_create(&thread->thread, NULL, run, thread);
+	if (ret) {
+		record_error_set(error, ret, "cannot start a thread: %s", strerror(-ret));
+		goto failed;
+	}
+	thread->started = true;
+	*out = thread;
+	return 0;
+failed:
+	tape_thread_destroy(thread);
+	return ret;
+}
+
+static void free_job(struct job *job)
+{
+	tape_chunk_destroy(job->chunk);
+	free(job->batch);
+	free(job);
+}
+
+void tape_thread_destroy(struct tape_thread *thread)
+{
+	if (!thread)
+		return;
+	if (thread->started) {
+		pthread_mutex_lock(&thread->lock);
+		thread->ending = true;
+		pthread_cond_signal(&thread->kicked_cond);
+		pthread_mutex_unlock(&thread->lock);
+		pthread_join(thread->thread, NULL);
+	}
+	pipeline_destroy(thread->pipeline);
+	tape_pages_destroy(thread->pages);
+	/* What is in flight belongs to the writer until it is done. */
+	if (thread->sink)
+		uring_sink_reap(thread->sink, true);
+	tape_writer_destroy(thread->writer);
+	uring_sink_destroy(thread->sink);
+	while (thread->head) {
+		struct job *job = thread->head;
+
+		thread->head = job->next;
+		free_job(job);
+	}
+	while (thread->free_batches) {
+		struct page_batch *batch = thread->free_batches;
+
+		thread->free_batches = batch->next;
+		free(batch);
+	}
+	pthread_cond_destroy(&thread->kicked_cond);
+	pthread_mutex_destroy(&thread->lock);
+	free(thread);
+}
+
+struct pipeline *tape_thread_pipeline(struct tape_thread *thread)
+{
+	return thread->pipeline;
+}
+
+/* ---- jobs ------------------------------------------------------------ */
+
+static uint64_t post(struct tape_thread *thread, struct job *job)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&thread->lock);
+	number = job->number = ++thread->last_posted;
+	job->next = NULL;
+	if (thread->tail)
+		thread->tail->next = job;
+	else
+		thread->head = job;
+	thread->tail = job;
+	thread->kicked = true;
+	pthread_cond_signal(&thread->kicked_cond);
+	pthread_mutex_unlock(&thread->lock);
+	return number;
+}
+
+static struct job *job_create(enum job_kind kind, size_t extra_bytes)
+{
+	struct job *job = calloc(1, sizeof(*job) + extra_bytes);
+
+	/* A few hundred bytes: where they are not to be had, there is nothing left to save. */
+	if (!job) {
+		report_always("out of memory");
+		abort();
+	}
+	job->kind = kind;
+	return job;
+}
+
+uint64_t tape_thread_post_chunk(struct tape_thread *thread, struct tape_chunk *chunk)
+{
+	struct job *job = job_create(JOB_CHUNK, 0);
+
+	job->chunk = chunk;
+	return post(thread, job);
+}
+
+struct page_batch *tape_thread_batch_get(struct tape_thread *thread)
+{
+	struct page_batch *batch;
+
+	pthread_mutex_lock(&thread->lock);
+	batch = thread->free_batches;
+	if (batch) {
+		thread->free_batches = batch->next;
+	} else if (thread->nr_batches < BATCH_MAX_COUNT) {
+		batch = malloc(sizeof(*batch));
+		thread->nr_batches += batch != NULL;
+	}
+	pthread_mutex_unlock(&thread->lock);
+	if (batch) {
+		batch->next = NULL;
+		batch->nr_runs = batch->nr_data_pages = batch->nr_zero_pages = 0;
+	}
+	return batch;
+}
+
+void tape_thread_batch_put(struct tape_thread *thread, struct page_batch *batch)
+{
+	if (!batch)
+		return;
+	pthread_mutex_lock(&thread->lock);
+	batch->next = thread->free_batches;
+	thread->free_batches = batch;
+	pthread_mutex_unlock(&thread->lock);
+}
+
+uint64_t tape_thread_post_pages(struct tape_thread *thread, struct page_batch *batch)
+{
+	struct job *job = job_create(JOB_PAGES, 0);
+
+	job->batch = batch;
+	return post(thread, job);
+}
+
+uint64_t tape_thread_post_commit(struct tape_thread *thread, const struct tape_snapshot_info *info)
+{
+	size_t regs_bytes = (size_t)info->nr_vcpus * info->nr_regs * sizeof(uint64_t);
+	size_t ranges_bytes = info->nr_ranges * sizeof(struct tape_ram_range);
+	struct job *job = job_create(JOB_COMMIT, regs_bytes + ranges_bytes);
+	uint8_t *behind = (uint8_t *)(job + 1);
+
+	job->info = *info;
+	job->info.vcpu_regs = (uint64_t *)behind;
+	job->info.ranges = (struct tape_ram_range *)(behind + regs_bytes);
+	if (regs_bytes)
+		memcpy(behind, info->vcpu_regs, regs_bytes);
+	if (ranges_bytes)
+		memcpy(behind + regs_bytes, info->ranges, ranges_bytes);
+	return post(thread, job);
+}
+
+uint64_t tape_thread_post_flush(struct tape_thread *thread)
+{
+	return post(thread, job_create(JOB_FLUSH, 0));
+}
+
+uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint64_t lost_records)
+{
+	struct job *job = job_create(JOB_FINISH, 0);
+
+	job->totals.lost_records = lost_records;
+	strncpy(job->reason, reason, sizeof(job->reason) - 1);
+	return post(thread, job);
+}
+
+bool tape_thread_is_done(struct tape_thread *thread, uint64_t number)
+{
+	bool done;
+
+	pthread_mutex_lock(&thread->lock);
+	done = thread->last_done >= number;
+	pthread_mutex_unlock(&thread->lock);
+	return done;
+}
+
+int tape_thread_error(struct tape_thread *thread, struct record_error *out)
+{
+	int error;
+
+	pthread_mutex_lock(&thread->lock);
+	error = thread->error.error;
+	if (error && out)
+		*out = thread->error;
+	pthread_mutex_unlock(&thread->lock);
+	return error;
+}
+
+void tape_thread_get_stats(struct tape_thread *thread, struct tape_stats *out)
+{
+	pthread_mutex_lock(&thread->lock);
+	*out = thread->stats;
+	pthread_mutex_unlock(&thread->lock);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape_thread.h - the one thread that owns the tape writer. Records go first;
+ * between them it does the jobs of the main thread, in order: chunks, pages of
+ * guest memory in small batches (so that records never wait long), commits.
+ * After the first error nothing is written any more: what is in the file stays.
+ */
+#ifndef TAPE_THREAD_H
+#define TAPE_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pipeline.h"
+#include "report.h"
+#include "tape.h"
+
+#define BATCH_PAGES      64
+#define BATCH_MAX_COUNT  64
+#define BATCH_ZERO_PAGES 4096 /* a batch takes no more pages of zeros than this */
+
+/* Guest pages for the tape: runs of successive pages, with their contents or zero. */
+struct page_run {
+	uint64_t gfn;
+	uint32_t nr_pages;
+	int32_t first_page; /* in data; -1: zeros */
+};
+struct page_batch {
+	struct page_batch *next;
+	unsigned nr_runs;
+	unsigned nr_data_pages;
+	unsigned nr_zero_pages;
+	struct page_run runs[BATCH_PAGES];
+	uint8_t data[BATCH_PAGES][TAPE_PAGE_BYTES];
+};
+
+struct tape_stats {
+	struct record_tally traps; /* placed on the tape */
+	uint64_t snapshots;
+	uint64_t file_bytes;
+	struct tape_pages_stats pages;
+};
+
+struct tape_thread;
+/* Borrows fd, which is empty. encoders: number of compression threads. wake is called when a job is done, room came, or
+ * it failed. */
+int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx),
+		       void *wake_ctx, struct record_error *error);
+/* Ends the thread without a clean end of the tape, if tape_thread_finish() was not called. */
+void tape_thread_destroy(struct tape_thread *thread);
+struct pipeline *tape_thread_pipeline(struct tape_thread *thread);
+
+/* ---- jobs, from the main thread; each returns the job's number ------- */
+
+/* Takes the chunk. */
+uint64_t tape_thread_post_chunk(struct tape_thread *thread, struct tape_chunk *chunk);
+/* NULL while too many are on their way. */
+struct page_batch *tape_thread_batch_get(struct tape_thread *thread);
+void tape_thread_batch_put(struct tape_thread *thread, struct page_batch *batch);
+uint64_t tape_thread_post_pages(struct tape_thread *thread, struct page_batch *batch);
+/* Copies info and what it points at. */
+uint64_t tape_thread_post_commit(struct tape_thread *thread, const struct tape_snapshot_info *info);
+/* Done when everything before it has been written to the file. */
+uint64_t tape_thread_post_flush(struct tape_thread *thread);
+/* After the last block was sealed: writes what is left, the end of the tape, and ends the thread. */
+uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint64_t lost_records);
+
+/* All jobs up to this number are done (or were dropped after an error). 0 is done always. */
+bool tape_thread_is_done(struct tape_thread *thread, uint64_t job);
+/* 0, or the first error. */
+int tape_thread_error(struct tape_thread *thread, struct record_error *out);
+void tape_thread_get_stats(struct tape_thread *thread, struct tape_stats *out);
+
+#endif
