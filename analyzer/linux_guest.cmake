@@ -21,5 +21,13 @@ target_sources(vmtape-analyzer PRIVATE ${unistd_out}
   linux/btf_types.c
   linux/kallsyms.c
   linux/kernel_image.c
+  linux/kernel_scan.c
+  linux/linux_fds.c
+  linux/linux_guest.c
+  linux/linux_identify.c
+  linux/linux_paths.c
+  linux/linux_syscalls.c
+  linux/linux_tasks.c
+  linux/syscalls_meta.c
   linux/syscalls_uapi.c)
 target_include_directories(vmtape-analyzer PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/generated)
