@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_tape_snapshot.c - pages of snapshots against a model of the guest's
+ * memory: every page at every snapshot, stored once each; and with damage, a
+ * page is right or refused, never an old or another one.
+ */
+#include <errno.h>
+
+#include "check.h"
+#include "tape_fixture.h"
+
+#define NR_PAGES     3000u
+#define NR_SNAPSHOTS 24u
+#define SLOT_BYTES   (256u << 10)
+#define NR_REGS      5u
+
+#define ABSENT UINT64_MAX
+
+struct model {
+	uint64_t now[NR_PAGES]; /* number of fixture_page(), or ABSENT */
+	uint64_t at[NR_SNAPSHOTS][NR_PAGES];
+	struct fixture_file file;
+};
+
+/* Scattered over more than 2^32 pages. */
+static uint64_t gfn_of(unsigned page)
+{
+	if (page < 2000)
+		return page;
+	if (page < 2500)
+		return 0x100000 + (uint64_t)(page - 2000) * 7;
+	return 0x5ffffff00 + page;
+}
+
+static void add(struct tape_pages *pages, struct model *model, unsigned page, uint64_t number)
+{
+	uint8_t bytes[TAPE_PAGE_BYTES];
+
+	fixture_page(bytes, number);
+	CHECK_INT(tape_pages_add(pages, gfn_of(page), bytes, NULL), 0);
+	model->now[page] = number;
+}
+
+static void commit(struct tape_pages *pages, struct model *model, unsigned snapshot, bool base)
+{
+	const struct tape_ram_range ranges[] = {{0, 2000 * 4096}, {0x100000000, 500 * 4096 + snapshot}};
+	uint64_t regs[2 * NR_REGS];
+
+	for (unsigned i = 0; i < 2 * NR_REGS; i++)
+		regs[i] = snapshot * 1000 + i;
+	CHECK_INT(tape_pages_commit(pages,
+				    &(struct tape_snapshot_info){.id = 500 + snapshot,
+								 .tsc = 7000 + snapshot,
+								 .realtime_ns = 8000 + snapshot,
+								 .pause_ns = 9000 + snapshot,
+								 .nr_vcpus = 2,
+								 .nr_regs = NR_REGS,
+								 .vcpu_regs = regs,
+								 .nr_ranges = 2,
+								 .ranges = ranges,
+								 .base = base},
+				    NULL),
+		  0);
+	memcpy(model->at[snapshot], model->now, sizeof(model->now));
+}
+
+/* Snapshots 0 and 15 are bases; the second one without the pages from 2900 on. */
+static void write_tape(struct model *model)
+{
+	struct tape_writer *writer = fixture_writer(&model->file, SLOT_BYTES);
+	const struct tape_totals totals = {0, 0, NR_SNAPSHOTS};
+	struct tape_pages_stats stats;
+	struct tape_pages *pages;
+	uint64_t state = 1;
+
+	CHECK_INT(tape_pages_create(&pages, writer, 1, NULL), 0);
+	for (unsigned page = 0; page < NR_PAGES; page++)
+		model->now[page] = ABSENT;
+	for (unsigned snapshot = 0; snapshot < NR_SNAPSHOTS; snapshot++) {
+		bool base = snapshot == 0 || snapshot == 15;
+
+		for (unsigned page = 0; page < NR_PAGES && base; page++) {
+			model->now[page] = ABSENT;
+			if (!snapshot || page < 2900)
+				add(pages, model, page, page % 3 ? 2 * (page / 5) + snapshot : 0);
+		}
+		/* Some more than once, some as they were, some never seen; zeros, copies, new ones. */
+		for (unsigned i = 0; i < 150; i++) {
+			unsigned page = (unsigned)(fixture_random(&state) % NR_PAGES);
+			uint64_t number = fixture_random(&state) % 4000;
+
+			if (model->now[page] != ABSENT && i % 3 == 0)
+				number = model->now[page];
+			add(pages, model, page, i % 7 ? number : 0);
+		}
+		commit(pages, model, snapshot, base);
+	}
+	tape_pages_get_stats(pages, &stats);
+	CHECK_INT(stats.added, stats.zero + stats.duplicate + stats.unchanged + stats.stored);
+	CHECK(stats.zero && stats.duplicate && stats.unchanged);
+	CHECK(stats.stored < 4100); /* as many contents as there are */
+	tape_pages_destroy(pages);
+	CHECK_INT(tape_writer_finish(writer, "done", &totals, NULL), 0);
+	tape_writer_destroy(writer);
+}
+
+/* Number of pages that could not be had. */
+static unsigned check_pages(struct tape_reader *reader, const struct model *model, uint32_t index, unsigned snapshot)
+{
+	uint8_t got[TAPE_PAGE_BYTES], expected[TAPE_PAGE_BYTES];
+	struct tape_error error;
+	unsigned refused = 0;
+
+	for (unsigned page = 0; page < NR_PAGES; page++) {
+		uint64_t number = model->at[snapshot][page];
+		int result = tape_reader_page(reader, index, gfn_of(page), got, &error);
+
+		if (result == -EBADMSG) {
+			refused++;
+			continue;
+		}
+		if (number == ABSENT) {
+			CHECK_INT(result, -ENOENT);
+			continue;
+		}
+		CHECK_INT(result, 0);
+		fixture_page(expected, number);
+		CHECK(!memcmp(got, expected, sizeof(got)));
+	}
+	return refused;
+}
+
+static void check_info(struct tape_reader *reader, unsigned snapshot)
+{
+	const struct tape_snapshot *got = tape_reader_snapshot(reader, snapshot);
+
+	CHECK(got);
+	CHECK_INT(got->info.id, 500 + snapshot);
+	CHECK_INT(got->info.tsc, 7000 + snapshot);
+	CHECK_INT(got->info.realtime_ns, 8000 + snapshot);
+	CHECK_INT(got->info.pause_ns, 9000 + snapshot);
+	CHECK_INT(got->info.base, snapshot == 0 || snapshot == 15);
+	CHECK_INT(got->info.nr_vcpus, 2);
+	CHECK_INT(got->info.nr_regs, NR_REGS);
+	CHECK_INT(got->info.vcpu_regs[2 * NR_REGS - 1], snapshot * 1000 + 2 * NR_REGS - 1);
+	CHECK_INT(got->info.nr_ranges, 2);
+	CHECK_INT(got->info.ranges[1].gpa, 0x100000000);
+	CHECK_INT(got->info.ranges[1].size_bytes, 500 * 4096 + snapshot);
+	CHECK(got->nr_zero < got->nr_pages);
+	CHECK(got->info.base ? got->nr_pages >= 2900 : got->nr_pages <= 150);
+}
+
+static void test_all(const struct model *model)
+{
+	static const unsigned order[] = {0, 23, 5, 14, 15, 16, 1, 22, 7, 0};
+	struct fixture_report report = {.loud = true};
+	struct tape_reader *reader;
+	uint8_t page[TAPE_PAGE_BYTES];
+
+	CHECK_INT(tape_reader_open_memory(&reader, model->file.bytes, model->file.size_bytes, NULL), 0);
+	CHECK_INT(tape_reader_info(reader)->nr_snapshots, NR_SNAPSHOTS);
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
+		CHECK_INT(check_pages(reader, model, order[i], order[i]), 0);
+	for (unsigned snapshot = 0; snapshot < NR_SNAPSHOTS; snapshot++) {
+		check_info(reader, snapshot);
+		CHECK_INT(check_pages(reader, model, snapshot, snapshot), 0);
+	}
+	CHECK_INT(tape_reader_page(reader, 0, gfn_of(NR_PAGES), page, NULL), -ENOENT);
+	CHECK_INT(tape_reader_page(reader, 0, UINT64_MAX, page, NULL), -ENOENT);
+	CHECK_INT(tape_reader_page(reader, NR_SNAPSHOTS, 0, page, NULL), -EINVAL);
+	CHECK(!tape_reader_snapshot(reader, NR_SNAPSHOTS));
+	CHECK_INT(tape_reader_verify(reader, fixture_report, &report), 0);
+	tape_reader_close(reader);
+}
+
+/* One damaged chunk of the type, each in turn: what is still given out is right. */
+static void test_damage(struct model *model, uint16_t type)
+{
+	struct tape_chunk_header header;
+	unsigned damaged = 0, refused = 0;
+
+	for (size_t offset = 0; offset + TAPE_CHUNK_HEADER_BYTES < model->file.size_bytes; offset += 8) {
+		uint8_t *payload = model->file.bytes + offset + TAPE_CHUNK_HEADER_BYTES;
+		struct fixture_report report = {0};
+		struct tape_reader *reader;
+
+		if (!tape_get_chunk_header(model->file.bytes + offset, &header) || header.type != type)
+			continue;
+		if (damaged++ % 3 && damaged > 12)
+			continue; /* there are many */
+		payload[header.stored_bytes / 2] ^= 0x10;
+		CHECK_INT(tape_reader_open_memory(&reader, model->file.bytes, model->file.size_bytes, NULL), 0);
+		for (uint32_t index = 0; index < tape_reader_info(reader)->nr_snapshots; index += 5)
+			refused += check_pages(reader, model, index,
+					       (unsigned)(tape_reader_snapshot(reader, index)->info.id - 500));
+		CHECK(tape_reader_verify(reader, fixture_report, &report) > 0);
+		tape_reader_close(reader);
+		payload[header.stored_bytes / 2] ^= 0x10;
+	}
+	CHECK(damaged > 3);
+	CHECK(refused > 0);
+}
+
+/* Pages of a snapshot that was never committed are not seen. */
+static void test_not_committed(void)
+{
+	static struct model model;
+	struct tape_writer *writer = fixture_writer(&model.file, SLOT_BYTES);
+	uint8_t page[TAPE_PAGE_BYTES];
+	struct tape_reader *reader;
+	struct tape_pages *pages;
+
+	CHECK_INT(tape_pages_create(&pages, writer, 1, NULL), 0);
+	add(pages, &model, 7, 11);
+	add(pages, &model, 8, 0);
+	commit(pages, &model, 0, true);
+	for (unsigned i = 0; i < 100; i++)
+		add(pages, &model, i, 1000 + i);
+	CHECK_INT(tape_pages_add(pages, 1ull << 52, page, NULL), -EINVAL);
+	CHECK_INT(tape_reader_open_memory(&reader, model.file.bytes, model.file.size_bytes, NULL), 0);
+	CHECK_INT(tape_reader_info(reader)->nr_snapshots, 1);
+	CHECK_INT(tape_reader_page(reader, 0, 9, page, NULL), -ENOENT);
+	CHECK_INT(tape_reader_page(reader, 0, 8, page, NULL), 0);
+	CHECK_INT(page[0], 0);
+	CHECK(tape_reader_info(reader)->pages_raw_bytes > 4096);
+	tape_reader_close(reader);
+	tape_pages_destroy(pages);
+	tape_writer_destroy(writer);
+	fixture_file_deinit(&model.file);
+}
+
+int main(void)
+{
+	static struct model model;
+
+	write_tape(&model);
+	test_all(&model);
+	test_damage(&model, TAPE_CHUNK_PAGE_MAP);
+	test_damage(&model, TAPE_CHUNK_SNAPSHOT);
+	test_damage(&model, TAPE_CHUNK_PAGES);
+	test_not_committed();
+	fixture_file_deinit(&model.file);
+	return 0;
+}
