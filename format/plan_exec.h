@@ -248,7 +248,7 @@ static inline void plan_exec_string(struct plan_exec *x, const struct plan_step 
 	}
 	if (status == TRAP_FRAG_CUT && most < s->cap)
 		x->flags |= TRAP_F_CUT;
-	plan_exec_close(x, s, gva, 0, len, status, len != 0 || status == TRAP_FRAG_CUT);
+	plan_exec_close(x, s, gva, 0, len, status, len != 0);
 }
 
 static inline __u64 plan_exec_item(const struct plan_exec *x, const struct plan_step *s, unsigned int index)

@@ -18,15 +18,11 @@ struct page {
 };
 
 static struct page pages[] = {
-	{.gva = 0x10000, .present = true},
-	{.gva = 0x11000, .present = true},
-	{.gva = 0x12000, .present = false},
-	{.gva = 0x13000, .present = true},
-	{.gva = 0x7ffffffff000, .present = true},
-	{.gva = 0xfffff000, .present = true},
-	{.gva = 0x7ffffffffffff000, .present = true},
-	{.gva = KERNEL_BASE, .present = true},
-	{.gva = 0xfffffffffffff000, .present = true},
+	{.gva = 0x10000, .present = true},        {.gva = 0x11000, .present = true},
+	{.gva = 0x12000, .present = false},       {.gva = 0x13000, .present = true},
+	{.gva = 0x7ffffffff000, .present = true}, {.gva = 0xfffff000, .present = true},
+	{.gva = 0x100000000, .present = true},    {.gva = 0x7ffffffffffff000, .present = true},
+	{.gva = KERNEL_BASE, .present = true},    {.gva = 0xfffffffffffff000, .present = true},
 };
 #define NR_PAGES (sizeof(pages) / sizeof(pages[0]))
 
@@ -506,6 +502,20 @@ static void test_limit(void)
 	}
 	run(whole);
 	CHECK_INT(r.n, 9);
+
+	/* a string, as the last or only step, of each cap into each room */
+	for (uint32_t cap = 1; cap < 40; cap++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "1 enter +0(arg0):string[%u]", cap);
+		load(line);
+		r.regs[TRAP_REG_RDI] = 0x10000;
+		for (uint32_t room = 0; room < 48; room += 8) {
+			run(16 + room);
+			expect(0, 0x10000, 0, cap < room ? cap : room, TRAP_FRAG_CUT, 0);
+			CHECK_INT(r.x.flags, cap > room ? TRAP_F_CUT : 0);
+		}
+	}
 }
 
 static void test_again(void)
@@ -550,6 +560,41 @@ static void test_again(void)
 	expect(3, 0x12300, 2, 1, TRAP_FRAG_WHOLE | TRAP_FRAG_AGAIN, 3);
 	expect(4, 0x10000, 0x12400, 64, TRAP_FRAG_CUT | TRAP_FRAG_AGAIN, 4);
 
+	/* a value that only a length needs is read again, too */
+	load("1 enter +0(arg0):u64 +0(arg1):bytes[$0,64]!again +0(arg2):bytes[8]!again");
+	r.regs[TRAP_REG_RDI] = 0x13000;
+	r.regs[TRAP_REG_RSI] = 0x12000;
+	r.regs[TRAP_REG_RDX] = 0x12ffc;
+	poke_u64(0x13000, 5);
+	run(4096);
+	CHECK_INT(r.again, 6);
+	find_page(0x12000)->present = true;
+	plan_exec_init(&r.x, r.plan, 0, r.regs, read_guest, NULL, r.out, r.limit_bytes);
+	plan_exec_again(&r.x, r.range, r.again);
+	collect();
+	CHECK_INT(r.n, 2);
+	expect(0, 0x12000, 5, 5, TRAP_FRAG_WHOLE | TRAP_FRAG_AGAIN, 1);
+	expect(1, 0x12ffc, 8, 8, TRAP_FRAG_WHOLE | TRAP_FRAG_AGAIN, 2);
+}
+
+static void test_again_mask(void)
+{
+	load("1 enter +0(arg0):string[64]!again +0(arg1):u64 +0($1):bytes[16]!again +0(arg2):bytes[16] "
+	     "+0(arg3):strings[16,4]!again +0(arg4):bytes[$1,64]!again");
+	r.regs[TRAP_REG_RDI] = 0x11ff8;
+	r.regs[TRAP_REG_RSI] = 0x12100;
+	r.regs[TRAP_REG_RDX] = 0x12200;
+	r.regs[TRAP_REG_R10] = 0x13000;
+	r.regs[TRAP_REG_R8] = 0x10000;
+	find_page(0x12000)->present = true;
+	poke(0x12008, "", 1);
+	poke_u64(0x12100, 0x12400);
+	poke_u64(0x13000, 0x12300);
+	poke_u64(0x13008, 0);
+	poke(0x12301, "", 1);
+	run(4096);
+	CHECK_INT(r.again, 0);
+
 	/* only what the mask names, and exit steps behind it without the mark */
 	plan_exec_init(&r.x, r.plan, 0, r.regs, read_guest, NULL, r.out, r.limit_bytes);
 	plan_exec_again(&r.x, r.range, 1);
@@ -580,6 +625,7 @@ static void test_lies(void)
 		plan_exec_init(&r.x, r.plan, 0, r.regs, read_lies, &answers[i], r.out, r.limit_bytes);
 		plan_exec_run(&r.x, r.range);
 		collect();
+		CHECK_INT(r.fragment[0].len_bytes, answers[i] <= 0 ? 0 : answers[i] == 1 ? 1 : 64);
 	}
 }
 
@@ -623,6 +669,7 @@ int main(void)
 	test_quiet();
 	test_limit();
 	test_again();
+	test_again_mask();
 	test_lies();
 	test_filters();
 	free(r.plan);
