@@ -117,7 +117,7 @@ def check_record_options(failures, guest):
         "unknown option": [*base, "--frobnicate"],
         "a word too many": [*base, "word"],
         "policy": [*base, "--on-full", "perhaps"],
-        "ring size": [*base, "--buffer-size", "lots"],
+        "ring size": [*base, "--ring-bytes", "lots"],
         "duration": [*base, "--duration", "soon"],
         "snapshot interval": [*base, "--snapshot-interval", "-1s"],
         "no such plan": [*base, "--plan", folder + "/absent.plan"],
