@@ -1,1 +1,5 @@
 # SPDX-License-Identifier: MIT
+# A Linux guest by its memory.
+vmtape_test(NAME kallsyms LABEL unit SOURCES unit/test_kallsyms.c unit/kallsyms_fixture.c LIBS vmtape-analyzer)
+vmtape_test(NAME guest_memory LABEL unit SOURCES unit/test_guest_memory.c LIBS vmtape-analyzer)
+vmtape_test(NAME btf LABEL unit SOURCES unit/test_btf.c LIBS vmtape-analyzer)
