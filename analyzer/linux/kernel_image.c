@@ -85,6 +85,11 @@ static void copy_slot(struct guest_memory *memory, uint64_t entry, uint8_t *out)
 	}
 }
 
+bool kernel_image_may_hold(gva_t lstar)
+{
+	return lstar.v >= KERNEL_MAP && lstar.v - KERNEL_MAP < KERNEL_MAP_BYTES;
+}
+
 struct vmtape_error *kernel_image_read(struct kernel_image *out, struct guest_memory *memory, struct guest_space space,
 				       gva_t lstar)
 {
@@ -93,7 +98,7 @@ struct vmtape_error *kernel_image_read(struct kernel_image *out, struct guest_me
 	unsigned at, first, last;
 
 	*out = (struct kernel_image){.space = space};
-	if (lstar.v < KERNEL_MAP || lstar.v - KERNEL_MAP >= KERNEL_MAP_BYTES)
+	if (!kernel_image_may_hold(lstar))
 		return vmtape_error_create_at(VMTAPE_ERROR_NOT_FOUND, lstar.v,
 					      "LSTAR is not where x86-64 Linux maps itself");
 	error = read_slots(memory, space, entries);

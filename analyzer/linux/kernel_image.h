@@ -7,6 +7,8 @@
 #ifndef KERNEL_IMAGE_H
 #define KERNEL_IMAGE_H
 
+#include <stdbool.h>
+
 #include "guest_memory.h"
 
 struct kernel_image {
@@ -16,6 +18,8 @@ struct kernel_image {
 	struct guest_space space; /* that it was read with */
 };
 
+/* Is LSTAR where x86-64 Linux, and nobody else, puts its entry code? */
+bool kernel_image_may_hold(gva_t lstar);
 /* NOT_FOUND: this address space maps no kernel there. */
 struct vmtape_error *kernel_image_read(struct kernel_image *out, struct guest_memory *memory, struct guest_space space,
 				       gva_t lstar);

@@ -19,6 +19,8 @@
 #define DEFAULT_TEXT 0xffffffff81000000ull
 
 #define MAX_SPACES 128u
+/* The user half of a PTI pair maps less of the kernel than this, any kernel is larger. */
+#define MIN_KERNEL_BYTES (8u << 20)
 
 struct identify {
 	struct guest_memory *memory;
@@ -26,6 +28,7 @@ struct identify {
 	struct linux_guest *guest;
 	gva_t lstar;
 	struct kernel_image image;
+	size_t largest_image_bytes;
 	struct vmtape_error *last_error; /* of the candidate that came furthest */
 };
 
@@ -126,6 +129,7 @@ static struct vmtape_error *find_kernel(struct identify *id, const struct linux_
 {
 	struct guest_space spaces[MAX_SPACES], scanned;
 	size_t nr_spaces = collect_spaces(vcpus, nr_vcpus, spaces);
+	const char *where = "";
 	struct vmtape_error *error;
 
 	for (size_t i = 0; i < nr_vcpus && !id->lstar.v; i++)
@@ -140,18 +144,22 @@ static struct vmtape_error *find_kernel(struct identify *id, const struct linux_
 		if (try_space(id, spaces[i]))
 			return NULL;
 
-	linux_note(id->log, "no vCPU's page tables lead to the kernel: scanning physical memory");
-	error = kernel_scan_space(&scanned, id->memory, spaces[0].levels, id->lstar);
-	if (!error && try_space(id, scanned))
-		return NULL;
-	if (error)
-		linux_note(id->log, "scan: %s", error->message);
-	vmtape_error_destroy(error);
-	return vmtape_error_create_at(
-		VMTAPE_ERROR_NOT_FOUND, id->lstar.v,
-		"no Linux kernel with kallsyms found: LSTAR of %zu vCPUs, %zu page tables and all physical "
-		"memory were searched; last: %s",
-		nr_vcpus, nr_spaces, id->last_error ? id->last_error->message : "nothing to try");
+	/* A kernel that was seen whole is not found better elsewhere, nor is one whose LSTAR lies elsewhere. */
+	if (id->largest_image_bytes < MIN_KERNEL_BYTES && kernel_image_may_hold(id->lstar)) {
+		linux_note(id->log, "no vCPU's page tables lead to the kernel: scanning physical memory");
+		error = kernel_scan_space(&scanned, id->memory, spaces[0].levels, id->lstar);
+		if (!error && try_space(id, scanned))
+			return NULL;
+		if (error)
+			linux_note(id->log, "scan: %s", error->message);
+		vmtape_error_destroy(error);
+		where = "and all physical memory ";
+	}
+	return vmtape_error_create_at(VMTAPE_ERROR_NOT_FOUND, id->lstar.v,
+				      "no Linux kernel with kallsyms found: LSTAR of %zu vCPUs, %zu page tables %swere "
+				      "searched; last: %s",
+				      nr_vcpus, nr_spaces, where,
+				      id->last_error ? id->last_error->message : "nothing to try");
 }
 
 /* ---- facts ---------------------------------------------------------------- */

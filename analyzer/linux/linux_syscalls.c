@@ -185,17 +185,17 @@ static bool candidate(const char *name, unsigned n, char out[NAME_BYTES])
 	case 5:
 		snprintf(out, NAME_BYTES, "%s", name);
 		break;
-	case 6: /* futex_time64, clock_gettime64, chown32, stat64 */
+	case 6: /* stat64 → newstat, fstatat64 → newfstatat */
+		if (ends_with(name, "64"))
+			snprintf(out, NAME_BYTES, "new%.*s", (int)strlen(name) - 2, name);
+		break;
+	case 7: /* futex_time64, clock_gettime64, chown32 */
 		if (ends_with(name, "_time64"))
 			cut = 7;
 		else if (ends_with(name, "64") || ends_with(name, "32"))
 			cut = 2;
 		if (cut)
 			snprintf(out, NAME_BYTES, "%.*s", (int)strlen(name) - cut, name);
-		break;
-	case 7: /* stat64 → newstat, fstatat64 → newfstatat */
-		if (ends_with(name, "64"))
-			snprintf(out, NAME_BYTES, "new%.*s", (int)strlen(name) - 2, name);
 		break;
 	default:
 		return false;
