@@ -5,9 +5,15 @@ vmtape_test(NAME trap_record LABEL unit SOURCES unit/test_trap_record.c LIBS vmt
 vmtape_test(NAME trap_ring LABEL unit SOURCES unit/test_trap_ring.c LIBS vmtape-format)
 vmtape_test(NAME trap_ring_threads LABEL unit SOURCES unit/test_trap_ring_threads.c LIBS vmtape-format Threads::Threads)
 vmtape_test(NAME plan_text LABEL unit SOURCES unit/test_plan_text.c LIBS vmtape-format)
+vmtape_test(NAME plan_exec LABEL unit SOURCES unit/test_plan_exec.c LIBS vmtape-format)
+vmtape_test(NAME plan_validate LABEL unit SOURCES unit/test_plan_validate.c LIBS vmtape-format)
+vmtape_fuzz(NAME trap_record LIBS vmtape-format)
+vmtape_fuzz(NAME trap_ring LIBS vmtape-format)
+vmtape_fuzz(NAME plan LIBS vmtape-format)
+vmtape_fuzz(NAME plan_text LIBS vmtape-format)
 
 # The tape.
 vmtape_test(NAME tape_roundtrip LABEL unit SOURCES unit/test_tape_roundtrip.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_snapshot LABEL unit SOURCES unit/test_tape_snapshot.c unit/tape_fixture.c LIBS vmtape-format)
-vmtape_test(NAME plan_exec LABEL unit SOURCES unit/test_plan_exec.c LIBS vmtape-format)
 vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/tape_fixture.c LIBS vmtape-format)
+vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format)
