@@ -18,7 +18,7 @@
 #define TAPE_SLOT_HEADER_BYTES  128u
 #define TAPE_SLOT_TRAILER_BYTES 32u
 #define TAPE_CHUNK_HEADER_BYTES 96u
-#define TAPE_SLOT_MIN_BYTES     (64u << 10)
+#define TAPE_SLOT_MIN_BYTES     (16u << 10)
 #define TAPE_SLOT_MAX_BYTES     (64u << 20)
 #define TAPE_RAW_MAX_BYTES      (2u << 20) /* of any chunk but TRAPS */
 #define TAPE_META_MAX_BYTES     (64u << 10)
