@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+#include "process_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tracker.h"
+#include "u64_map.h"
+
+/* Guest's clocks are read a little after the TSC of the record that shows a birth. */
+#define BIRTH_SLACK_NS 2e6
+
+struct builder {
+	struct session *session;
+	struct process_list *list;
+	const struct processes *processes;
+	struct u64_map by_pid; /* row of a process */
+	size_t room;
+	uint64_t tsc;
+	bool has_offset;
+	double boot_offset_ns;
+	struct vmtape_error *error;
+};
+
+static struct process_row *row_of(struct builder *b, int32_t pid)
+{
+	struct process_list *list = b->list;
+	uint64_t at;
+
+	if (u64_map_get(&b->by_pid, (uint32_t)pid, &at))
+		return &list->rows[at];
+	if (list->count == b->room) {
+		size_t room = b->room ? b->room * 2 : 256;
+		struct process_row *rows = realloc(list->rows, room * sizeof(*rows));
+
+		if (!rows)
+			goto fail;
+		list->rows = rows;
+		b->room = room;
+	}
+	if (!u64_map_set(&b->by_pid, (uint32_t)pid, list->count))
+		goto fail;
+	list->rows[list->count] = (struct process_row){.ppid = -1, .started_ns = -1};
+	list->rows[list->count].leader.pid = -1;
+	return &list->rows[list->count++];
+fail:
+	b->error = &vmtape_error_no_memory;
+	return NULL;
+}
+
+static void add_thread(struct builder *b, const struct process_thread *thread, int32_t ppid)
+{
+	struct process_row *row = b->error ? NULL : row_of(b, thread->pid);
+
+	if (!row)
+		return;
+	row->nr_threads++;
+	if (row->leader.pid >= 0 && thread->tid != thread->pid)
+		return;
+	free(row->exe);
+	row->leader = *thread;
+	row->ppid = ppid;
+	row->exe = strdup(thread->exe);
+	if (!row->exe)
+		b->error = &vmtape_error_no_memory;
+}
+
+static void add_known(void *ctx, const struct process_thread *thread)
+{
+	struct builder *b = ctx;
+
+	add_thread(b, thread, processes_parent(b->processes, thread));
+}
+
+/* ---- those that only the next snapshot knows -------------------------- */
+
+/* TSC value at which a thread was born; false: not known. */
+static bool birth_tsc(const struct builder *b, uint64_t start_ns, double *out)
+{
+	double ns_per_tick = session_clock(b->session)->ns_per_tick;
+
+	if (!b->has_offset || ns_per_tick == 0 || !start_ns)
+		return false;
+	*out = ((double)start_ns - b->boot_offset_ns) / ns_per_tick;
+	return true;
+}
+
+struct later {
+	struct builder *builder;
+	const struct processes *then; /* just before that snapshot: who ended in between is not asked for */
+	struct u64_map known;         /* threads that the list has */
+};
+
+static void add_later(void *ctx, const struct linux_task *task)
+{
+	struct later *later = ctx;
+	struct builder *b = later->builder;
+	const struct process_thread *seen = processes_by_tid(later->then, task->pid);
+	struct process_thread thread = {
+		.task = task->task.v,
+		.pid = task->tgid,
+		.tid = task->pid,
+		.ppid = task->ppid,
+		.exe = task->exe,
+		.start_ns = task->start_ns,
+		.uid = task->uid,
+		.uid_known = true,
+		.kernel_thread = task->kernel_thread,
+		.zombie = task->exiting,
+	};
+	double born;
+
+	if (u64_map_get(&later->known, (uint32_t)task->pid, NULL))
+		return;
+	/* Its birth was seen, and is later than the moment asked for. */
+	if (seen && seen->first_tsc > b->tsc && !birth_tsc(b, task->start_ns, &born))
+		return;
+	if (!birth_tsc(b, task->start_ns, &born) ||
+	    born > (double)b->tsc + BIRTH_SLACK_NS / session_clock(b->session)->ns_per_tick)
+		return;
+	memcpy(thread.comm, task->comm, sizeof(thread.comm));
+	add_thread(b, &thread, task->ppid);
+}
+
+static void note_thread(void *ctx, const struct process_thread *thread)
+{
+	u64_map_set(ctx, (uint32_t)thread->tid, 1);
+}
+
+/* First snapshot after the moment, of the same boot; -1: none. */
+static int64_t next_snapshot(struct session *session, uint64_t tsc)
+{
+	for (uint32_t i = 0; i < session_info(session)->nr_snapshots; i++) {
+		uint64_t at = tape_reader_snapshot(session_reader(session), i)->info.tsc;
+
+		if (at > tsc && session_guest_at(session, at))
+			return i;
+	}
+	return -1;
+}
+
+static void take_offset(struct builder *b)
+{
+	b->has_offset = processes_boot_offset(b->processes, session_clock(b->session)->ns_per_tick, &b->boot_offset_ns);
+}
+
+static void bound_offset(void *ctx, const struct linux_task *task)
+{
+	struct builder *b = ctx;
+	const struct tape_info *info = session_info(b->session);
+	double ns_per_tick = session_clock(b->session)->ns_per_tick, offset;
+	uint64_t tsc = b->tsc < info->last_tsc ? b->tsc : info->last_tsc;
+	int64_t snapshot = session_snapshot_at(b->session, tsc);
+
+	if (snapshot < 0)
+		snapshot = 0;
+	tsc = tape_reader_snapshot(session_reader(b->session), (uint32_t)snapshot)->info.tsc;
+	offset = (double)task->start_ns - (double)tsc * ns_per_tick;
+	if (!b->has_offset || offset > b->boot_offset_ns)
+		b->boot_offset_ns = offset;
+	b->has_offset = true;
+}
+
+static struct vmtape_error *add_from_next(struct builder *b, struct tracker *tracker, int64_t index)
+{
+	uint64_t tsc = tape_reader_snapshot(session_reader(b->session), (uint32_t)index)->info.tsc;
+	struct later later = {.builder = b, .then = b->processes};
+	struct vmtape_error *error = NULL;
+	bool more = true;
+
+	processes_each(b->processes, note_thread, &later.known);
+	/* On to just before that snapshot: births on the way tell how the guest's clock goes. */
+	while (!error && more)
+		error = tracker_step_until(tracker, tsc - 1, &more);
+	if (!error) {
+		take_offset(b);
+		vmtape_error_destroy(session_tasks(b->session, (uint32_t)index, add_later, &later));
+	}
+	u64_map_deinit(&later.known);
+	return error;
+}
+
+/* ---- tree ------------------------------------------------------------ */
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct process_row *x = a, *y = b;
+
+	return x->leader.pid < y->leader.pid ? -1 : x->leader.pid > y->leader.pid;
+}
+
+static int by_parent(const void *a, const void *b)
+{
+	const struct process_row *x = *(struct process_row *const *)a, *y = *(struct process_row *const *)b;
+
+	if (x->ppid != y->ppid)
+		return x->ppid < y->ppid ? -1 : 1;
+	return by_pid(x, y);
+}
+
+struct tree {
+	struct process_row **children; /* by parent */
+	struct process_row *sorted;
+	bool *placed; /* by position in the list */
+	size_t count, nr_sorted;
+};
+
+static size_t first_child(const struct tree *tree, int32_t ppid)
+{
+	size_t low = 0, high = tree->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (tree->children[middle]->ppid < ppid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* A hostile guest's parents may form a ring: nobody is placed twice. Depth is bounded by their number, not by the
+ * stack. */
+static bool place(struct tree *tree, struct process_list *list, size_t root)
+{
+	struct {
+		size_t next;
+		int32_t pid;
+	} *stack = calloc(tree->count + 1, sizeof(*stack));
+	size_t depth = 0;
+
+	if (!stack)
+		return false;
+	list->rows[root].depth = 0;
+	tree->placed[root] = true;
+	tree->sorted[tree->nr_sorted++] = list->rows[root];
+	stack[0].pid = list->rows[root].leader.pid;
+	stack[0].next = first_child(tree, stack[0].pid);
+	for (;;) {
+		size_t at = stack[depth].next++;
+		struct process_row *child = at < tree->count ? tree->children[at] : NULL;
+
+		if (!child || child->ppid != stack[depth].pid) {
+			if (!depth--)
+				break;
+			continue;
+		}
+		if (tree->placed[child - list->rows])
+			continue;
+		tree->placed[child - list->rows] = true;
+		child->depth = depth + 1;
+		child->last_child = at + 1 == tree->count || tree->children[at + 1]->ppid != child->ppid;
+		tree->sorted[tree->nr_sorted++] = *child;
+		depth++;
+		stack[depth].pid = child->leader.pid;
+		stack[depth].next = first_child(tree, child->leader.pid);
+	}
+	free(stack);
+	return true;
+}
+
+static struct vmtape_error *sort(struct process_list *list)
+{
+	struct tree tree = {.count = list->count};
+	struct u64_map pids = {0};
+	bool good;
+
+	qsort(list->rows, list->count, sizeof(*list->rows), by_pid);
+	tree.children = calloc(list->count + 1, sizeof(struct process_row *));
+	tree.sorted = calloc(list->count + 1, sizeof(*tree.sorted));
+	tree.placed = calloc(list->count + 1, sizeof(*tree.placed));
+	good = tree.children && tree.sorted && tree.placed;
+	for (size_t i = 0; good && i < list->count; i++) {
+		tree.children[i] = &list->rows[i];
+		good = u64_map_set(&pids, (uint32_t)list->rows[i].leader.pid, i);
+	}
+	if (good)
+		qsort(tree.children, list->count, sizeof(struct process_row *), by_parent);
+	for (size_t i = 0; good && i < list->count; i++)
+		if (list->rows[i].ppid <= 0 || !u64_map_get(&pids, (uint32_t)list->rows[i].ppid, NULL))
+			good = place(&tree, list, i);
+	for (size_t i = 0; good && i < list->count; i++)
+		if (!tree.placed[i])
+			good = place(&tree, list, i);
+	if (good) {
+		free(list->rows);
+		list->rows = tree.sorted;
+		tree.sorted = NULL;
+	}
+	u64_map_deinit(&pids);
+	free(tree.children);
+	free(tree.sorted);
+	free(tree.placed);
+	return good ? NULL : &vmtape_error_no_memory;
+}
+
+static void set_start_times(struct builder *b)
+{
+	for (size_t i = 0; i < b->list->count; i++) {
+		struct process_row *row = &b->list->rows[i];
+		double born;
+
+		if (!birth_tsc(b, row->leader.start_ns, &born))
+			continue;
+		/* Guest's boot may lie before TSC 0 (a restored guest): count from a TSC that is on the tape. */
+		row->started_ns = guest_clock_ns(session_clock(b->session), session_info(b->session)->first_tsc);
+		if (row->started_ns >= 0)
+			row->started_ns += (int64_t)((born - (double)session_info(b->session)->first_tsc) *
+						     session_clock(b->session)->ns_per_tick);
+	}
+}
+
+struct vmtape_error *process_list_create(struct process_list *out, struct session *session, uint64_t tsc)
+{
+	struct builder b = {.session = session, .list = out, .tsc = tsc};
+	struct tracker_sink sink = {0};
+	struct tracker *tracker;
+	struct vmtape_error *error;
+	int64_t snapshot = next_snapshot(session, tsc);
+	bool more = true;
+
+	*out = (struct process_list){0};
+	error = tracker_create(&tracker, session, &sink, tsc);
+	if (error)
+		return error;
+	while (!error && more)
+		error = tracker_step_until(tracker, tsc, &more);
+	if (!error) {
+		b.processes = tracker_processes(tracker);
+		processes_each(b.processes, add_known, &b);
+		take_offset(&b);
+	}
+	if (!error && snapshot >= 0)
+		error = add_from_next(&b, tracker, snapshot);
+	/* No birth was seen: the youngest thread of a snapshot bounds the guest's clock. */
+	if (!error && !b.has_offset && session_info(session)->nr_snapshots && session_guest(session)) {
+		int64_t at = session_snapshot_at(session, tsc);
+
+		vmtape_error_destroy(session_tasks(session, at < 0 ? 0 : (uint32_t)at, bound_offset, &b));
+	}
+	if (!error)
+		error = b.error;
+	if (!error) {
+		set_start_times(&b);
+		error = sort(out);
+	}
+	tracker_destroy(tracker);
+	u64_map_deinit(&b.by_pid);
+	if (error)
+		process_list_deinit(out);
+	return error;
+}
+
+void process_list_deinit(struct process_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->rows[i].exe);
+	free(list->rows);
+	*list = (struct process_list){0};
+}
