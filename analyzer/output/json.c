@@ -101,6 +101,21 @@ static void put_arg(struct strbuf *out, const struct call *call, int i)
 	strbuf_deinit(&plain);
 }
 
+/* Some kernels give two arguments of a call one name: an object's keys must differ. */
+static void put_arg_key(struct strbuf *out, const struct call *call, int i)
+{
+	const char *name = call_arg_name(call, i);
+	bool again = false;
+
+	for (int earlier = 0; earlier < i; earlier++)
+		again |= !strcmp(name, call_arg_name(call, earlier));
+	strbuf_put_char(out, '"');
+	strbuf_put_json(out, name, strlen(name));
+	if (again)
+		strbuf_printf(out, "_%d", i);
+	strbuf_put(out, "\": ");
+}
+
 static void put_args(struct strbuf *out, const struct call *call)
 {
 	int n = call_nr_args(call);
@@ -111,12 +126,9 @@ static void put_args(struct strbuf *out, const struct call *call)
 	}
 	strbuf_put_char(out, '{');
 	for (int i = 0; i < n && i < LINUX_SYSCALL_ARGS; i++) {
-		const char *name = call_arg_name(call, i);
-
 		if (i)
 			strbuf_put(out, ", ");
-		put_string(out, name, strlen(name));
-		strbuf_put(out, ": ");
+		put_arg_key(out, call, i);
 		put_arg(out, call, i);
 	}
 	strbuf_put_char(out, '}');
