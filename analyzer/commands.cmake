@@ -7,13 +7,43 @@ target_sources(vmtape-analyzer PRIVATE
   clock.c
   filter.c
   filter_parse.c
+  histogram.c
   output/json.c
   output/text.c
   output/traps.c
   pairing.c
   process_events.c
+  process_list.c
   processes.c
   session.c
+  tape_census.c
   time_text.c
   tracker.c
   u64_map.c)
+
+add_executable(vmtape
+  cmd_events.c
+  cmd_info.c
+  cmd_plan.c
+  cmd_ps.c
+  cmd_stats.c
+  cmd_verify.c
+  command.c
+  main.c)
+target_compile_definitions(vmtape PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
+target_link_libraries(vmtape PRIVATE vmtape-analyzer)
+
+# Exports what libvmtape.map lists and nothing else.
+add_library(vmtape-shared SHARED vmtape.c)
+set_target_properties(vmtape-shared PROPERTIES OUTPUT_NAME vmtape VERSION ${PROJECT_VERSION}
+                      SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libvmtape.map)
+target_compile_definitions(vmtape-shared PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
+target_include_directories(vmtape-shared INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(vmtape-shared PRIVATE vmtape-analyzer)
+target_link_options(vmtape-shared PRIVATE -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/libvmtape.map)
+
+configure_file(vmtape.pc.in vmtape.pc @ONLY)
+install(TARGETS vmtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS vmtape-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES vmtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

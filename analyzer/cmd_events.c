@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* vmtape events - system calls, or raw traps, one a line. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "command.h"
+#include "filter.h"
+#include "output/output.h"
+#include "tracker.h"
+
+enum format {
+	FORMAT_TEXT,
+	FORMAT_JSON,
+	FORMAT_NITRO,
+};
+
+struct events {
+	const char *filter_text;
+	struct command_span span;
+	enum format format;
+	bool traps, assume_linux;
+	struct output_options output;
+	struct session *session;
+	struct filter *filter;
+	struct strbuf line;
+	uint64_t shown;
+	bool stopped;
+};
+
+static const char help[] =
+	"Usage: vmtape events TAPE [OPTION]...\n"
+	"Show system calls in order of entry, each with its result.\n\n"
+	"  -f, --filter FILTER   only those that match, as in: proc.name = cat and evt.failed\n"
+	"      --from TIME       entered at TIME or later: HH:MM:SS[.frac], +SECONDS from the start, ISO 8601\n"
+	"      --to TIME         entered before TIME\n"
+	"      --format FORMAT   text (default), json: one object a line, nitro: Nitro's array of raw traps\n"
+	"      --traps           raw traps instead of calls\n"
+	"      --local           times in the local time zone, not UTC\n"
+	"      --assume-linux    name the calls of an unknown guest by Linux's numbers\n"
+	"      --help            this text\n\n"
+	"Fields of a filter: proc.name proc.pid proc.ppid proc.exe thread.tid evt.type evt.dir (> or <, with --traps)\n"
+	"  evt.res evt.failed evt.latency evt.cpu evt.time evt.state evt.abi evt.arg.NAME\n"
+	"Operators: = != < <= > >= contains startswith endswith in (...) exists; and, or, not, parentheses.\n"
+	"Exit status: 0 done, 1 no call matched, 2 bad usage or bad input.\n";
+
+static int read_options(struct events *e, int argc, char **argv)
+{
+	enum { OPT_FROM = 256, OPT_TO, OPT_FORMAT, OPT_TRAPS, OPT_LOCAL, OPT_ASSUME, OPT_HELP };
+	static const struct option options[] = {
+		{"filter", required_argument, NULL, 'f'},
+		{"from", required_argument, NULL, OPT_FROM},
+		{"to", required_argument, NULL, OPT_TO},
+		{"format", required_argument, NULL, OPT_FORMAT},
+		{"traps", no_argument, NULL, OPT_TRAPS},
+		{"local", no_argument, NULL, OPT_LOCAL},
+		{"assume-linux", no_argument, NULL, OPT_ASSUME},
+		{"help", no_argument, NULL, OPT_HELP},
+		{0},
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			e->filter_text = optarg;
+			break;
+		case OPT_FROM:
+			e->span.from = optarg;
+			break;
+		case OPT_TO:
+			e->span.to = optarg;
+			break;
+		case OPT_FORMAT:
+			if (!strcmp(optarg, "text"))
+				e->format = FORMAT_TEXT;
+			else if (!strcmp(optarg, "json"))
+				e->format = FORMAT_JSON;
+			else if (!strcmp(optarg, "nitro"))
+				e->format = FORMAT_NITRO;
+			else
+				return command_misused("events", "format \"%s\" is none of text, json, nitro", optarg);
+			break;
+		case OPT_TRAPS:
+			e->traps = true;
+			break;
+		case OPT_LOCAL:
+			e->output.local = true;
+			break;
+		case OPT_ASSUME:
+			e->assume_linux = true;
+			break;
+		case OPT_HELP:
+			fputs(help, stdout);
+			return command_finish(STATUS_DONE);
+		default:
+			return command_bad_option("events", argv);
+		}
+	}
+	return STATUS_GO_ON;
+}
+
+/* ---- calls ----------------------------------------------------------- */
+
+static void show_item(struct events *e, const struct call_item *item)
+{
+	if (item->is_gap && e->format == FORMAT_JSON)
+		output_json_gap(&e->line, item, session_clock(e->session));
+	else if (item->is_gap)
+		output_text_gap(&e->line, item, session_clock(e->session), &e->output);
+	else if (e->format == FORMAT_JSON)
+		output_json_call(&e->line, &item->call);
+	else
+		output_text_call(&e->line, &item->call, &e->output);
+	e->shown += !item->is_gap;
+	e->stopped = !command_write(&e->line);
+}
+
+static struct vmtape_error *show_calls(struct events *e)
+{
+	struct call_stream_options options = {.from_tsc = e->span.from_tsc, .to_tsc = e->span.to_tsc};
+	struct call_stream_stats stats;
+	struct call_stream *stream;
+	struct call_item item;
+	struct progress progress;
+	struct vmtape_error *error = call_stream_create(&stream, e->session, &options);
+	bool more;
+
+	if (error)
+		return error;
+	progress_start(&progress, "events", session_info(e->session)->nr_records);
+	while (!e->stopped) {
+		error = call_stream_next(stream, &item, &more);
+		if (error || !more)
+			break;
+		/* A gap is shown whatever the filter: what was lost may have matched. */
+		if (item.is_gap || filter_match(e->filter, &item.call, 0))
+			show_item(e, &item);
+		call_stream_get_stats(stream, &stats);
+		progress_show(&progress, stats.records);
+	}
+	progress_end(&progress);
+	call_stream_destroy(stream);
+	return error;
+}
+
+/* ---- traps ----------------------------------------------------------- */
+
+static void show_trap(void *ctx, const struct trap_view *view, const struct call_thread *thread)
+{
+	struct events *e = ctx;
+	bool enter = view->header.type == TRAP_ENTER, is_call = enter || view->header.type == TRAP_EXIT;
+	struct call call;
+	struct output_trap trap = {view, is_call ? &call : NULL, thread,
+				   guest_clock_ns(session_clock(e->session), view->header.tsc)};
+
+	if (e->stopped || view->header.tsc < e->span.from_tsc || view->header.tsc >= e->span.to_tsc)
+		return;
+	if (is_call)
+		call_build(&call, e->session, enter ? CALL_OPEN : CALL_EXIT_ONLY, enter ? view : NULL,
+			   enter ? NULL : view, thread, false);
+	if (e->filter && view->header.type != TRAP_GAP &&
+	    (!is_call || !filter_match(e->filter, &call, enter ? '>' : '<')))
+		return;
+	if (e->format == FORMAT_NITRO) {
+		size_t start = e->line.len;
+
+		strbuf_put(&e->line, e->shown ? ",\n" : "\n");
+		if (!output_nitro_trap(&e->line, &trap)) {
+			e->line.len = start;
+			return;
+		}
+	} else if (e->format == FORMAT_JSON) {
+		output_json_trap(&e->line, &trap);
+	} else {
+		output_text_trap(&e->line, &trap, &e->output);
+	}
+	e->shown++;
+	e->stopped = !command_write(&e->line);
+}
+
+static struct vmtape_error *show_traps(struct events *e)
+{
+	struct tracker_sink sink = {.record = show_trap, .ctx = e};
+	struct tracker *tracker;
+	struct progress progress;
+	struct vmtape_error *error = tracker_create(&tracker, e->session, &sink, e->span.from_tsc);
+	bool more = true;
+
+	if (error)
+		return error;
+	if (e->format == FORMAT_NITRO)
+		strbuf_put_char(&e->line, '[');
+	progress_start(&progress, "events", session_info(e->session)->nr_records);
+	while (!error && more && !e->stopped) {
+		error = tracker_step_until(tracker, e->span.to_tsc, &more);
+		progress_show(&progress, tracker_records(tracker));
+	}
+	progress_end(&progress);
+	if (e->format == FORMAT_NITRO && !e->stopped) {
+		strbuf_put(&e->line, "\n]\n");
+		command_write(&e->line);
+	}
+	tracker_destroy(tracker);
+	return error;
+}
+
+static struct vmtape_error *run(struct events *e, const char *path)
+{
+	struct session_options options = {.assume_linux = e->assume_linux};
+	struct filter_times times = {.local = e->output.local};
+	struct vmtape_error *error = NULL;
+
+	/* A bad filter is told before a large tape is read; times in it need the tape's start. */
+	if (e->filter_text && !strstr(e->filter_text, "evt.time"))
+		error = filter_create(&e->filter, e->filter_text, NULL);
+	if (error)
+		return error;
+	error = session_open(&e->session, path, &options);
+	if (error)
+		return error;
+	times.start_ns = session_start_ns(e->session);
+	if (e->filter_text && !e->filter)
+		error = filter_create(&e->filter, e->filter_text, &times);
+	if (!error)
+		error = command_resolve_span(&e->span, e->session, e->output.local);
+	if (error)
+		return error;
+	command_note_guest(e->session);
+	return e->traps || e->format == FORMAT_NITRO ? show_traps(e) : show_calls(e);
+}
+
+int cmd_events(int argc, char **argv)
+{
+	struct events e = {0};
+	const char *path;
+	struct vmtape_error *error;
+	int status = read_options(&e, argc, argv);
+
+	if (status != STATUS_GO_ON)
+		return status;
+	path = command_operand("events", argc, argv, "tape");
+	if (!path)
+		return STATUS_BAD;
+	error = run(&e, path);
+	if (error) {
+		fflush(stdout);
+		status = command_failed(error);
+	} else {
+		status = command_finish(e.shown ? STATUS_DONE : STATUS_NOTHING);
+	}
+	strbuf_deinit(&e.line);
+	filter_destroy(e.filter);
+	session_close(e.session);
+	return status;
+}

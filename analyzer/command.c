@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int command_misused(const char *name, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "vmtape %s: ", name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "; see vmtape %s --help\n", name);
+	return STATUS_BAD;
+}
+
+int command_failed(struct vmtape_error *error)
+{
+	fprintf(stderr, "vmtape: %s\n", error->message);
+	vmtape_error_destroy(error);
+	return STATUS_BAD;
+}
+
+int command_bad_option(const char *name, char **argv)
+{
+	const char *given = argv[optind - 1];
+
+	if (optopt && strncmp(given, "--", 2))
+		return command_misused(name, "option -%c is not known, or lacks its value", optopt);
+	if (optopt)
+		return command_misused(name, "option %s lacks its value, or takes none", given);
+	return command_misused(name, "option %s is not known", given);
+}
+
+const char *command_operand(const char *name, int argc, char **argv, const char *what)
+{
+	if (optind == argc)
+		command_misused(name, "the %s is missing", what);
+	else if (optind + 1 < argc)
+		command_misused(name, "\"%s\" is one operand too many", argv[optind + 1]);
+	else
+		return argv[optind];
+	return NULL;
+}
+
+struct vmtape_error *command_resolve_time(const char *text, const struct session *session, bool local, uint64_t *tsc)
+{
+	int64_t time_ns;
+	struct vmtape_error *error = time_parse(text, session_start_ns(session), local, &time_ns);
+
+	if (error)
+		return error;
+	if (guest_clock_tsc(session_clock(session), time_ns, tsc))
+		return NULL;
+	return vmtape_error_create(VMTAPE_ERROR_USAGE,
+				   "time \"%s\": the tape has no clock (no snapshot), so that it can't be placed",
+				   text);
+}
+
+struct vmtape_error *command_resolve_span(struct command_span *span, const struct session *session, bool local)
+{
+	struct vmtape_error *error = NULL;
+
+	span->from_tsc = 0;
+	span->to_tsc = UINT64_MAX;
+	if (span->from)
+		error = command_resolve_time(span->from, session, local, &span->from_tsc);
+	if (!error && span->to)
+		error = command_resolve_time(span->to, session, local, &span->to_tsc);
+	return error;
+}
+
+void command_note_guest(struct session *session)
+{
+	if (session_guest(session))
+		return;
+	fprintf(stderr, "vmtape: guest not identified: %s\n", session_guest_problem(session)->message);
+}
+
+/* ---- output ---------------------------------------------------------- */
+
+bool command_write(struct strbuf *line)
+{
+	if (line->failed) {
+		errno = ENOMEM;
+		return false;
+	}
+	if (line->len)
+		fwrite(line->data, 1, line->len, stdout);
+	strbuf_reset(line);
+	return !ferror(stdout);
+}
+
+int command_finish(int status)
+{
+	bool failed = fflush(stdout) || ferror(stdout);
+
+	if (!failed || errno == EPIPE)
+		return status;
+	fprintf(stderr, "vmtape: standard output: %s\n", strerror(errno));
+	return STATUS_BAD;
+}
+
+/* ---- progress -------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void progress_start(struct progress *progress, const char *what, uint64_t total)
+{
+	*progress = (struct progress){.what = what, .total = total, .start_ms = now_ms()};
+	progress->off = !total || !isatty(STDERR_FILENO) || isatty(STDOUT_FILENO);
+}
+
+void progress_show(struct progress *progress, uint64_t done)
+{
+	int64_t now;
+
+	if (progress->off || done % 4096)
+		return;
+	now = now_ms();
+	if (now - progress->start_ms < 1000 || now - progress->last_ms < 200)
+		return;
+	progress->last_ms = now;
+	progress->shown = true;
+	fprintf(stderr, "\r%s: %3d %% ", progress->what,
+		(int)(100.0 * (double)(done < progress->total ? done : progress->total) / (double)progress->total));
+}
+
+void progress_end(struct progress *progress)
+{
+	if (progress->shown)
+		fprintf(stderr, "\r\033[K");
+	progress->shown = false;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* vmtape - reads tapes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+static const struct command commands[] = {
+	{"info", "the guest, the time span, what is on the tape and what was lost", cmd_info},
+	{"events", "system calls, one a line", cmd_events},
+	{"ps", "the processes at a time", cmd_ps},
+	{"stats", "counts, errors and latencies", cmd_stats},
+	{"plan", "compile or show the capture plan", cmd_plan},
+	{"verify", "check every sum, index and sequence", cmd_verify},
+};
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	fputs("Usage: vmtape COMMAND TAPE [OPTION]...\n"
+	      "Tell what a guest did, from a tape that vmtape-record has made.\n\nCommands:\n",
+	      out);
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fputs("\nOptions:\n"
+	      "  --help      this text; vmtape COMMAND --help tells of a command\n"
+	      "  --version   version, and the tape format that it reads\n\n"
+	      "Exit status: 0 done, 1 found nothing or a check failed, 2 bad usage or bad input.\n",
+	      out);
+}
+
+int main(int argc, char **argv)
+{
+	static char buffer[1 << 16];
+
+	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+	if (argc < 2) {
+		usage(stderr);
+		return STATUS_BAD;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return command_finish(STATUS_DONE);
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		printf("vmtape %s\n", VMTAPE_VERSION);
+		return command_finish(STATUS_DONE);
+	}
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "vmtape: \"%s\" is no command; see vmtape --help\n", argv[1]);
+	return STATUS_BAD;
+}
