@@ -276,7 +276,8 @@ int drain_add_ring(struct drain *drain, struct trap_ring *ring, struct record_er
 			ret = record_error_set(error, -ENOMEM, "out of memory");
 	}
 	if (!ret && epoll_ctl(drain->epoll_fd, EPOLL_CTL_ADD, ring->data_fd, &event))
-		ret = record_error_set(error, -EPROTO, "vCPU %u: its ring's descriptor is no eventfd", ring->vcpu);
+		ret = record_error_set(error, -EPROTO, "vCPU %u: its ring cannot be waited for: %s", ring->vcpu,
+				       strerror(errno));
 	if (ret) {
 		trap_ring_deinit(ring);
 		free(added);

@@ -162,8 +162,8 @@ static int check_header(struct producer *producer, struct record_error *error)
 	memcpy(header, producer->header_bytes, sizeof(*header));
 	if (header->magic != PROTO_MAGIC)
 		return record_error_set(error, -EPROTO,
-					"%s: not a vmtape socket: what it says begins with 0x%08x, not 0x%08x",
-					producer->path, header->magic, PROTO_MAGIC);
+					"not a vmtape socket: what it says begins with 0x%08x, not 0x%08x",
+					header->magic, PROTO_MAGIC);
 	if (header->type == 0 || header->type >= PROTO_TYPES)
 		return record_error_set(error, -EPROTO, "a message has the unknown type %u", header->type);
 	if (header->size_bytes > PROTO_MAX_BYTES)
@@ -335,10 +335,10 @@ int producer_answer(struct producer *producer, uint32_t request, unsigned patien
 			return ret;
 		}
 		if (ret) {
+			/* On to the clock and the signals, or a flood of events would keep us here. */
 			ret = serve_event(producer, out, error);
 			if (ret)
 				return ret;
-			continue;
 		}
 		now = now_ns();
 		until = give_up_ns(producer, asked_ns, patience_ms);

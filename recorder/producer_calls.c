@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -116,14 +117,14 @@ int producer_hello(struct producer *producer, struct proto_welcome *out, struct 
 					producer->path, HANDSHAKE_MS / 1000);
 	if (ret == -EREMOTEIO)
 		return record_error_set(error, ret, "%s: refused: %s", producer->path, why.message);
-	if (!ret)
+	if (!ret) {
 		ret = producer_expect(&answer, PROTO_WELCOME, sizeof(*out), 0, &why);
-	if (ret) {
-		*error = why;
-		return ret;
+		if (!ret)
+			memcpy(out, answer.body, sizeof(*out));
+		producer_message_release(&answer);
 	}
-	memcpy(out, answer.body, sizeof(*out));
-	producer_message_release(&answer);
+	if (ret)
+		return record_error_set(error, ret, "%s: %s", producer->path, why.message);
 	return check_welcome(producer, out, error);
 }
 
@@ -175,6 +176,18 @@ static int check_ring_memory(int fd, uint64_t memory_bytes, struct record_error 
 	return 0;
 }
 
+/* What epoll takes wakes the drain thread; a plain file does not. */
+static int check_wakeable(int fd, struct record_error *error)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	int ret = epoll_fd < 0 ? -1 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+
+	if (epoll_fd >= 0)
+		close(epoll_fd);
+	return ret ? record_error_set(error, -EPROTO, "a ring's data descriptor is no eventfd") : 0;
+}
+
 int producer_open_ring(struct producer_message *message, struct trap_ring *out, struct record_error *error)
 {
 	struct proto_ring said;
@@ -190,6 +203,8 @@ int producer_open_ring(struct producer_message *message, struct trap_ring *out, 
 		return record_error_set(error, -EPROTO, "a ring is for vCPU %u, over the limit of %u", said.vcpu,
 					PRODUCER_MAX_VCPUS);
 	ret = check_ring_memory(message->fds[0], said.memory_bytes, error);
+	if (!ret)
+		ret = check_wakeable(message->fds[1], error);
 	if (ret)
 		return ret;
 	ret = trap_ring_init(out, message->fds[0], said.memory_bytes, message->fds[1], message->fds[2]);

@@ -107,15 +107,15 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.events)
 		snprintf(per_event, sizeof(per_event), ", %.2f B/event",
 			 (double)stats.traps.stored_bytes / (double)stats.traps.events);
-	report_always("%s: %s events, %s, %" PRIu64 " snapshots, %s (events %s%s; memory %s) in %.1f s; %s", path,
+	report_always("%s: %s events, %s, %" PRIu64 " snapshot%s, %s (events %s%s; memory %s) in %.1f s; %s", path,
 		      grouped(events, sizeof(events), stats.traps.events), lost, stats.snapshots,
-		      sized(size, sizeof(size), stats.file_bytes),
+		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.file_bytes),
 		      sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
 		      sized(pages, sizeof(pages), stats.pages.stored_bytes),
 		      (double)(now_ns() - progress->started_ns) / NS_PER_S, reason);
 	if (lost_records)
-		report_always("%" PRIu64 " records were lost in %" PRIu64 " gaps%s: `vmtape events %s` shows where",
-			      lost_records, stats.traps.gaps,
+		report_always("%" PRIu64 " records were lost in %" PRIu64 " gap%s%s: `vmtape events %s` shows where",
+			      lost_records, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s",
 			      lost_records > stats.traps.gap_lost ? ", the last of them at the very end" : "", path);
 	if (rings.blocked_ns)
 		report("the guest waited %.3f s for room in the rings, all vCPUs together",

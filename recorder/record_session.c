@@ -131,6 +131,14 @@ static int connect_vm(struct session *session, struct record_error *error)
 	return producer_hello(&session->producer, &session->welcome, error);
 }
 
+static int get_map(struct session *session, struct record_error *error)
+{
+	struct record_error why = {0};
+	int ret = producer_get_ram(&session->producer, &session->snapshot.ram, &why);
+
+	return ret ? record_error_set(error, ret, "%s: %s", session->options->socket_path, why.message) : 0;
+}
+
 static int start_trapping(struct session *session, struct record_error *error)
 {
 	const struct record_options *options = session->options;
@@ -211,17 +219,14 @@ static void say_start(const struct session *session)
 static int start(struct session *session, struct record_error *error)
 {
 	const struct record_options *options = session->options;
-	struct guest_ram ram = {0};
 	int ret = record_plan_init(&session->plan, options, error);
 
 	if (!ret)
 		ret = tape_file_open(&session->file, options->out_path, options->force, error);
 	if (!ret)
 		ret = connect_vm(session, error);
-	if (!ret) {
-		ret = producer_get_ram(&session->producer, &ram, error);
-		session->snapshot.ram = ram;
-	}
+	if (!ret)
+		ret = get_map(session, error);
 	if (!ret)
 		ret = start_trapping(session, error);
 	if (!ret)
@@ -472,6 +477,7 @@ static int finish(struct session *session)
 	} else if (session->ending == ENDING_BROKEN) {
 		report_always("%s: %s: recording stopped; what came before is kept", session->options->socket_path,
 			      session->why.message);
+		snprintf(reason, sizeof(reason), "the VM broke the protocol");
 	} else if (session->ending == ENDING_VM_GONE) {
 		report("the VM ended: the tape is whole up to there");
 	}
