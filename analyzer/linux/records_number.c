@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "record_layout.h"
+
+#include <fcntl.h>
+
+static uint64_t read_field(struct record_reader *r, size_t size_bytes)
+{
+	size_t align = r->narrow && size_bytes > 4 ? 4 : size_bytes;
+	uint64_t value = 0;
+
+	r->at = (r->at + align - 1) / align * align;
+	if (r->at <= r->len && size_bytes <= r->len - r->at) {
+		for (size_t i = size_bytes; i-- > 0;)
+			value = value << 8 | r->data[r->at + i];
+	}
+	r->at += size_bytes;
+	return value;
+}
+
+uint8_t read_u8(struct record_reader *r)
+{
+	return (uint8_t)read_field(r, 1);
+}
+
+uint16_t read_u16(struct record_reader *r)
+{
+	return (uint16_t)read_field(r, 2);
+}
+
+uint32_t read_u32(struct record_reader *r)
+{
+	return (uint32_t)read_field(r, 4);
+}
+
+uint64_t read_u64(struct record_reader *r)
+{
+	return read_field(r, 8);
+}
+
+uint64_t read_word(struct record_reader *r)
+{
+	return read_field(r, r->narrow ? 4 : 8);
+}
+
+int64_t read_sword(struct record_reader *r)
+{
+	return r->narrow ? (int32_t)read_field(r, 4) : (int64_t)read_field(r, 8);
+}
+
+void read_skip(struct record_reader *r, size_t n)
+{
+	r->at += n;
+}
+
+static void put_int(struct record_reader *r, struct strbuf *out)
+{
+	strbuf_put_i64(out, (int32_t)read_u32(r));
+}
+
+static void put_uint(struct record_reader *r, struct strbuf *out)
+{
+	strbuf_put_u64(out, read_u32(r));
+}
+
+static void put_word(struct record_reader *r, struct strbuf *out)
+{
+	strbuf_put_u64(out, read_word(r));
+}
+
+static void put_offset(struct record_reader *r, struct strbuf *out)
+{
+	strbuf_put_i64(out, (int64_t)read_u64(r));
+}
+
+static void put_address(struct record_reader *r, struct strbuf *out)
+{
+	uint64_t value = read_word(r);
+
+	if (value)
+		strbuf_put_hex(out, value);
+	else
+		strbuf_put(out, "NULL");
+}
+
+static void put_pair(struct record_reader *r, struct strbuf *out)
+{
+	int32_t first = (int32_t)read_u32(r);
+
+	strbuf_printf(out, "[%d, %d]", first, (int32_t)read_u32(r));
+}
+
+static void put_signal(struct record_reader *r, struct strbuf *out)
+{
+	uint32_t number = read_u32(r);
+
+	if (!signal_name_put(number, out))
+		strbuf_put_u64(out, number);
+}
+
+static void put_time(struct record_reader *r, struct strbuf *out)
+{
+	int64_t seconds = read_sword(r);
+
+	strbuf_put_i64(out, seconds);
+	put_date(seconds, 0, 0, out);
+}
+
+static void put_cap_header(struct record_reader *r, struct strbuf *out)
+{
+	strbuf_put(out, "{version=");
+	name_set_put_one(&names_capability_version, read_u32(r), out);
+	strbuf_printf(out, ", pid=%d}", (int32_t)read_u32(r));
+}
+
+static void put_capabilities(uint64_t set, struct strbuf *out)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < 64; i++) {
+		const char *name = set >> i & 1 ? name_set_find(&names_capability, i) : NULL;
+
+		if (!name)
+			continue;
+		strbuf_printf(out, "%s1<<%s", any ? "|" : "", name);
+		any = true;
+		set &= ~((uint64_t)1 << i);
+	}
+	if (set && any)
+		strbuf_put_char(out, '|');
+	if (set)
+		strbuf_put_hex(out, set);
+	else if (!any)
+		strbuf_put_char(out, '0');
+}
+
+/* Two records of 32 capabilities each (version 3), of which the second holds the high halves. */
+static void put_cap_data(struct record_reader *r, struct strbuf *out)
+{
+	static const char *const names[] = {"{effective=", ", permitted=", ", inheritable="};
+	uint32_t words[6];
+
+	for (int i = 0; i < 6; i++)
+		words[i] = read_u32(r);
+	for (int i = 0; i < 3; i++) {
+		strbuf_put(out, names[i]);
+		put_capabilities(words[i] | (uint64_t)words[i + 3] << 32, out);
+	}
+	strbuf_put_char(out, '}');
+}
+
+static const struct named_value owner_values[] = {NAMED(F_OWNER_TID), NAMED(F_OWNER_PID), NAMED(F_OWNER_PGRP)};
+static NAME_SET(names_owner, owner_values, .unknown = "F_OWNER_???");
+
+static void put_owner(struct record_reader *r, struct strbuf *out)
+{
+	strbuf_put(out, "{type=");
+	name_set_put_one(&names_owner, read_u32(r), out);
+	strbuf_printf(out, ", pid=%d}", (int32_t)read_u32(r));
+}
+
+const struct record_layout layout_int = {{"int"}, 4, 4, true, ARG_OUT, put_int};
+const struct record_layout layout_uint = {{"uid_t", "gid_t", "unsigned int"}, 4, 4, true, ARG_OUT, put_uint};
+const struct record_layout layout_word = {{"size_t"}, 8, 4, true, ARG_OUT, put_word};
+const struct record_layout layout_offset = {{"loff_t"}, 8, 8, true, ARG_INOUT, put_offset};
+const struct record_layout layout_address = {{NULL}, 8, 4, true, ARG_OUT, put_address};
+const struct record_layout layout_pair = {{NULL}, 8, 8, false, ARG_OUT, put_pair};
+const struct record_layout layout_signal = {{NULL}, 4, 4, true, ARG_OUT, put_signal};
+const struct record_layout layout_time = {{"__kernel_old_time_t"}, 8, 4, true, ARG_OUT, put_time};
+const struct record_layout layout_cap_header = {{"cap_user_header_t"}, 8, 8, false, ARG_IN, put_cap_header};
+const struct record_layout layout_cap_data = {{NULL}, 24, 24, false, ARG_OUT, put_cap_data};
+const struct record_layout layout_owner = {{NULL}, 8, 8, false, ARG_OUT, put_owner};
