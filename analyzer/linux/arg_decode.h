@@ -21,11 +21,21 @@ const char *call_arg_name(const struct call *call, int i);
  * escaped. true: the text says more than the bare number.
  */
 bool call_arg_text(const struct call *call, int i, struct strbuf *out);
+/*
+ * What strace prints between the parentheses: without the arguments that this
+ * case of the call does not look at, long structs and environments abbreviated.
+ */
+void call_args_text(const struct call *call, struct strbuf *out);
 /* "3", "0x7f…", "-1 ENOENT (No such file or directory)", "?" */
 void call_ret_text(const struct call *call, struct strbuf *out);
 /* "ENOENT" or NULL if the call did not fail or its result is not known. */
 const char *call_error_name(const struct call *call);
 const char *linux_errno_name(int number);
+/*
+ * Result of a call whose exit went to a signal handler, from the handler's frame;
+ * -512 (ERESTARTSYS) if the call will be made again. false: not to be seen.
+ */
+bool call_sigframe_result(const struct call *call, int64_t *ret);
 
 /* Compile the capture plan for this guest; both x86-64 and i386 tables. The caller frees *plan. */
 struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_t plan_id, void **plan,
