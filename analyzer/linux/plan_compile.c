@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* Capture plan of a Linux guest: what each of its calls points at, by the same meanings that decode it later. */
+#include <errno.h>
+#include <string.h>
+
+#include "arg_decode.h"
+#include "record_layout.h"
+#include "semantics.h"
+#include "user_abi.h"
+
+#define CAP_STRING   1024
+#define CAP_BUFFER   256
+#define CAP_ITEM     256 /* of argv, of an environment, of an iovec */
+#define CAP_SOCKADDR 128 /* sizeof(struct sockaddr_storage) */
+#define CAP_DIRENTS  3072
+#define MAX_ARGV     32
+#define MAX_ENVIRON  PLAN_MAX_ITEMS
+#define MAX_IOVECS   16
+#define MAX_RECORD   4096
+#define FDSET_BYTES  128 /* FD_SETSIZE bits */
+#define STACK_BYTES  256 /* of a signal frame: up to its saved RIP and flags */
+
+struct step_list {
+	struct plan_step steps[PLAN_MAX_CALL_STEPS];
+	size_t n;
+};
+
+struct compiler {
+	bool narrow; /* i386 */
+	struct step_list enter, exit;
+};
+
+static const enum trap_reg x86_64_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX,
+							      TRAP_REG_R10, TRAP_REG_R8,  TRAP_REG_R9};
+static const enum trap_reg i386_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RBX, TRAP_REG_RCX, TRAP_REG_RDX,
+							    TRAP_REG_RSI, TRAP_REG_RDI, TRAP_REG_RBP};
+
+static uint8_t arg_reg(const struct compiler *c, int i)
+{
+	return (uint8_t)(c->narrow ? i386_args[i] : x86_64_args[i]);
+}
+
+/* Its index in the list; what does not fit any more is left out. */
+static int add(struct compiler *c, struct step_list *list, struct plan_step step)
+{
+	if (list->n == PLAN_MAX_CALL_STEPS)
+		return -1;
+	if (c->narrow) {
+		step.flags |= PLAN_STEP_PTR32;
+		if (step.len_from != PLAN_SRC_CONST)
+			step.flags |= PLAN_STEP_LEN32;
+	}
+	list->steps[list->n] = step;
+	return (int)list->n++;
+}
+
+#define ENTER_FLAGS (PLAN_STEP_AGAIN | PLAN_STEP_QUIET)
+#define EXIT_FLAGS  (PLAN_STEP_IF_OK | PLAN_STEP_QUIET)
+
+static uint8_t direction_flags(const struct compiler *c, const struct step_list *list)
+{
+	return list == &c->enter ? ENTER_FLAGS : EXIT_FLAGS;
+}
+
+static void add_bytes(struct compiler *c, struct step_list *list, uint8_t base, size_t size_bytes, uint8_t label)
+{
+	if (size_bytes)
+		add(c, list,
+		    (struct plan_step){.op = PLAN_OP_BYTES,
+				       .flags = direction_flags(c, list),
+				       .base = base,
+				       .len_from = PLAN_SRC_CONST,
+				       .len = (uint32_t)size_bytes,
+				       .cap = (uint16_t)size_bytes,
+				       .label = label});
+}
+
+/* items of size_bytes each, their number from len_from. */
+static void add_sized(struct compiler *c, struct step_list *list, uint8_t base, uint8_t len_from, size_t size_bytes,
+		      size_t cap, bool len32, uint8_t label)
+{
+	if (size_bytes)
+		add(c, list,
+		    (struct plan_step){.op = PLAN_OP_BYTES,
+				       .flags = direction_flags(c, list) | (len32 ? PLAN_STEP_LEN32 : 0),
+				       .base = base,
+				       .len_from = len_from,
+				       .len = (uint32_t)size_bytes,
+				       .cap = (uint16_t)(cap / size_bytes * size_bytes),
+				       .label = label});
+}
+
+static uint8_t add_value(struct compiler *c, struct step_list *list, uint8_t base, size_t offset, size_t size_bytes)
+{
+	int index = add(c, list,
+			(struct plan_step){.op = PLAN_OP_VALUE,
+					   .flags = list == &c->exit ? PLAN_STEP_IF_OK : 0,
+					   .base = base,
+					   .len_from = PLAN_SRC_CONST,
+					   .offset = (int32_t)offset,
+					   .len = (uint32_t)size_bytes});
+
+	return index < 0 ? PLAN_SRC_CONST : (uint8_t)(PLAN_SRC_VALUE | index);
+}
+
+static void add_string(struct compiler *c, struct step_list *list, uint8_t base, uint8_t label)
+{
+	add(c, list,
+	    (struct plan_step){.op = PLAN_OP_STRING,
+			       .flags = direction_flags(c, list),
+			       .base = base,
+			       .len_from = PLAN_SRC_CONST,
+			       .cap = CAP_STRING,
+			       .label = label});
+}
+
+static void add_strings(struct compiler *c, uint8_t base, uint8_t max_items, uint8_t label)
+{
+	add(c, &c->enter,
+	    (struct plan_step){.op = PLAN_OP_STRINGS,
+			       .flags = ENTER_FLAGS,
+			       .base = base,
+			       .len_from = PLAN_SRC_CONST,
+			       .cap = CAP_ITEM,
+			       .max_items = max_items,
+			       .label = label});
+}
+
+static void add_iovec(struct compiler *c, struct step_list *list, uint8_t base, uint8_t len_from, uint8_t label)
+{
+	add(c, list,
+	    (struct plan_step){.op = PLAN_OP_IOVEC,
+			       .flags = direction_flags(c, list),
+			       .base = base,
+			       .len_from = len_from,
+			       .len = c->narrow ? 8 : 16,
+			       .cap = CAP_ITEM,
+			       .max_items = MAX_IOVECS,
+			       .label = label});
+}
+
+static void add_message(struct compiler *c, struct step_list *list, uint8_t base, int i)
+{
+	const struct user_msghdr *layout = user_msghdr(c->narrow);
+	size_t word = c->narrow ? 4 : 8;
+	uint8_t deep = (uint8_t)(PLAN_LABEL_DEEP0 + i), pointer, length;
+
+	add_bytes(c, list, base, layout->size_bytes, (uint8_t)(PLAN_LABEL_ARG0 + i));
+	pointer = add_value(c, list, base, layout->name, word);
+	length = add_value(c, list, base, layout->name_len, 4);
+	add_sized(c, list, pointer, length, 1, CAP_SOCKADDR, true, deep);
+	pointer = add_value(c, list, base, layout->iov, word);
+	length = add_value(c, list, base, layout->iov_len, word);
+	add_iovec(c, list, pointer, length, deep);
+	pointer = add_value(c, list, base, layout->control, word);
+	length = add_value(c, list, base, layout->control_len, word);
+	add_sized(c, list, pointer, length, 1, CAP_BUFFER, false, deep);
+}
+
+static bool is_in(const struct arg_spec *arg)
+{
+	return arg->direction & ARG_IN;
+}
+
+static bool is_out(const struct arg_spec *arg)
+{
+	return arg->direction & ARG_OUT;
+}
+
+static void compile_sized(struct compiler *c, const struct arg_spec *arg, int i, size_t size_bytes, size_t cap,
+			  bool len32)
+{
+	uint8_t base = arg_reg(c, i), label = (uint8_t)(PLAN_LABEL_ARG0 + i);
+
+	if (arg->len >= LEN_AT && arg->len < LEN_AT + LINUX_SYSCALL_ARGS) {
+		uint8_t length = add_value(c, &c->exit, arg_reg(c, arg->len - LEN_AT), 0, 4);
+
+		add_sized(c, &c->exit, base, length, size_bytes, cap, true, label);
+		return;
+	}
+	if (arg->len == LEN_RET) {
+		add_sized(c, &c->exit, base, TRAP_REG_RAX, size_bytes, cap, false, label);
+		return;
+	}
+	if (arg->len >= LINUX_SYSCALL_ARGS)
+		return;
+	if (is_in(arg))
+		add_sized(c, &c->enter, base, arg_reg(c, arg->len), size_bytes, cap, len32, label);
+	if (is_out(arg))
+		add_sized(c, &c->exit, base, arg_reg(c, arg->len), size_bytes, cap, len32, label);
+}
+
+static void compile_fixed(struct compiler *c, const struct arg_spec *arg, int i, size_t size_bytes)
+{
+	uint8_t label = (uint8_t)(PLAN_LABEL_ARG0 + i);
+
+	if (is_in(arg))
+		add_bytes(c, &c->enter, arg_reg(c, i), size_bytes, label);
+	if (!is_out(arg) || !size_bytes)
+		return;
+	add_bytes(c, &c->exit, arg_reg(c, i), size_bytes, label);
+	/* What is left of an interrupted sleep is written although the call fails. */
+	if (arg->when == ARG_WHEN_INTERRUPTED && c->exit.n)
+		c->exit.steps[c->exit.n - 1].flags &= (uint8_t)~PLAN_STEP_IF_OK;
+}
+
+static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
+{
+	uint8_t base = arg_reg(c, i), label = (uint8_t)(PLAN_LABEL_ARG0 + i);
+	uint8_t deep = (uint8_t)(PLAN_LABEL_DEEP0 + i), value;
+
+	switch ((enum arg_kind)arg->kind) {
+	case ARG_STRING:
+		add_string(c, is_in(arg) ? &c->enter : &c->exit, base, label);
+		break;
+	case ARG_BUFFER:
+		compile_sized(c, arg, i, 1, CAP_BUFFER, false);
+		break;
+	case ARG_DIRENTS:
+		compile_sized(c, arg, i, 1, CAP_DIRENTS, false);
+		break;
+	case ARG_STRINGS:
+		add_strings(c, base, MAX_ARGV, label);
+		break;
+	case ARG_ENVIRON:
+		add_strings(c, base, MAX_ENVIRON, label);
+		break;
+	case ARG_IOVEC:
+		if (is_in(arg)) {
+			add_iovec(c, &c->enter, base, arg_reg(c, arg->len), label);
+			break;
+		}
+		/* the addresses, for a call that fails */
+		add_sized(c, &c->enter, base, arg_reg(c, arg->len), c->narrow ? 8 : 16, CAP_BUFFER, false, label);
+		add_iovec(c, &c->exit, base, arg_reg(c, arg->len), label);
+		break;
+	case ARG_RECORD:
+	case ARG_SOCKLEN:
+		compile_fixed(c, arg, i, record_size(arg->layout, c->narrow));
+		break;
+	case ARG_RECORDS:
+		compile_sized(c, arg, i, record_size(arg->layout, c->narrow), CAP_BUFFER, true);
+		break;
+	case ARG_SOCKADDR:
+	case ARG_OPTION:
+		compile_sized(c, arg, i, 1, CAP_SOCKADDR, true);
+		break;
+	case ARG_CPUSET:
+		compile_sized(c, arg, i, 1, CAP_SOCKADDR, false);
+		break;
+	case ARG_SIGSET:
+		compile_fixed(c, arg, i, 8);
+		break;
+	case ARG_SIGSET_PAIR:
+		compile_fixed(c, arg, i, c->narrow ? 8 : 16);
+		value = add_value(c, &c->enter, base, 0, c->narrow ? 4 : 8);
+		add_bytes(c, &c->enter, value, 8, deep);
+		break;
+	case ARG_FDSET:
+		compile_fixed(c, arg, i, FDSET_BYTES);
+		break;
+	case ARG_MESSAGE:
+		if (!is_out(arg)) {
+			add_message(c, &c->enter, base, i);
+			break;
+		}
+		add_bytes(c, &c->enter, base, user_msghdr(c->narrow)->size_bytes, label);
+		add_message(c, &c->exit, base, i);
+		break;
+	case ARG_CLONE_ARGS:
+		compile_sized(c, arg, i, 1, CLONE_ARGS_BYTES, false);
+		value = add_value(c, &c->exit, base, CLONE_ARGS_PARENT_TID, 8);
+		add_bytes(c, &c->exit, value, 4, deep);
+		break;
+	default:
+		break;
+	}
+}
+
+/* One step a direction that serves all variants of the argument. */
+static void compile_variants(struct compiler *c, const struct variant_set *set, int i)
+{
+	size_t in_bytes = 0, out_bytes = 0;
+	bool string_in = false, string_out = false;
+	struct arg_spec all = {.kind = ARG_RECORD, .len = LEN_NONE};
+
+	for (size_t v = 0; v < set->n; v++) {
+		const struct arg_spec *arg = &set->variants[v].args[i - set->at];
+		size_t size_bytes = arg->kind == ARG_RECORD ? record_size(arg->layout, c->narrow) : 0;
+
+		if (is_in(arg) && size_bytes > in_bytes)
+			in_bytes = size_bytes;
+		if (is_out(arg) && size_bytes > out_bytes)
+			out_bytes = size_bytes;
+		string_in |= arg->kind == ARG_STRING && is_in(arg);
+		string_out |= arg->kind == ARG_STRING && is_out(arg);
+	}
+	if (string_in)
+		add_string(c, &c->enter, arg_reg(c, i), (uint8_t)(PLAN_LABEL_ARG0 + i));
+	if (string_out && out_bytes < USER_COMM_BYTES)
+		out_bytes = USER_COMM_BYTES;
+	all.direction = ARG_IN;
+	compile_fixed(c, &all, i, in_bytes);
+	all.direction = ARG_OUT;
+	compile_fixed(c, &all, i, out_bytes);
+}
+
+/* The signal mask that rt_sigreturn puts back, from the frame on the user's stack. */
+static void compile_sigreturn(struct compiler *c)
+{
+	if (c->narrow)
+		return;
+	add(c, &c->enter,
+	    (struct plan_step){.op = PLAN_OP_BYTES,
+			       .flags = ENTER_FLAGS,
+			       .base = TRAP_REG_RSP,
+			       .len_from = PLAN_SRC_CONST,
+			       .offset = USER_UCONTEXT_SIGMASK,
+			       .len = 8,
+			       .cap = 8,
+			       .label = PLAN_LABEL_ARG0});
+}
+
+static int compile_call(struct plan_builder *builder, const struct linux_syscall *syscall)
+{
+	const struct call_spec *spec = call_spec_find(syscall->name);
+	struct compiler c = {.narrow = syscall->abi == TRAP_ABI_I386};
+	int nr_args = call_spec_nr_args(syscall, spec);
+	uint8_t flags = 0;
+
+	for (int i = 0; i < nr_args; i++) {
+		struct arg_spec arg;
+
+		call_spec_arg(syscall, spec, NULL, i, &arg);
+		if (spec && spec->variants && i >= spec->variants->at && i < spec->variants->at + VARIANT_ARGS)
+			compile_variants(&c, spec->variants, i);
+		else
+			compile_arg(&c, &arg, i);
+	}
+	if (!strcmp(syscall->name, "rt_sigreturn"))
+		compile_sigreturn(&c);
+	if (spec && spec->flags & CALL_F_NEW_IDENTITY)
+		flags |= PLAN_CALL_IDENTITY;
+	if (spec && spec->flags & CALL_F_NO_RETURN) {
+		flags |= PLAN_CALL_NO_RETURN;
+		c.exit.n = 0;
+	}
+	if (!c.enter.n && !c.exit.n && !flags)
+		return 0;
+	return plan_builder_set_call(builder, syscall->abi, syscall->nr, flags, c.enter.steps, c.enter.n, c.exit.steps,
+				     c.exit.n);
+}
+
+static int compile_table(struct plan_builder *builder, const struct linux_guest *guest, uint8_t abi)
+{
+	uint32_t n = linux_guest_nr_syscalls(guest, abi);
+
+	for (uint32_t nr = 0; nr < n && nr < PLAN_MAX_CALLS; nr++) {
+		const struct linux_syscall *syscall = linux_guest_syscall(guest, abi, nr);
+		int error = syscall && syscall->name ? compile_call(builder, syscall) : 0;
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+#define REG(name) (1u << TRAP_REG_##name)
+/*
+ * Registers that carry arguments, and what pairing and address spaces need. The
+ * mask is one for all ABIs: RBX and RBP are only for 32-bit callers, and left out
+ * of the records of a guest that has no such table.
+ */
+#define ENTER_REGS \
+	(REG(RAX) | REG(RDI) | REG(RSI) | REG(RDX) | REG(R10) | REG(R8) | REG(R9) | REG(RIP) | REG(RSP) | REG(CR3))
+#define ENTER_REGS_I386 (REG(RBX) | REG(RCX) | REG(RBP))
+#define EXIT_REGS       (REG(RAX) | REG(RIP) | REG(RSP) | REG(CR3) | REG(NR))
+
+static int compile_head(struct plan_builder *builder, const struct linux_guest *guest, const struct plan_task *task,
+			const struct plan_step *identity, size_t nr_identity)
+{
+	const struct plan_step stack = {.op = PLAN_OP_BYTES,
+					.flags = PLAN_STEP_QUIET,
+					.base = TRAP_REG_RSP,
+					.len_from = PLAN_SRC_CONST,
+					.len = STACK_BYTES,
+					.cap = STACK_BYTES,
+					.label = PLAN_LABEL_SIGFRAME};
+	bool has_i386 = linux_guest_nr_syscalls(guest, TRAP_ABI_I386);
+	int error;
+
+	plan_builder_set_regs(builder, has_i386 ? ENTER_REGS | ENTER_REGS_I386 : ENTER_REGS, EXIT_REGS);
+	plan_builder_set_max_record(builder, MAX_RECORD);
+	if (task)
+		plan_builder_set_task(builder, task);
+	error = plan_builder_set_steps(builder, PLAN_DIVERTED, &stack, 1);
+	if (!error && nr_identity)
+		error = plan_builder_set_steps(builder, PLAN_IDENTITY, identity, nr_identity);
+	return error;
+}
+
+struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_t plan_id, void **plan,
+					size_t *size_bytes)
+{
+	struct plan_step identity[PLAN_MAX_CALL_STEPS];
+	struct plan_builder *builder = NULL;
+	struct vmtape_error *failure;
+	struct plan_error why = {0};
+	struct plan_task task = {0};
+	size_t nr_identity = 0;
+	bool has_task = true;
+	int error;
+
+	*plan = NULL;
+	*size_bytes = 0;
+	/* A kernel whose current task could not be found can still have its arguments captured. */
+	failure = linux_guest_plan_task(guest, &task);
+	if (!failure)
+		failure = linux_guest_identity_steps(guest, identity, PLAN_MAX_CALL_STEPS, &nr_identity);
+	if (failure) {
+		vmtape_error_destroy(failure);
+		has_task = task.flags & PLAN_TASK_VALID;
+		nr_identity = 0;
+	}
+
+	error = plan_builder_create(&builder, plan_id);
+	if (!error)
+		error = compile_head(builder, guest, has_task ? &task : NULL, identity, nr_identity);
+	if (!error)
+		error = compile_table(builder, guest, TRAP_ABI_X86_64);
+	if (!error)
+		error = compile_table(builder, guest, TRAP_ABI_I386);
+	if (!error)
+		error = plan_builder_finish(builder, plan, size_bytes, &why);
+	plan_builder_destroy(builder);
+	if (error == -ENOMEM)
+		return &vmtape_error_no_memory;
+	if (error)
+		return vmtape_error_create(VMTAPE_ERROR_FORMAT, "capture plan: %s",
+					   why.message[0] ? why.message : strerror(-error));
+	return NULL;
+}
