@@ -191,8 +191,8 @@ int plan_builder_set_call(struct plan_builder *builder, uint8_t abi, uint32_t nr
 			  const struct plan_step *enter, size_t nr_enter, const struct plan_step *exit, size_t nr_exit)
 {
 	size_t at = find_place(builder, abi, nr);
-	struct build_call *call = &builder->calls[at];
-	bool known = at < builder->nr_calls && call->abi == abi && call->nr == nr;
+	bool known = at < builder->nr_calls && builder->calls[at].abi == abi && builder->calls[at].nr == nr;
+	struct build_call *call;
 	struct plan_step *steps = NULL;
 
 	if (nr_enter > PLAN_MAX_CALL_STEPS || nr_exit > PLAN_MAX_CALL_STEPS)
@@ -311,7 +311,8 @@ int plan_builder_finish(struct plan_builder *builder, void **out, size_t *size_b
 		struct plan_call call = {.nr = from->nr, .abi = from->abi, .flags = from->flags};
 
 		call.enter = put_steps(plan, steps_offset, &next, from->steps, from->nr_enter);
-		call.exit = put_steps(plan, steps_offset, &next, from->steps + from->nr_enter, from->nr_exit);
+		if (from->nr_exit)
+			call.exit = put_steps(plan, steps_offset, &next, from->steps + from->nr_enter, from->nr_exit);
 		memcpy(plan + calls_offset + i * sizeof(call), &call, sizeof(call));
 	}
 	memcpy(plan + cr3s_offset, builder->cr3s, builder->nr_cr3s * sizeof(uint64_t));

@@ -81,7 +81,7 @@ static int take_iovec(struct plan_scan *scan, const struct plan_step_line *line,
 	uint64_t number = 1;
 
 	if (plan_scan_is_digit(*scan->at)) {
-		if (plan_scan_number(scan, UINT32_MAX / 16, "number of entries", &number))
+		if (plan_scan_number(scan, UINT32_MAX / 8, "number of entries", &number))
 			return -EINVAL;
 	} else if (take_source(scan, line, &s->len_from)) {
 		return -EINVAL;
@@ -195,8 +195,13 @@ static int take_step(struct plan_scan *scan, struct plan_step_line *line)
 	}
 	if (!plan_scan_at_end(scan) && scan->at[-1] != ' ' && scan->at[-1] != '\t')
 		return plan_scan_fail(scan, scan->at, "expected '!' and a flag, or a space");
-	if (s->op == PLAN_OP_IOVEC)
-		s->len *= s->flags & PLAN_STEP_PTR32 ? 8 : 16;
+	if (s->op == PLAN_OP_IOVEC) {
+		uint32_t entry = s->flags & PLAN_STEP_PTR32 ? 8 : 16;
+
+		if (s->len > UINT32_MAX / entry)
+			return plan_scan_fail(scan, start, "iovec of 4 GiB or more");
+		s->len *= entry;
+	}
 	s->label = label >= 0 ? (uint8_t)label : plan_default_label(line->abi, line->is_exit, s);
 	fault = plan_step_fault(line->steps, line->n, line->place);
 	if (fault)

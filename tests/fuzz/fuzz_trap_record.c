@@ -5,6 +5,8 @@
 
 #include "trap_record.h"
 
+static volatile uint8_t sink;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t at = 0;
@@ -19,7 +21,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct trap_gap gap;
 		size_t position = 0;
 		unsigned n = 0;
-		volatile uint8_t sink = 0;
 		int length = trap_view_parse(&view, data + at, size - at, &why);
 
 		if (length <= 0) {
