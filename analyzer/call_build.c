@@ -5,8 +5,6 @@
 #include "call_stream.h"
 #include "linux/arg_decode.h"
 
-bool call_sigframe_result(const struct call *call, int64_t *ret);
-
 static const enum trap_reg x86_64_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX,
 							      TRAP_REG_R10, TRAP_REG_R8,  TRAP_REG_R9};
 static const enum trap_reg i386_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RBX, TRAP_REG_RCX, TRAP_REG_RDX,
