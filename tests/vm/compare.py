@@ -29,16 +29,27 @@ class Difference:
     event: object       # dict or None
     detail: str = ""
     index: int = -1     # of the argument
+    last: bool = False  # of its thread's calls
 
 
 def restarted(difference):
-    return (difference.kind in ("result", "error") and difference.truth.ret is None
-            and (difference.truth.error or "").startswith("ERESTART"))
+    if difference.kind not in ("result", "error") or not (difference.truth.error or "").startswith("ERESTART"):
+        return False
+    # With a handler user space sees EINTR; a restarted call returns nothing, and is on both sides a second time.
+    return difference.event.get("error") == "EINTR" or difference.event.get("ret") is None
+
+
+def killed_at_exit(difference):
+    """strace sees the result in a stop on the way out; SIGKILL or SIGTERM found the thread there."""
+    return (difference.kind == "result" and difference.last and difference.truth.name != "execve"
+            and difference.event.get("ret") is None and difference.event.get("state") == "no-exit")
 
 
 EXPLAINED = (
     ("restart", "strace prints the kernel's own ERESTART…; user space gets EINTR, or the call is made again",
      restarted),
+    ("killed-at-exit", "a thread's last call, whose result strace saw in the kernel and user space never did",
+     killed_at_exit),
     ("sigreturn", "rt_sigreturn returns nothing: strace prints the RAX that it restored",
      lambda d: d.kind in ("result", "error") and d.truth.name == "rt_sigreturn"),
     ("before-strace", "calls that strace's child made before the execve with which strace's log starts",
@@ -165,7 +176,7 @@ class Comparison:
                 return []
             return [Difference("result", tid, truth, event, f"no return, but {ret} on the tape")]
         if truth.error:
-            if truth.error == error and truth.ret is not None:
+            if truth.error == error:
                 return []
             return [Difference("error", tid, truth, event, f"{truth.error} is {error or ret} on the tape")]
         if error is not None or ret is None or not same_number(truth.ret, as_int(ret)):
@@ -200,6 +211,8 @@ class Comparison:
             if what == "equal":
                 for truth, event in zip(truths[i1:i2], events[j1:j2]):
                     found = self.compare_call(tid, truth, event, compare_argument)
+                    for difference in found:
+                        difference.last = truth is truths[-1]
                     differences += found
                     self.matched += not any(not self.explanation(one) for one in found)
                 continue
