@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Text form of plans: print and parse give the identical block; errors name line and column. */
+#include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 
 #include "random_plan.h"
 
@@ -173,6 +175,58 @@ static void test_by_hand(void)
 	free(plan);
 }
 
+static int64_t any_number(void *ctx, uint8_t abi, const char *name)
+{
+	uint32_t nr = 5381;
+
+	while (*name)
+		nr = nr * 33 + (uint8_t)*name++;
+	return nr & 0xffff;
+}
+
+/* What the documentation shows as a plan, or as lines of one, is one: its indented blocks in lower case. */
+static void test_documentation(void)
+{
+	static const char path[] = "../docs/capture-plans.md";
+	static const struct plan_names any = {NULL, any_number, NULL};
+	static char block[8192], line[1024];
+	FILE *file = fopen(path, "r");
+	unsigned blocks = 0;
+	bool more = true;
+
+	if (!file) {
+		perror(path);
+		exit(1);
+	}
+	while (more) {
+		more = fgets(line, sizeof(line), file);
+		if (more && !strncmp(line, "    ", 4)) {
+			CHECK(strlen(block) + strlen(line) < sizeof(block));
+			strcat(block, line + 4);
+			continue;
+		}
+		if (islower((unsigned char)block[0]) && strncmp(block, "line ", 5)) {
+			char text[sizeof(block) + 32];
+			struct plan_error error;
+			size_t size;
+			void *plan;
+
+			snprintf(text, sizeof(text), "%s%s", strncmp(block, "vmtape-plan", 11) ? "vmtape-plan 1\n" : "",
+				 block);
+			if (plan_parse(text, &any, &plan, &size, &error)) {
+				fprintf(stderr, "%s: line %u: %s\n%s", path, error.line, error.message, text);
+				exit(1);
+			}
+			expect_round_trip(plan, size, &any);
+			free(plan);
+			blocks++;
+		}
+		block[0] = 0;
+	}
+	fclose(file);
+	CHECK(blocks >= 4);
+}
+
 static void expect_error(const char *lines, unsigned line, const char *message)
 {
 	struct plan_error error = {0};
@@ -270,6 +324,7 @@ int main(void)
 	test_generic();
 	test_random();
 	test_largest();
+	test_documentation();
 	test_errors();
 	return 0;
 }
