@@ -170,14 +170,17 @@ static const uint64_t edges[] = {
 	UINT64_MAX,
 };
 
-/* One change of the data, of which there is room for room bytes. Returns the new size. */
-static size_t mutate(uint8_t *data, size_t size, size_t room)
+/*
+ * One change of the data, of which there is room for room bytes. Returns the
+ * new size: the same with keep_size, as most binary formats die of another.
+ */
+static size_t mutate(uint8_t *data, size_t size, size_t room, bool keep_size)
 {
 	size_t at = below(size), n = 1 + below(16), width = (size_t)1 << below(4);
 	const struct input *other = &seeds[below(nr_seeds)];
 	uint64_t value;
 
-	switch (below(9)) {
+	switch (below(keep_size ? 5 : 9)) {
 	case 0: /* flip a bit */
 		if (size)
 			data[at] ^= (uint8_t)(1u << below(8));
@@ -202,21 +205,7 @@ static size_t mutate(uint8_t *data, size_t size, size_t room)
 			memcpy(data + at, &value, width);
 		}
 		return size;
-	case 4: /* cut off the end */
-		return at;
-	case 5: /* take a piece out */
-		if (n > size - at)
-			n = size - at;
-		memmove(data + at, data + at + n, size - at - n);
-		return size - n;
-	case 6: /* repeat a piece */
-		if (n > size - at)
-			n = size - at;
-		if (n > room - size)
-			return size;
-		memmove(data + at + n, data + at, size - at);
-		return size + n;
-	case 7: /* put a piece of another seed over it */
+	case 4: /* put a piece of another seed over it */
 		n = 1 + below(64);
 		if (other->size && size) {
 			size_t from = below(other->size);
@@ -228,6 +217,20 @@ static size_t mutate(uint8_t *data, size_t size, size_t room)
 			memcpy(data + at, other->data + from, n);
 		}
 		return size;
+	case 5: /* cut off the end */
+		return at;
+	case 6: /* take a piece out */
+		if (n > size - at)
+			n = size - at;
+		memmove(data + at, data + at + n, size - at - n);
+		return size - n;
+	case 7: /* repeat a piece */
+		if (n > size - at)
+			n = size - at;
+		if (n > room - size)
+			return size;
+		memmove(data + at + n, data + at, size - at);
+		return size + n;
 	default: /* end as another seed does */
 		if (other->size && at < other->size && other->size <= room) {
 			memcpy(data + at, other->data + at, other->size - at);
@@ -276,6 +279,7 @@ int main(int argc, char **argv)
 	for (unsigned long i = 0; i < runs; i++) {
 		const struct input *seed = &seeds[i % nr_seeds];
 		size_t size = seed->size;
+		bool keep_size;
 		char name[64];
 
 		/* each run depends on its number only */
@@ -283,8 +287,9 @@ int main(int argc, char **argv)
 		if (!random_state)
 			random_state = 1;
 		memcpy(data, seed->data, size);
+		keep_size = below(2);
 		for (size_t changes = 1 + below(8); changes; changes--)
-			size = mutate(data, size, MAX_INPUT_BYTES);
+			size = mutate(data, size, MAX_INPUT_BYTES, keep_size);
 		snprintf(name, sizeof(name), "mutation %lu", i);
 		run(name, data, size);
 	}
