@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <xxhash.h>
 
 #define NR_TOKENS         256u
 #define FIRST_DIGIT       0x30u
@@ -27,6 +29,7 @@
 #define NO_INDEX          UINT32_MAX
 /* Bytes or entries looked at before the search gives up: a real kernel takes a few million. */
 #define SEARCH_BUDGET 400000000u
+#define HINT_COST     1000u
 
 struct search {
 	const uint8_t *image;
@@ -388,13 +391,10 @@ static bool try_addresses(struct search *s, const struct token_table *tokens, co
 
 /* ---- result ---------------------------------------------------------- */
 
-static uint32_t hash_name(const char *name)
+/* Seeded: a guest must not be able to choose names that all fall into one bucket. */
+static uint32_t hash_name(const struct kallsyms *symbols, const char *name)
 {
-	uint32_t hash = 2166136261u;
-
-	for (; *name; name++)
-		hash = (hash ^ (uint8_t)*name) * 16777619u;
-	return hash ^ hash >> 15;
+	return XXH3_64bits_withSeed(name, strlen(name), symbols->hash_seed);
 }
 
 /* Writes the name with its type letter, NUL-terminated; 0: too long. */
@@ -417,7 +417,7 @@ static size_t expand(const struct search *s, const struct token_table *tokens, s
 /* The bucket that holds the name, or the empty one where it belongs. */
 static uint32_t *find_bucket(const struct kallsyms *symbols, const char *name)
 {
-	uint32_t at = hash_name(name) & symbols->bucket_mask;
+	uint32_t at = hash_name(symbols, name) & symbols->bucket_mask;
 
 	while (symbols->buckets[at] != NO_INDEX && strcmp(kallsyms_name(symbols, symbols->buckets[at]), name))
 		at = (at + 1) & symbols->bucket_mask;
@@ -460,6 +460,8 @@ static struct kallsyms *build(struct search *s, const struct token_table *tokens
 	if (!symbols)
 		goto no_memory;
 	symbols->nr = names->nr;
+	if (getrandom(&symbols->hash_seed, sizeof(symbols->hash_seed), GRND_NONBLOCK) < 0)
+		symbols->hash_seed = (uintptr_t)symbols;
 	symbols->symbols = malloc(names->nr * sizeof(*symbols->symbols));
 	symbols->names = malloc(room);
 	if (!symbols->symbols || !symbols->names)
@@ -514,7 +516,7 @@ struct vmtape_error *kallsyms_find(struct kallsyms **out, const uint8_t *image, 
 	while (!s.found && s.budget && !s.no_memory && kallsyms_next_hint(image, size_bytes, &from, &hint)) {
 		struct token_table tokens;
 
-		if (!read_token_table(&s, hint, &tokens))
+		if (!spend(&s, HINT_COST) || !read_token_table(&s, hint, &tokens))
 			continue;
 		s.nr_token_tables++;
 		/* Markers were 8 bytes wide until 4.20: 80ffbaa5b1bd. */

@@ -25,6 +25,7 @@ struct kallsyms {
 	char *names; /* NUL-terminated each */
 	uint32_t *buckets;
 	uint32_t bucket_mask;
+	uint64_t hash_seed;
 	char layout[96]; /* what was recognised, for people */
 };
 

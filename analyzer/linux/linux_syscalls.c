@@ -16,6 +16,8 @@
 #define NAME_BYTES   128u
 /* From here on a call has one number on all architectures, but for those below 424 that only 32-bit ones have. */
 #define FIRST_COMMON_NR 424u
+/* Names of one function that are looked at; sys_ni_syscall has the most, about ten. */
+#define MAX_ALIASES 32u
 
 struct linux_syscalls {
 	struct syscall_prototypes prototypes;
