@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boot_clock.h"
 #include "tracker.h"
 #include "u64_map.h"
 
 /* Guest's clocks are read a little after the TSC of the record that shows a birth. */
 #define BIRTH_SLACK_NS 2e6
+/* A tape that is read in less than a second or so. */
+#define FROM_START_RECORDS   2000000u
+#define FROM_START_SNAPSHOTS 32u
 
 struct builder {
 	struct session *session;
@@ -17,8 +21,7 @@ struct builder {
 	struct u64_map by_pid; /* row of a process */
 	size_t room;
 	uint64_t tsc;
-	bool has_offset;
-	double boot_offset_ns;
+	struct boot_clock boot;
 	struct vmtape_error *error;
 };
 
@@ -74,28 +77,15 @@ static void add_known(void *ctx, const struct process_thread *thread)
 
 /* ---- those that only the next snapshot knows -------------------------- */
 
-/* TSC value at which a thread was born; false: not known. */
-static bool birth_tsc(const struct builder *b, uint64_t start_ns, double *out)
-{
-	double ns_per_tick = session_clock(b->session)->ns_per_tick;
-
-	if (!b->has_offset || ns_per_tick == 0 || !start_ns)
-		return false;
-	*out = ((double)start_ns - b->boot_offset_ns) / ns_per_tick;
-	return true;
-}
-
 struct later {
 	struct builder *builder;
-	const struct processes *then; /* just before that snapshot: who ended in between is not asked for */
-	struct u64_map known;         /* threads that the list has */
+	struct u64_map known; /* threads that the list has */
 };
 
 static void add_later(void *ctx, const struct linux_task *task)
 {
 	struct later *later = ctx;
 	struct builder *b = later->builder;
-	const struct process_thread *seen = processes_by_tid(later->then, task->pid);
 	struct process_thread thread = {
 		.task = task->task.v,
 		.pid = task->tgid,
@@ -108,15 +98,10 @@ static void add_later(void *ctx, const struct linux_task *task)
 		.kernel_thread = task->kernel_thread,
 		.zombie = task->exiting,
 	};
-	double born;
 
-	if (u64_map_get(&later->known, (uint32_t)task->pid, NULL))
+	if (u64_map_get(&later->known, (uint32_t)task->pid, NULL) || !b->boot.known)
 		return;
-	/* Its birth was seen, and is later than the moment asked for. */
-	if (seen && seen->first_tsc > b->tsc && !birth_tsc(b, task->start_ns, &born))
-		return;
-	if (!birth_tsc(b, task->start_ns, &born) ||
-	    born > (double)b->tsc + BIRTH_SLACK_NS / session_clock(b->session)->ns_per_tick)
+	if (boot_clock_tsc(&b->boot, task->start_ns) > (double)b->tsc + BIRTH_SLACK_NS / b->boot.ns_per_tick)
 		return;
 	memcpy(thread.comm, task->comm, sizeof(thread.comm));
 	add_thread(b, &thread, task->ppid);
@@ -139,45 +124,13 @@ static int64_t next_snapshot(struct session *session, uint64_t tsc)
 	return -1;
 }
 
-static void take_offset(struct builder *b)
+static void add_from_next(struct builder *b, int64_t index)
 {
-	b->has_offset = processes_boot_offset(b->processes, session_clock(b->session)->ns_per_tick, &b->boot_offset_ns);
-}
-
-static void bound_offset(void *ctx, const struct linux_task *task)
-{
-	struct builder *b = ctx;
-	const struct tape_info *info = session_info(b->session);
-	double ns_per_tick = session_clock(b->session)->ns_per_tick, offset;
-	uint64_t tsc = b->tsc < info->last_tsc ? b->tsc : info->last_tsc;
-	int64_t snapshot = session_snapshot_at(b->session, tsc);
-
-	if (snapshot < 0)
-		snapshot = 0;
-	tsc = tape_reader_snapshot(session_reader(b->session), (uint32_t)snapshot)->info.tsc;
-	offset = (double)task->start_ns - (double)tsc * ns_per_tick;
-	if (!b->has_offset || offset > b->boot_offset_ns)
-		b->boot_offset_ns = offset;
-	b->has_offset = true;
-}
-
-static struct vmtape_error *add_from_next(struct builder *b, struct tracker *tracker, int64_t index)
-{
-	uint64_t tsc = tape_reader_snapshot(session_reader(b->session), (uint32_t)index)->info.tsc;
-	struct later later = {.builder = b, .then = b->processes};
-	struct vmtape_error *error = NULL;
-	bool more = true;
+	struct later later = {.builder = b};
 
 	processes_each(b->processes, note_thread, &later.known);
-	/* On to just before that snapshot: births on the way tell how the guest's clock goes. */
-	while (!error && more)
-		error = tracker_step_until(tracker, tsc - 1, &more);
-	if (!error) {
-		take_offset(b);
-		vmtape_error_destroy(session_tasks(b->session, (uint32_t)index, add_later, &later));
-	}
+	vmtape_error_destroy(session_tasks(b->session, (uint32_t)index, add_later, &later));
 	u64_map_deinit(&later.known);
-	return error;
 }
 
 /* ---- tree ------------------------------------------------------------ */
@@ -299,15 +252,10 @@ static void set_start_times(struct builder *b)
 {
 	for (size_t i = 0; i < b->list->count; i++) {
 		struct process_row *row = &b->list->rows[i];
-		double born;
 
-		if (!birth_tsc(b, row->leader.start_ns, &born))
-			continue;
-		/* Guest's boot may lie before TSC 0 (a restored guest): count from a TSC that is on the tape. */
-		row->started_ns = guest_clock_ns(session_clock(b->session), session_info(b->session)->first_tsc);
-		if (row->started_ns >= 0)
-			row->started_ns += (int64_t)((born - (double)session_info(b->session)->first_tsc) *
-						     session_clock(b->session)->ns_per_tick);
+		/* Process 1 starts with the clock at 0, or nearly. */
+		if (row->leader.start_ns || row->leader.pid == 1)
+			row->started_ns = boot_clock_utc(&b->boot, session_clock(b->session), row->leader.start_ns);
 	}
 }
 
@@ -318,10 +266,13 @@ struct vmtape_error *process_list_create(struct process_list *out, struct sessio
 	struct tracker *tracker;
 	struct vmtape_error *error;
 	int64_t snapshot = next_snapshot(session, tsc);
+	const struct tape_info *info = session_info(session);
+	/* From the start, more is known: which call a thread has been in since long ago. */
+	bool from_start = info->nr_records <= FROM_START_RECORDS && info->nr_snapshots <= FROM_START_SNAPSHOTS;
 	bool more = true;
 
 	*out = (struct process_list){0};
-	error = tracker_create(&tracker, session, &sink, tsc);
+	error = tracker_create(&tracker, session, &sink, from_start ? 0 : tsc);
 	if (error)
 		return error;
 	while (!error && more)
@@ -329,16 +280,10 @@ struct vmtape_error *process_list_create(struct process_list *out, struct sessio
 	if (!error) {
 		b.processes = tracker_processes(tracker);
 		processes_each(b.processes, add_known, &b);
-		take_offset(&b);
+		error = boot_clock_create(&b.boot, session);
 	}
 	if (!error && snapshot >= 0)
-		error = add_from_next(&b, tracker, snapshot);
-	/* No birth was seen: the youngest thread of a snapshot bounds the guest's clock. */
-	if (!error && !b.has_offset && session_info(session)->nr_snapshots && session_guest(session)) {
-		int64_t at = session_snapshot_at(session, tsc);
-
-		vmtape_error_destroy(session_tasks(session, at < 0 ? 0 : (uint32_t)at, bound_offset, &b));
-	}
+		add_from_next(&b, snapshot);
 	if (!error)
 		error = b.error;
 	if (!error) {

@@ -24,11 +24,6 @@ struct thread_entry {
 	uint32_t next_mate; /* next thread of the process; also chains the free ones */
 };
 
-/* TSC and guest time of a thread's birth: one of them bounds the boot clock. */
-struct birth {
-	uint64_t tsc, start_ns;
-};
-
 struct processes {
 	void (*gone)(void *ctx, uint64_t task);
 	void *ctx;
@@ -43,8 +38,6 @@ struct processes {
 	uint64_t cr3_mask;
 	uint64_t gaps;
 	uint64_t snapshot_tsc;
-	struct birth births[64];
-	unsigned nr_births;
 	struct u64_map strings; /* hash to pointer */
 	char **string_list;
 	size_t nr_strings, room_strings, string_bytes;

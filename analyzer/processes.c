@@ -441,16 +441,3 @@ void processes_each(const struct processes *p, void (*each)(void *ctx, const str
 		if (p->threads[i].used)
 			each(ctx, &p->threads[i].pub);
 }
-
-bool processes_boot_offset(const struct processes *p, double ns_per_tick, double *offset_ns)
-{
-	double best = -1e300;
-
-	for (unsigned i = 0; i < p->nr_births; i++) {
-		double offset = (double)p->births[i].start_ns - (double)p->births[i].tsc * ns_per_tick;
-
-		best = offset > best ? offset : best;
-	}
-	*offset_ns = best;
-	return p->nr_births > 0;
-}

@@ -72,7 +72,5 @@ int32_t processes_parent(const struct processes *processes, const struct process
 size_t processes_count(const struct processes *processes);
 void processes_each(const struct processes *processes, void (*each)(void *ctx, const struct process_thread *thread),
 		    void *ctx);
-/* Guest's boot clock minus TSC time in ns, a lower bound that births make tight; false: nothing to go by. */
-bool processes_boot_offset(const struct processes *processes, double ns_per_tick, double *offset_ns);
 
 #endif
