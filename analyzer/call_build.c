@@ -5,6 +5,9 @@
 #include "call_stream.h"
 #include "linux/arg_decode.h"
 
+#define SYSCALL_BYTES      2 /* SYSCALL, SYSENTER and INT 0x80 alike */
+#define ERESTARTSYS_RESULT (-512)
+
 static const enum trap_reg x86_64_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX,
 							      TRAP_REG_R10, TRAP_REG_R8,  TRAP_REG_R9};
 static const enum trap_reg i386_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RBX, TRAP_REG_RCX, TRAP_REG_RDX,
@@ -31,8 +34,8 @@ static void take_args(struct call *call)
 /*
  * What a diverted exit returned. An execve that went well starts a new program,
  * rt_sigreturn goes on where a signal had struck: RAX is the result as it
- * stands. A call that is made again has none. Otherwise a handler runs, and the
- * result lies in the frame on its stack.
+ * stands. A call that the kernel makes again returns to its own instruction.
+ * Otherwise a handler runs, and the result lies in the frame on its stack.
  */
 static void take_diverted_result(struct call *call)
 {
@@ -43,8 +46,11 @@ static void take_diverted_result(struct call *call)
 		return;
 	call->interrupted = true;
 	if (call->has_enter && trap_view_has(&call->enter, TRAP_REG_RIP) &&
-	    call->exit.regs[TRAP_REG_RIP] + 2 == call->enter.regs[TRAP_REG_RIP])
+	    call->exit.regs[TRAP_REG_RIP] + SYSCALL_BYTES == call->enter.regs[TRAP_REG_RIP]) {
+		call->ret = ERESTARTSYS_RESULT;
+		call->ret_known = true;
 		return;
+	}
 	call->ret_known = call_sigframe_result(call, &call->ret);
 }
 

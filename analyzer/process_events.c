@@ -2,6 +2,7 @@
 /* What records tell about who runs: processes_before() and processes_after(). */
 #include <string.h>
 
+#include "linux/arg_decode.h"
 #include "process_table.h"
 
 #define CLONE_PARENT_FLAG       0x00008000ull
@@ -116,21 +117,6 @@ static uint32_t thread_of(struct processes *p, const struct trap_view *view, boo
 	return process_table_add(p, task, pid, tid, view->header.tsc);
 }
 
-static void note_birth(struct processes *p, uint64_t tsc, uint64_t start_ns)
-{
-	unsigned worst = 0;
-
-	/* A few of the latest suffice; the clock's rate is known, only its offset is looked for. */
-	if (p->nr_births < sizeof(p->births) / sizeof(p->births[0])) {
-		worst = p->nr_births++;
-	} else {
-		for (unsigned i = 1; i < p->nr_births; i++)
-			if (p->births[i].tsc < p->births[worst].tsc)
-				worst = i;
-	}
-	p->births[worst] = (struct birth){.tsc = tsc, .start_ns = start_ns};
-}
-
 static void apply_identity(struct processes *p, const struct trap_view *view, uint32_t i, bool fresh)
 {
 	struct thread_entry *t = &p->threads[i];
@@ -153,8 +139,6 @@ static void apply_identity(struct processes *p, const struct trap_view *view, ui
 			fresh = true;
 		}
 		t->pub.start_ns = start_ns;
-		if (fresh)
-			note_birth(p, view->header.tsc, start_ns);
 	}
 	bytes = labelled(view, PLAN_LABEL_COMM, 1, &fragment);
 	if (bytes) {
@@ -220,6 +204,16 @@ static void end_mates(struct processes *p, uint32_t keep, uint64_t tsc)
 	}
 }
 
+/* A path that is not absolute depends on a directory that is not known. */
+static const char *exec_path(struct processes *p, const struct thread_entry *t, const uint8_t *path, size_t n)
+{
+	static const char self[] = "/proc/self/exe";
+
+	if (n == sizeof(self) - 1 && !memcmp(path, self, n))
+		return t->pub.exe;
+	return path[0] == '/' ? process_table_string(p, path, n) : NULL;
+}
+
 static void enter_call(struct processes *p, uint32_t i, const struct trap_view *view, enum call_role role)
 {
 	struct thread_entry *t = &p->threads[i];
@@ -237,9 +231,8 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 		bytes = labelled(view, PLAN_LABEL_ARG0, 1, &fragment);
 		if (!bytes)
 			bytes = labelled(view, PLAN_LABEL_ARG0 + 1, 1, &fragment);
-		/* A path that is not absolute depends on a directory that is not known. */
-		if (bytes && (fragment.status & ~TRAP_FRAG_AGAIN) == TRAP_FRAG_WHOLE && bytes[0] == '/')
-			t->exec_path = process_table_string(p, bytes, fragment.len_bytes);
+		if (bytes && (fragment.status & ~TRAP_FRAG_AGAIN) == TRAP_FRAG_WHOLE)
+			t->exec_path = exec_path(p, t, bytes, fragment.len_bytes);
 	} else if (role == CALL_ROLE_FORK) {
 		/* clone: flags are an argument; clone3: the first 8 bytes of its structure; fork and vfork: none. */
 		bytes = labelled(view, PLAN_LABEL_ARG0, 8, &fragment);
@@ -341,11 +334,23 @@ static void waitid_done(struct processes *p, uint32_t i, const struct trap_view 
 	reap(p, t->pub.pid, (int32_t)(uint32_t)le(info + pid_at, 4), view->header.tsc);
 }
 
+/* A call that a signal found at its end has its result in the handler's frame. */
+static int64_t result_of(const struct trap_view *view, enum call_role role)
+{
+	int64_t ret = is_i386(view) ? (int32_t)(uint32_t)view->regs[TRAP_REG_RAX] : (int64_t)view->regs[TRAP_REG_RAX];
+	struct call call = {.has_exit = true};
+
+	if (!(view->header.flags & TRAP_F_DIVERTED) || role == CALL_ROLE_NONE || role == CALL_ROLE_EXEC)
+		return ret;
+	call.exit = *view;
+	return call_sigframe_result(&call, &ret) ? ret : -1;
+}
+
 static void exit_call(struct processes *p, uint32_t i, const struct trap_view *view)
 {
 	struct thread_entry *t = &p->threads[i];
-	int64_t ret = is_i386(view) ? (int32_t)(uint32_t)view->regs[TRAP_REG_RAX] : (int64_t)view->regs[TRAP_REG_RAX];
 	enum call_role role = t->role;
+	int64_t ret = result_of(view, role);
 	bool was_in_call = t->pub.in_call;
 
 	t->pub.in_call = false;

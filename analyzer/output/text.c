@@ -35,21 +35,6 @@ static void put_duration(struct strbuf *out, int64_t ns)
 	strbuf_printf(out, "%" PRId64 ".%06" PRId64, ns / 1000000000, ns % 1000000000 / 1000);
 }
 
-static void put_args(struct strbuf *out, const struct call *call)
-{
-	int n = call_nr_args(call);
-
-	if (!call->args_known) {
-		strbuf_put_char(out, '?');
-		return;
-	}
-	for (int i = 0; i < n && i < LINUX_SYSCALL_ARGS; i++) {
-		if (i)
-			strbuf_put(out, ", ");
-		call_arg_text(call, i, out);
-	}
-}
-
 void output_text_call(struct strbuf *out, const struct call *call, const struct output_options *options)
 {
 	uint64_t cr3 = call->has_enter ? call->enter.regs[TRAP_REG_CR3] : call->exit.regs[TRAP_REG_CR3];
@@ -69,7 +54,10 @@ void output_text_call(struct strbuf *out, const struct call *call, const struct 
 		strbuf_put(out, " resumed>");
 	} else {
 		strbuf_put_char(out, '(');
-		put_args(out, call);
+		if (call->args_known)
+			call_args_text(call, out);
+		else
+			strbuf_put_char(out, '?');
 	}
 	strbuf_put_char(out, ')');
 	if (call->state == CALL_OPEN) {

@@ -132,6 +132,10 @@ static void test_fork_exec_wait(void)
 	execute(p, 12, 11, 11, "/usr/bin/cat", 0);
 	CHECK_STR(who(p, 11, 11).exe, "/usr/bin/cat");
 
+	/* A program that starts itself again is the same program. */
+	execute(p, 13, 11, 11, "/proc/self/exe", 0);
+	CHECK_STR(who(p, 11, 11).exe, "/usr/bin/cat");
+
 	/* Stopped is not ended. */
 	wait_for(p, 14, 10, 11, 0x137f);
 	CHECK(processes_by_tid(p, 11));
@@ -324,19 +328,6 @@ static void test_reused_memory(void)
 	processes_destroy(p);
 }
 
-static void test_boot_offset(void)
-{
-	struct processes *p = table();
-	double offset;
-
-	CHECK(!processes_boot_offset(p, 1.0, &offset));
-	identity(p, 1000, 90, 90, "old", 1, 50);
-	identity(p, 2000, 91, 91, "new", 1, 5990);
-	CHECK(processes_boot_offset(p, 1.0, &offset));
-	CHECK_INT(offset, 3990);
-	processes_destroy(p);
-}
-
 int main(void)
 {
 	test_fork_exec_wait();
@@ -346,6 +337,5 @@ int main(void)
 	test_hints();
 	test_gap();
 	test_reused_memory();
-	test_boot_offset();
 	return 0;
 }
