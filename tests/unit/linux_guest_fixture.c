@@ -17,6 +17,8 @@
 #define AT_VARIABLES   0x12000u
 #define AT_CPU_DATA    0x13000u
 #define AT_CALL_TABLE  0x14000u
+#define AT_I386_TABLE  0x15000u
+#define NR_I386_CALLS  300u
 #define AT_METADATA    0x16000u
 #define AT_META_ARRAY  0x1c000u
 #define AT_TOP         0x20000u
@@ -268,6 +270,14 @@ static void put_calls(struct linux_guest_fixture *f, struct symbol_list *list)
 	add_symbol(list, FIXTURE_TEXT + AT_CALL_TABLE, "D%s", "sys_call_table");
 	add_symbol(list, FIXTURE_TEXT + AT_CALL_TABLE + 8 * FIXTURE_NR_CALLS, "d%s", "vdso_mapping");
 	add_symbol(list, FIXTURE_TEXT + AT_FUNCTIONS + 0x800, "T%s", "ia32_sys_call");
+	if (f->i386_table) {
+		for (unsigned nr = 0; nr < NR_I386_CALLS; nr++)
+			linux_guest_fixture_put(f, FIXTURE_TEXT + AT_I386_TABLE + 8 * nr, function(NI_SYSCALL) + 0x10,
+						8);
+		linux_guest_fixture_put(f, FIXTURE_TEXT + AT_I386_TABLE + 8 * 295, function(OPENAT) + 0x10, 8);
+		add_symbol(list, FIXTURE_TEXT + AT_I386_TABLE, "D%s", "ia32_sys_call_table");
+		add_symbol(list, FIXTURE_TEXT + AT_I386_TABLE + 8 * NR_I386_CALLS, "d%s", "behind_table");
+	}
 	if (!f->no_metadata) {
 		linux_guest_fixture_put(f, FIXTURE_TEXT + AT_VARIABLES + 16, FIXTURE_TEXT + AT_META_ARRAY, 8);
 		add_symbol(list, FIXTURE_TEXT + AT_VARIABLES + 16, "b%s", "syscalls_metadata");
@@ -416,6 +426,8 @@ static void make_files(struct linux_guest_fixture *f, uint64_t mm)
 		put_file(f, pipe_mount, put_dentry(f, 0, "memfd:x", tmpfs, 9), 02),
 	};
 
+	f->exe_dentry = app;
+	f->exe_directory = bin;
 	linux_guest_fixture_put(f, gone + 16, 0, 8); /* unlinked */
 	linux_guest_fixture_put(f, mm + 200, put_file(f, deep_mount, app, 0), 8);
 	for (unsigned i = 0; i < sizeof(open_files) / sizeof(*open_files); i++)

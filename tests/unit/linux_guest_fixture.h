@@ -48,11 +48,13 @@ struct linux_guest_fixture {
 	bool pcpu_hot;        /* current_task inside it, as from 6.2 to 6.14 */
 	bool addresses_first; /* order of kallsyms */
 	bool no_metadata, no_btf;
+	bool i386_table; /* ia32_sys_call_table, as before 6.9 */
 
 	/* What was built. */
 	uint8_t *ram;
 	uint64_t direct_map, gs_base;
 	uint64_t init_task, kthread, leader, thread, zombie;
+	uint64_t exe_dentry, exe_directory; /* d_parent is at 24 */
 	uint64_t regs[VCPU_REGS];
 	struct linux_vcpu vcpu;
 	struct guest_memory *memory;

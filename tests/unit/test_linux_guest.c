@@ -281,6 +281,26 @@ static void poor_guests(void)
 	linux_guest_fixture_deinit(&f);
 }
 
+/* A kernel that still has a table for i386: only what is in it exists. */
+static void i386_table(void)
+{
+	struct linux_guest_fixture f = {.levels = 4, .i386_table = true};
+	const struct linux_syscall *call;
+	struct linux_guest *guest;
+
+	linux_guest_fixture_build(&f);
+	guest = identify(&f);
+	call = linux_guest_syscall(guest, TRAP_ABI_I386, 295);
+	CHECK(call);
+	CHECK_STR(call->name, "openat");
+	CHECK_INT(call->nr_args, 4);
+	CHECK(!linux_guest_syscall(guest, TRAP_ABI_I386, 106));
+	CHECK(!linux_guest_syscall(guest, TRAP_ABI_I386, 3));
+	CHECK_INT(linux_guest_nr_syscalls(guest, TRAP_ABI_I386), 296);
+	linux_guest_destroy(guest);
+	linux_guest_fixture_deinit(&f);
+}
+
 static void not_booted(void)
 {
 	struct linux_guest_fixture f = {.levels = 4};
@@ -352,12 +372,15 @@ static void broken_lists(void)
 	CHECK_INT(seen.nr_tasks, 4);
 	vmtape_error_destroy(error);
 
-	/* The executable's directory is its own grandchild: no path, but all tasks. */
+	/* The executable's directory lies in the executable: no path, but all tasks. */
 	seen.nr_tasks = 0;
 	linux_guest_fixture_put(&f, f.zombie + TASK_TASKS, f.init_task + TASK_TASKS, 8);
+	linux_guest_fixture_put(&f, f.exe_directory + 24, f.exe_dentry, 8);
 	linux_guest_fixture_reopen(&f);
 	CHECK(!linux_guest_tasks(guest, f.memory, see_task, &seen));
 	CHECK_INT(seen.nr_tasks, 4);
+	CHECK(!strncmp(seen.tasks[1].exe, "...", 3));
+	CHECK_INT(strlen(seen.tasks[1].exe), sizeof(seen.tasks[1].exe) - 1);
 	linux_guest_destroy(guest);
 	linux_guest_fixture_deinit(&f);
 }
@@ -420,6 +443,7 @@ int main(void)
 	uapi_names();
 	whole_guests();
 	poor_guests();
+	i386_table();
 	not_booted();
 	scan();
 	broken_lists();
