@@ -135,7 +135,7 @@ static size_t escape_byte(char *out, uint8_t c, bool digit_follows)
 			return n;
 		}
 	}
-	/* As short as it can be, unless a digit behind it would join in. */
+	/* As short as it can be, unless an octal digit behind it would join in. */
 	if (digit_follows || c >= 0100)
 		out[n++] = (char)('0' + (c >> 6));
 	if (digit_follows || c >= 010)
@@ -156,7 +156,7 @@ void strbuf_put_escaped(struct strbuf *buf, const void *bytes, size_t n)
 		if (is_plain(p[i]))
 			continue;
 		strbuf_put_bytes(buf, p + start, i - start);
-		len = escape_byte(text, p[i], i + 1 < n && p[i + 1] >= '0' && p[i + 1] <= '9');
+		len = escape_byte(text, p[i], i + 1 < n && p[i + 1] >= '0' && p[i + 1] <= '7');
 		strbuf_put_bytes(buf, text, len);
 		start = i + 1;
 	}

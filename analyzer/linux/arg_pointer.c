@@ -222,7 +222,7 @@ bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label,
 		uint64_t shown = len < left ? len : left;
 
 		strbuf_put(ctx->out, i ? ", {iov_base=" : "{iov_base=");
-		if (when == CAPTURED_AFTER && !call_is_ok(ctx->call)) {
+		if (!base || (when == CAPTURED_AFTER && !call_is_ok(ctx->call))) {
 			put_address(base, ctx->out);
 		} else if (!shown) {
 			strbuf_put(ctx->out, "\"\"");

@@ -50,22 +50,17 @@ static void put_bar(struct strbuf *out, bool *any)
 #define HUGE_SHIFT 26
 #define HUGE_MASK  ((uint64_t)0x3f << HUGE_SHIFT)
 
-static uint64_t put_huge(const struct name_set *set, uint64_t value, struct strbuf *out, bool *any)
-{
-	if (!set->huge || !(value & HUGE_MASK))
-		return 0;
-	put_bar(out, any);
-	strbuf_printf(out, "%u<<%s", (unsigned)((value & HUGE_MASK) >> HUGE_SHIFT), set->huge);
-	return HUGE_MASK;
-}
-
 void name_set_put_flags(const struct name_set *set, uint64_t value, struct strbuf *out)
 {
 	const char *name;
 	bool any = false;
-	uint64_t left;
+	uint64_t left, huge;
 
 	value = left = narrow(set, value);
+	if (set->query && value == set->query) {
+		strbuf_put_hex(out, value);
+		return;
+	}
 	if (set->enum_mask) {
 		name = name_set_find(set, value & set->enum_mask);
 		if (name) {
@@ -98,10 +93,14 @@ void name_set_put_flags(const struct name_set *set, uint64_t value, struct strbu
 		put_unknown(set, left, out);
 		return;
 	}
-	left &= ~put_huge(set, left, out, &any);
-	if (left) {
+	huge = set->huge ? left & HUGE_MASK : 0;
+	if (left & ~huge) {
 		put_bar(out, &any);
-		strbuf_put_hex(out, left);
+		strbuf_put_hex(out, left & ~huge);
+	}
+	if (huge) {
+		put_bar(out, &any);
+		strbuf_printf(out, "%u<<%s", (unsigned)(huge >> HUGE_SHIFT), set->huge);
 	}
 }
 

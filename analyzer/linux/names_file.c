@@ -94,7 +94,7 @@ static const struct named_value fcntl_values[] = {NAMED(F_DUPFD),
 NAME_SET(names_fcntl, fcntl_values, .unknown = "F_???");
 
 static const struct named_value fd_flag_values[] = {NAMED(FD_CLOEXEC)};
-NAME_SET(names_fd_flags, fd_flag_values, .wide = true);
+NAME_SET(names_fd_flags, fd_flag_values);
 
 static const struct named_value lock_type_values[] = {NAMED(F_RDLCK), NAMED(F_WRLCK), NAMED(F_UNLCK)};
 NAME_SET(names_lock_type, lock_type_values, .unknown = "F_???");
@@ -178,18 +178,37 @@ static const struct named_value seal_values[] = {NAMED(F_SEAL_SEAL), NAMED(F_SEA
 NAME_SET(names_seals, seal_values, .unknown = "F_SEAL_???");
 
 /* The kernel's own bits of mount(2), which its headers keep to themselves: include/linux/fs.h */
-static const struct named_value mount_values[] = {
-	NAMED(MS_RDONLY),    NAMED(MS_NOSUID),      NAMED(MS_NODEV),
-	NAMED(MS_NOEXEC),    NAMED(MS_SYNCHRONOUS), NAMED(MS_REMOUNT),
-	NAMED(MS_MANDLOCK),  NAMED(MS_DIRSYNC),     NAMED_AS(1 << 8, "MS_NOSYMFOLLOW"),
-	NAMED(MS_NOATIME),   NAMED(MS_NODIRATIME),  NAMED(MS_BIND),
-	NAMED(MS_MOVE),      NAMED(MS_REC),         NAMED(MS_SILENT),
-	NAMED(MS_POSIXACL),  NAMED(MS_UNBINDABLE),  NAMED(MS_PRIVATE),
-	NAMED(MS_SLAVE),     NAMED(MS_SHARED),      NAMED(MS_RELATIME),
-	NAMED(MS_KERNMOUNT), NAMED(MS_I_VERSION),   NAMED(MS_STRICTATIME),
-	NAMED(MS_LAZYTIME),  NAMED(MS_SUBMOUNT),    NAMED(MS_NOREMOTELOCK),
-	NAMED(MS_NOSEC),     NAMED(MS_BORN),        NAMED(MS_ACTIVE),
-	NAMED(MS_NOUSER)};
+static const struct named_value mount_values[] = {NAMED(MS_RDONLY),
+						  NAMED(MS_NOSUID),
+						  NAMED(MS_NODEV),
+						  NAMED(MS_NOEXEC),
+						  NAMED(MS_SYNCHRONOUS),
+						  NAMED(MS_REMOUNT),
+						  NAMED(MS_MANDLOCK),
+						  NAMED(MS_DIRSYNC),
+						  NAMED_AS(1 << 8, "MS_NOSYMFOLLOW"),
+						  NAMED(MS_NOATIME),
+						  NAMED(MS_NODIRATIME),
+						  NAMED(MS_BIND),
+						  NAMED(MS_MOVE),
+						  NAMED(MS_REC),
+						  NAMED(MS_SILENT),
+						  NAMED(MS_POSIXACL),
+						  NAMED(MS_UNBINDABLE),
+						  NAMED(MS_PRIVATE),
+						  NAMED(MS_SLAVE),
+						  NAMED(MS_SHARED),
+						  NAMED(MS_RELATIME),
+						  NAMED(MS_KERNMOUNT),
+						  NAMED(MS_I_VERSION),
+						  NAMED(MS_STRICTATIME),
+						  NAMED(MS_LAZYTIME),
+						  NAMED(MS_SUBMOUNT),
+						  NAMED(MS_NOREMOTELOCK),
+						  NAMED(MS_NOSEC),
+						  NAMED(MS_BORN),
+						  NAMED_AS((uint32_t)MS_ACTIVE, "MS_ACTIVE"),
+						  NAMED_AS((uint32_t)MS_NOUSER, "MS_NOUSER")};
 NAME_SET(names_mount, mount_values, .unknown = "MS_???", .wide = true);
 
 static const struct named_value umount_values[] = {

@@ -142,9 +142,15 @@ static const struct named_value personality_values[] = {
 	NAMED(ADDR_NO_RANDOMIZE), NAMED(FDPIC_FUNCPTRS),   NAMED(MMAP_PAGE_ZERO), NAMED(ADDR_COMPAT_LAYOUT),
 	NAMED(READ_IMPLIES_EXEC), NAMED(ADDR_LIMIT_32BIT), NAMED(SHORT_INODE),    NAMED(WHOLE_SECONDS),
 	NAMED(STICKY_TIMEOUTS),   NAMED(ADDR_LIMIT_3GB)};
-NAME_SET(names_personality, personality_values, .unknown = "PER_???", .enum_mask = PERSONALITY_MASK);
+NAME_SET(names_personality, personality_values, .unknown = "PER_???", .enum_mask = PERSONALITY_MASK,
+	 .query = UINT32_MAX);
 
-#define FUTEX_BOTH(op) NAMED(op), NAMED_AS((op) | FUTEX_PRIVATE_FLAG, #op "_PRIVATE")
+/* Spelled out: a macro within a macro would name the number. */
+#define FUTEX_BOTH(op)                                    \
+	{op, #op},                                        \
+	{                                                 \
+		(op) | FUTEX_PRIVATE_FLAG, #op "_PRIVATE" \
+	}
 static const struct named_value futex_values[] = {
 	FUTEX_BOTH(FUTEX_WAIT),           FUTEX_BOTH(FUTEX_WAKE),        FUTEX_BOTH(FUTEX_FD),
 	FUTEX_BOTH(FUTEX_REQUEUE),        FUTEX_BOTH(FUTEX_CMP_REQUEUE), FUTEX_BOTH(FUTEX_WAKE_OP),

@@ -23,7 +23,7 @@ static const struct named_value sigaction_values[] = {NAMED(SA_RESTORER),
 						      NAMED(SA_NOCLDWAIT),
 						      NAMED_AS(0x00000400, "SA_UNSUPPORTED"),
 						      NAMED_AS(0x00000800, "SA_EXPOSE_TAGBITS")};
-NAME_SET(names_sigaction, sigaction_values, .unknown = "SA_???");
+NAME_SET(names_sigaction, sigaction_values, .unknown = "SA_???", .wide = true);
 
 /* linux/signal.h's SS_AUTODISARM is the top bit. */
 static const struct named_value sigstack_values[] = {NAMED_AS(1, "SS_ONSTACK"), NAMED_AS(2, "SS_DISABLE"),

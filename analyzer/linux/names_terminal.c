@@ -81,8 +81,8 @@ static const struct named_value ioctl_values[] = {NAMED(TCGETS),
 						  NAMED(BLKSSZGET),
 						  NAMED(BLKGETSIZE64),
 						  NAMED(BLKDISCARD),
-						  NAMED(FICLONE),
-						  NAMED(FICLONERANGE),
+						  NAMED_AS(FICLONE, "BTRFS_IOC_CLONE or FICLONE"),
+						  NAMED_AS(FICLONERANGE, "BTRFS_IOC_CLONE_RANGE or FICLONERANGE"),
 						  NAMED(FIBMAP),
 						  NAMED(FIGETBSZ),
 						  NAMED(FIFREEZE),
@@ -148,6 +148,6 @@ NAME_SET(names_cflag, cflag_values);
 
 static const struct named_value lflag_values[] = {NAMED(ISIG),   NAMED(ICANON),  NAMED(XCASE),   NAMED(ECHO),
 						  NAMED(ECHOE),  NAMED(ECHOK),   NAMED(ECHONL),  NAMED(NOFLSH),
-						  NAMED(TOSTOP), NAMED(ECHOCTL), NAMED(ECHOPRT), NAMED(ECHOKE),
-						  NAMED(FLUSHO), NAMED(PENDIN),  NAMED(IEXTEN),  NAMED(EXTPROC)};
+						  NAMED(IEXTEN), NAMED(ECHOCTL), NAMED(ECHOPRT), NAMED(ECHOKE),
+						  NAMED(FLUSHO), NAMED(PENDIN),  NAMED(TOSTOP),  NAMED(EXTPROC)};
 NAME_SET(names_lflag, lflag_values);

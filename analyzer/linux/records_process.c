@@ -132,11 +132,12 @@ static void put_limit(uint64_t value, uint64_t infinity, const char *name, struc
 static void put_rlimit(struct record_reader *r, struct strbuf *out)
 {
 	uint64_t infinity = r->narrow ? UINT32_MAX : UINT64_MAX;
+	const char *name = r->narrow ? "RLIM_INFINITY" : "RLIM64_INFINITY";
 
 	strbuf_put(out, "{rlim_cur=");
-	put_limit(read_word(r), infinity, "RLIM_INFINITY", out);
+	put_limit(read_word(r), infinity, name, out);
 	strbuf_put(out, ", rlim_max=");
-	put_limit(read_word(r), infinity, "RLIM_INFINITY", out);
+	put_limit(read_word(r), infinity, name, out);
 	strbuf_put_char(out, '}');
 }
 

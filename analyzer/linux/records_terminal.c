@@ -11,16 +11,15 @@ static void put_delays(uint32_t flags, struct strbuf *out)
 		strbuf_put(out, "XTABS");
 	else
 		strbuf_printf(out, "TAB%u", (flags & TABDLY) >> 11);
-	strbuf_printf(out, "|BS%u|VT%u|FF%u", flags & BSDLY ? 1u : 0u, flags & VTDLY ? 1u : 0u,
+	strbuf_printf(out, "|BS%u|VT%u|FF%u|", flags & BSDLY ? 1u : 0u, flags & VTDLY ? 1u : 0u,
 		      flags & FFDLY ? 1u : 0u);
 }
 
-static void put_rest(const struct name_set *names, uint32_t flags, struct strbuf *out)
+/* strace prints nothing, not "0", for no flags at all. */
+static void put_names(const struct name_set *names, uint32_t flags, struct strbuf *out)
 {
-	if (!flags)
-		return;
-	strbuf_put_char(out, '|');
-	name_set_put_flags(names, flags, out);
+	if (flags)
+		name_set_put_flags(names, flags, out);
 }
 
 static void put_termios_rest(struct record_reader *r, struct strbuf *out)
@@ -52,19 +51,19 @@ static void put_termios(struct record_reader *r, struct strbuf *out)
 	const char *speed = name_set_find(&names_speed, control & CBAUD);
 
 	strbuf_put(out, "{c_iflag=");
-	name_set_put_flags(&names_iflag, input, out);
+	put_names(&names_iflag, input, out);
 	strbuf_put(out, ", c_oflag=");
 	put_delays(output, out);
-	put_rest(&names_oflag, output & ~(uint32_t)(NLDLY | CRDLY | TABDLY | BSDLY | VTDLY | FFDLY), out);
+	put_names(&names_oflag, output & ~(uint32_t)(NLDLY | CRDLY | TABDLY | BSDLY | VTDLY | FFDLY), out);
 	strbuf_put(out, ", c_cflag=");
 	if (speed)
 		strbuf_put(out, speed);
 	else
 		strbuf_printf(out, "%#o", control & CBAUD);
-	strbuf_printf(out, "|CS%u", 5 + ((control & CSIZE) >> 4));
-	put_rest(&names_cflag, control & ~(uint32_t)(CBAUD | CSIZE), out);
+	strbuf_printf(out, "|CS%u|", 5 + ((control & CSIZE) >> 4));
+	put_names(&names_cflag, control & ~(uint32_t)(CBAUD | CSIZE), out);
 	strbuf_put(out, ", c_lflag=");
-	name_set_put_flags(&names_lflag, local, out);
+	put_names(&names_lflag, local, out);
 	if (r->brief)
 		strbuf_put(out, ", ...}");
 	else
