@@ -19,6 +19,9 @@
 struct drain_ring {
 	struct trap_ring ring;
 	struct block *block; /* being filled; NULL: none */
+	uint64_t next_seq;   /* behind the last record that came */
+	uint64_t last_tsc;   /* of it */
+	bool is_ended;       /* its last loss is told of */
 };
 
 struct drain {
@@ -78,6 +81,24 @@ static bool need_block(struct drain *drain, struct drain_ring *ring)
 	return true;
 }
 
+/* Where the numbers stand. The ring checked the records' sizes. */
+static void note_last(struct drain_ring *ring, const uint8_t *records, size_t size_bytes)
+{
+	size_t at = 0, last = 0;
+	struct trap_record record;
+
+	while (at < size_bytes) {
+		uint32_t record_bytes;
+
+		last = at;
+		memcpy(&record_bytes, records + at, sizeof(record_bytes));
+		at += record_bytes;
+	}
+	memcpy(&record, records + last, sizeof(record));
+	ring->next_seq = record.seq + 1;
+	ring->last_tsc = record.tsc;
+}
+
 /*
  * What is in the ring now, and no more, so that a busy vCPU does not keep us
  * from the others. *stalled: some is left as there was no block.
@@ -107,6 +128,7 @@ static int64_t empty_ring(struct drain *drain, struct drain_ring *ring, bool *st
 			return fail(drain, ring);
 		if (n == 0)
 			break; /* only padding was left */
+		note_last(ring, block->data + block->size_bytes, (size_t)n);
 		block->size_bytes += (size_t)n;
 		moved += n;
 	}
@@ -153,6 +175,45 @@ static int64_t pass(struct drain *drain, bool *stalled)
 	return moved;
 }
 
+/*
+ * A ring that was full to the end has no gap record for what was lost last: the
+ * VM could not place one. The numbers tell how many, so one is made here. False:
+ * the pipeline is full.
+ */
+static bool tell_last_losses(struct drain *drain)
+{
+	unsigned nr_rings = atomic_load_explicit(&drain->nr_rings, memory_order_acquire);
+
+	for (unsigned i = 0; i < nr_rings; i++) {
+		struct drain_ring *ring = drain->rings[i];
+		const struct trap_ring_producer *head = ring->ring.memory;
+		uint64_t next_seq = __atomic_load_n(&head->next_seq, __ATOMIC_RELAXED);
+		struct trap_record record = {
+			.size_bytes = sizeof(record) + sizeof(struct trap_gap),
+			.type = TRAP_GAP,
+			.vcpu = (uint16_t)ring->ring.vcpu,
+			.seq = next_seq,
+			.tsc = ring->last_tsc,
+		};
+		struct trap_gap gap = {
+			.lost_records = next_seq - ring->next_seq,
+			.first_seq = ring->next_seq,
+			.first_tsc = ring->last_tsc,
+			.last_tsc = ring->last_tsc,
+		};
+
+		if (ring->is_ended || next_seq <= ring->next_seq)
+			continue;
+		if (!need_block(drain, ring))
+			return false;
+		memcpy(ring->block->data + ring->block->size_bytes, &record, sizeof(record));
+		memcpy(ring->block->data + ring->block->size_bytes + sizeof(record), &gap, sizeof(gap));
+		ring->block->size_bytes += record.size_bytes;
+		ring->is_ended = true;
+	}
+	return true;
+}
+
 static void seal_all(struct drain *drain)
 {
 	unsigned nr_rings = atomic_load_explicit(&drain->nr_rings, memory_order_acquire);
@@ -174,9 +235,9 @@ static void *run(void *arg)
 
 		if (moved < 0)
 			break;
-		if (finishing && !stalled)
+		if (finishing && !stalled && tell_last_losses(drain))
 			break;
-		if (stalled) {
+		if (stalled || finishing) {
 			struct timespec pause = {.tv_nsec = STALL_MS * 1000000};
 
 			atomic_fetch_add_explicit(&drain->stalls, 1, memory_order_relaxed);

@@ -242,13 +242,18 @@ int ram_block_read(const struct ram_block *block, uint64_t offset, void *buffer,
 uint64_t ram_block_hole_bytes(const struct ram_block *block, uint64_t offset)
 {
 	uint64_t from = block->fd_offset + offset, end = block->fd_offset + block->size_bytes;
+	struct stat st;
 	off_t data;
 
 	if (!block->fd_is_own)
 		return 0;
 	data = lseek(block->fd, (off_t)from, SEEK_DATA);
-	if (data < 0)
-		return errno == ENXIO ? end - from : 0;
+	if (data < 0) {
+		/* No data up to the end: of the block, or of a file that was cut short and must not pass for zeros. */
+		if (errno != ENXIO || fstat(block->fd, &st) || (uint64_t)st.st_size < end)
+			return 0;
+		return end - from;
+	}
 	if ((uint64_t)data <= from)
 		return 0;
 	return ((uint64_t)data < end ? (uint64_t)data : end) - from;

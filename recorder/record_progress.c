@@ -107,16 +107,20 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.events)
 		snprintf(per_event, sizeof(per_event), ", %.2f B/event",
 			 (double)stats.traps.stored_bytes / (double)stats.traps.events);
-	report_always("%s: %s events, %s, %" PRIu64 " snapshot%s, %s (events %s%s; memory %s) in %.1f s; %s", path,
+	/* After a failed write nobody knows which of the last ones came through. */
+	report_always("%s: %s%s events, %s, %" PRIu64 " snapshot%s, %s (events %s%s; memory %s) in %.1f s; %s", path,
+		      tape_thread_error(progress->tape, NULL) ? "at most " : "",
 		      grouped(events, sizeof(events), stats.traps.events), lost, stats.snapshots,
 		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.file_bytes),
 		      sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
 		      sized(pages, sizeof(pages), stats.pages.stored_bytes),
 		      (double)(now_ns() - progress->started_ns) / NS_PER_S, reason);
-	if (lost_records)
-		report_always("%" PRIu64 " records were lost in %" PRIu64 " gap%s%s: `vmtape events %s` shows where",
-			      lost_records, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s",
-			      lost_records > stats.traps.gap_lost ? ", the last of them at the very end" : "", path);
+	if (lost_records > stats.traps.gap_lost)
+		report_always("%" PRIu64 " records were lost at the very end, behind the last one on the tape",
+			      lost_records - stats.traps.gap_lost);
+	if (stats.traps.gap_lost)
+		report_always("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
+			      stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
 	if (rings.blocked_ns)
 		report("the guest waited %.3f s for room in the rings, all vCPUs together",
 		       (double)rings.blocked_ns / NS_PER_S);

@@ -15,7 +15,8 @@ static int open_error(const char *path, int saved, struct record_error *error)
 		return record_error_set(error, -saved, "%s: exists already; --force overwrites it", path);
 	case ENOENT:
 	case ENOTDIR:
-		return record_error_set(error, -saved, "%s: cannot be created: its folder does not exist", path);
+		return record_error_set(error, -saved, "%s: cannot be created: %s: does its folder exist?", path,
+					strerror(saved));
 	default:
 		return record_error_set(error, -saved, "%s: cannot be written: %s", path, strerror(saved));
 	}

@@ -77,13 +77,21 @@ static void free_rings(struct fake_vm *vm)
 	vm->nr_rings = 0;
 }
 
-void fake_vm_deinit(struct fake_vm *vm)
+void fake_vm_end(struct fake_vm *vm)
 {
+	if (vm->listen_fd < 0)
+		return;
 	atomic_store(&vm->ending, true);
 	fake_vm_hang_up(vm);
 	shutdown(vm->listen_fd, SHUT_RDWR);
 	pthread_join(vm->thread, NULL);
 	close(vm->listen_fd);
+	vm->listen_fd = -1;
+}
+
+void fake_vm_deinit(struct fake_vm *vm)
+{
+	fake_vm_end(vm);
 	free_rings(vm);
 	for (unsigned i = 0; i < vm->nr_snapshots && i < FAKE_VM_SNAPSHOTS; i++)
 		free(vm->snapshots[i].ram);

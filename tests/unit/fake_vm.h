@@ -133,7 +133,9 @@ struct fake_vm {
 /* With a folder and a socket of its own; nobody is served before fake_vm_start(). */
 void fake_vm_init(struct fake_vm *vm, unsigned nr_vcpus, unsigned ram_pages, bool shared);
 void fake_vm_start(struct fake_vm *vm);
-/* Ends the thread, frees all. */
+/* Ends the thread; from here on the test may look at everything without locks. */
+void fake_vm_end(struct fake_vm *vm);
+/* Ends it, if need be, and frees all. */
 void fake_vm_deinit(struct fake_vm *vm);
 /* Closes the client's socket, as a VM that dies does. */
 void fake_vm_hang_up(struct fake_vm *vm);

@@ -13,6 +13,11 @@
 
 #include "check.h"
 
+const char *record_run_path(void)
+{
+	return VMTAPE_RECORD_PATH;
+}
+
 static void run_child(const struct record_run *run, uint64_t fsize_bytes, char **argv)
 {
 	int log = open(run->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);

@@ -19,6 +19,9 @@ struct record_run {
 
 #define RECORD_RUN_MAX_OPTIONS 24
 
+/* Path of the program. */
+const char *record_run_path(void);
+
 /* Starts it on socket, with the tape and the log in folder; options end with NULL. fsize_bytes: RLIMIT_FSIZE, 0 none.
  */
 void record_run_start(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes, ...)

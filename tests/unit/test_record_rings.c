@@ -110,6 +110,7 @@ static void run(bool block, const char *ring_bytes, unsigned pause_ms, bool plug
 		pthread_join(vcpus[i].thread, NULL);
 	kill(recorder.pid, SIGTERM);
 	record_run_wait(&recorder, 60);
+	fake_vm_end(&vm);
 	record_run_check(&recorder, 0, "stopped by SIGTERM");
 
 	reader = record_run_open_tape(&recorder);
@@ -119,7 +120,8 @@ static void run(bool block, const char *ring_bytes, unsigned pause_ms, bool plug
 	for (unsigned i = 0; i < nr_threads; i++) {
 		CHECK_INT(accounts[i].calls, vm.rings[i].appended);
 		CHECK_INT(accounts[i].gap_lost, vm.rings[i].writer.lost_records);
-		CHECK_INT(accounts[i].next_seq, vm.rings[i].writer.seq);
+		/* A loss at the very end, when the ring was full, is told of by the recorder. */
+		CHECK_INT(accounts[i].next_seq, vm.rings[i].writer.seq + (vm.rings[i].writer.untold.lost_records != 0));
 		CHECK(accounts[i].others >= 1);
 		appended += accounts[i].calls;
 		dropped += accounts[i].gap_lost;
@@ -149,6 +151,7 @@ int main(void)
 	run(true, "8M", 0, false);
 	run(true, "64K", 300, true);
 	run(false, "256K", 400, false);
+	run(false, "1M", 0, true);
 	run(false, "16M", 0, true);
 	return 0;
 }

@@ -121,6 +121,7 @@ static void run(unsigned ram_pages, bool shared, unsigned pages_a_ms, const char
 		kill(recorder.pid, SIGUSR1);
 	}
 	record_run_wait(&recorder, 120);
+	fake_vm_end(&vm);
 	atomic_store(&writer.ending, true);
 	pthread_join(writer.thread, NULL);
 	record_run_check(&recorder, 0, "the duration asked for is over");
@@ -159,6 +160,7 @@ static void refused(void)
 		CHECK(fake_vm_append(&vm, 0));
 	kill(recorder.pid, SIGINT);
 	record_run_wait(&recorder, 30);
+	fake_vm_end(&vm);
 	record_run_check(&recorder, 0, "1,000 events, none lost, 0 snapshots");
 	reader = record_run_open_tape(&recorder);
 	CHECK_INT(record_run_verify(reader, &cut_off), 0);
@@ -224,6 +226,7 @@ static void identify(void)
 	record_run_expect_text(&recorder, "plan 4 is in force");
 	kill(recorder.pid, SIGINT);
 	record_run_wait(&recorder, 30);
+	fake_vm_end(&vm);
 	record_run_check(&recorder, 0, "the guest was reset");
 	reader = record_run_open_tape(&recorder);
 	for (uint32_t id = 1; id <= 4; id++) {
@@ -257,6 +260,7 @@ static void bad_analyzer(const char *script, enum fake_fault fault, const char *
 	fake_vm_start(&vm);
 	record_run_start(&recorder, vm.socket_path, vm.folder, 0, "--duration", "3s", NULL);
 	record_run_wait(&recorder, 30);
+	fake_vm_end(&vm);
 	record_run_check(&recorder, 0, said);
 	CHECK(!strstr(strstr(recorder.text, said) + 1, said));
 	CHECK_INT(vm.nr_plans, 1);

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* test_record_parts.c - the recorder's parts by themselves: options, the sink, the pipeline's order and bound. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "pipeline.h"
+#include "record_options.h"
+#include "uring_sink.h"
+
+/* ---- options --------------------------------------------------------- */
+
+static void check_duration(const char *text, int ret, uint64_t want)
+{
+	uint64_t ms = 0;
+
+	CHECK_INT(parse_duration_ms(text, 1000, &ms), ret);
+	if (!ret)
+		CHECK_INT(ms, want);
+}
+
+static void check_size(const char *text, int ret, uint64_t want)
+{
+	uint64_t bytes = 0;
+
+	CHECK_INT(parse_size_bytes(text, &bytes), ret);
+	if (!ret)
+		CHECK_INT(bytes, want);
+}
+
+static int parse(struct record_options *out, const char *words)
+{
+	char copy[512], *argv[32] = {(char *)"vmtape-record"}, *rest = copy, *word;
+	struct record_error error = {0};
+	int argc = 1, ret;
+
+	snprintf(copy, sizeof(copy), "%s", words);
+	while ((word = strsep(&rest, " ")))
+		if (*word)
+			argv[argc++] = word;
+	ret = record_options_parse(out, argc, argv, &error);
+	if (ret < 0)
+		CHECK(error.message[0]);
+	return ret;
+}
+
+static void test_options(void)
+{
+	static const char *const bad[] = {
+		"",
+		"--connect s",
+		"-o t",
+		"--connect s -o t u",
+		"--connect s -o t --nonsense",
+		"--connect s -o",
+		"--connect s -o t --on-full maybe",
+		"--connect s -o t --ring-bytes 3M",
+		"--connect s -o t --ring-bytes 2G",
+		"--connect s -o t --ring-bytes 4K",
+		"--connect s -o t --ring-bytes 8X",
+		"--connect s -o t --ring-bytes 99999999999999999999",
+		"--connect s -o t --duration 0",
+		"--connect s -o t --duration -1s",
+		"--connect s -o t --duration 1y",
+		"--connect s -o t --snapshot-interval 1ms",
+		"--connect s -o t --flush 1ms",
+		"--connect s -o t --level 0",
+		"--connect s -o t --level 20",
+		"--connect s -o t --level 1x",
+		"--connect s -o t --block-limit 2h",
+	};
+	struct record_options options;
+
+	check_duration("500ms", 0, 500);
+	check_duration("10s", 0, 10000);
+	check_duration("10", 0, 10000);
+	check_duration("2m", 0, 120000);
+	check_duration("1h", 0, 3600000);
+	check_duration("", -EINVAL, 0);
+	check_duration("s", -EINVAL, 0);
+	check_duration("-1s", -EINVAL, 0);
+	check_duration(" 1s", -EINVAL, 0);
+	check_duration("1d", -EINVAL, 0);
+	check_duration("18446744073709551615h", -ERANGE, 0);
+	check_duration("18446744073709551616", -ERANGE, 0);
+	check_size("65536", 0, 65536);
+	check_size("64K", 0, 65536);
+	check_size("8MiB", 0, 8u << 20);
+	check_size("1g", 0, 1u << 30);
+	check_size("1T", -EINVAL, 0);
+	check_size("1KK", -EINVAL, 0);
+	check_size("18446744073709551615K", -ERANGE, 0);
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_INT(parse(&options, bad[i]), -EINVAL);
+	CHECK_INT(parse(&options, "--connect s -o t --plan p.txt --on-full block --block-limit 250 --ring-bytes 64K "
+				  "--snapshot-interval 500ms --duration 1m --flush 200ms --level 3 --force --quiet "
+				  "--no-snapshots"),
+		  0);
+	CHECK_STR(options.socket_path, "s");
+	CHECK_STR(options.out_path, "t");
+	CHECK_STR(options.plan_path, "p.txt");
+	CHECK_INT(options.plan, PLAN_CHOICE_FILE);
+	CHECK(options.block && options.force && options.quiet && options.no_snapshots);
+	CHECK_INT(options.block_limit_ms, 250);
+	CHECK_INT(options.ring_bytes, 65536);
+	CHECK_INT(options.snapshot_interval_ms, 500);
+	CHECK_INT(options.duration_ms, 60000);
+	CHECK_INT(options.flush_ms, 200);
+	CHECK_INT(options.level, 3);
+	CHECK_INT(parse(&options, "--help"), 1);
+}
+
+/* ---- sink ------------------------------------------------------------ */
+
+static unsigned nr_done, nr_failed;
+
+static void note_done(void *ctx, void *buffer, int result)
+{
+	nr_done++;
+	nr_failed += result < 0;
+	free(buffer);
+}
+
+static int temporary_file(void)
+{
+	char path[] = "/tmp/vmtape-sink-XXXXXX";
+	int fd = mkstemp(path);
+
+	CHECK(fd >= 0);
+	unlink(path);
+	return fd;
+}
+
+/* Many writes of odd sizes come to stand one behind the other, whatever carries them. */
+static void test_sink(bool without_uring)
+{
+	int fd = temporary_file();
+	struct uring_sink *sink;
+	struct tape_sink out;
+	uint64_t offset = 0, at = 0;
+	uint8_t *all;
+
+	nr_done = nr_failed = 0;
+	CHECK_INT(uring_sink_create(&sink, fd, 1 << 20, without_uring), 0);
+	out = uring_sink_as_tape_sink(sink);
+	for (unsigned i = 0; i < 500; i++) {
+		size_t size_bytes = (i * 7919u) % 100000 + 1;
+		uint8_t *buffer = malloc(size_bytes);
+
+		CHECK(buffer);
+		memset(buffer, (int)(i & 0xff), size_bytes);
+		CHECK_INT(out.write(out.ctx, offset, buffer, size_bytes, note_done, NULL), 0);
+		offset += size_bytes;
+	}
+	CHECK_INT(uring_sink_reap(sink, true), 0);
+	CHECK_INT(uring_sink_error(sink, NULL), 0);
+	CHECK_INT(nr_done, 500);
+	CHECK_INT(nr_failed, 0);
+	all = malloc(offset);
+	CHECK(all);
+	CHECK_INT(pread(fd, all, offset, 0), offset);
+	for (unsigned i = 0; i < 500; i++)
+		for (size_t end = at + (i * 7919u) % 100000 + 1; at < end; at++)
+			CHECK_INT(all[at], i & 0xff);
+	free(all);
+	printf("sink: %s\n", uring_sink_is_uring(sink) ? "io_uring" : "pwrite");
+	uring_sink_destroy(sink);
+	close(fd);
+}
+
+/* A limit in the middle of a write: a short one first, then the error, with its offset; nothing after it is tried. */
+static void test_sink_limit(bool without_uring)
+{
+	struct rlimit old, limit;
+	int fd = temporary_file(), ret = 0;
+	struct uring_sink *sink;
+	struct tape_sink out;
+	uint64_t offset = 0;
+
+	CHECK(!getrlimit(RLIMIT_FSIZE, &old));
+	limit = old;
+	limit.rlim_cur = 250000;
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
+	CHECK_INT(uring_sink_create(&sink, fd, 1 << 20, without_uring), 0);
+	out = uring_sink_as_tape_sink(sink);
+	for (unsigned i = 0; i < 5; i++) {
+		uint8_t *buffer = calloc(1, 100000);
+
+		ret = out.write(out.ctx, i * 100000, buffer, 100000, note_done, NULL);
+		uring_sink_reap(sink, true);
+		if (ret)
+			free(buffer);
+	}
+	CHECK_INT(ret, -EFBIG);
+	CHECK_INT(uring_sink_error(sink, &offset), -EFBIG);
+	CHECK_INT(offset, 250000);
+	CHECK_INT(lseek(fd, 0, SEEK_END), 250000);
+	uring_sink_destroy(sink);
+	close(fd);
+	CHECK(!setrlimit(RLIMIT_FSIZE, &old));
+}
+
+/* ---- pipeline -------------------------------------------------------- */
+
+static void no_kick(void *ctx)
+{
+}
+
+static void put_record(struct block *block, uint64_t seq)
+{
+	struct trap_record record = {.size_bytes = sizeof(record), .type = TRAP_IDENTITY, .seq = seq};
+
+	memcpy(block->data + block->size_bytes, &record, sizeof(record));
+	block->size_bytes += sizeof(record);
+}
+
+/* Blocks of very different sizes, four threads: they leave in order, and no more than the bound are under way. */
+static void test_pipeline(void)
+{
+	unsigned sealed = 0, taken = 0;
+	struct pipeline *pipeline;
+
+	CHECK_INT(pipeline_create(&pipeline, 4, 1, no_kick, NULL, NULL), 0);
+	while (taken < 500) {
+		struct block *block = sealed < 500 ? pipeline_block_get(pipeline) : NULL;
+
+		if (block) {
+			unsigned n = sealed % 7 ? 1 : 20000;
+
+			CHECK(sealed - taken < PIPELINE_MAX_BLOCKS);
+			block->vcpu = (uint16_t)sealed;
+			for (unsigned i = 0; i < n; i++)
+				put_record(block, i);
+			pipeline_block_seal(pipeline, block);
+			sealed++;
+			continue;
+		}
+		CHECK(sealed == 500 || sealed - taken == PIPELINE_MAX_BLOCKS);
+		block = pipeline_take(pipeline);
+		if (!block) {
+			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+			continue;
+		}
+		CHECK_INT(block->vcpu, taken);
+		CHECK(block->chunk);
+		CHECK_INT(block->tally.records, taken % 7 ? 1 : 20000);
+		pipeline_block_put(pipeline, block);
+		taken++;
+	}
+	CHECK(pipeline_is_empty(pipeline));
+	pipeline_destroy(pipeline);
+}
+
+/* A block that ends in half a record is an error of that block, and no crash. */
+static void test_broken_block(void)
+{
+	struct pipeline *pipeline;
+	struct block *block;
+
+	CHECK_INT(pipeline_create(&pipeline, 1, 1, no_kick, NULL, NULL), 0);
+	block = pipeline_block_get(pipeline);
+	put_record(block, 0);
+	put_record(block, 1);
+	block->size_bytes -= 8;
+	pipeline_block_seal(pipeline, block);
+	while (!(block = pipeline_take(pipeline)))
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	CHECK(!block->chunk);
+	CHECK_INT(block->error.error, -EBADMSG);
+	pipeline_block_put(pipeline, block);
+	pipeline_destroy(pipeline);
+}
+
+int main(void)
+{
+	test_options();
+	test_sink(false);
+	test_sink(true);
+	test_sink_limit(false);
+	test_sink_limit(true);
+	test_pipeline();
+	test_broken_block();
+	return 0;
+}
