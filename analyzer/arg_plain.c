@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "linux/arg_decode.h"
-
 /* One escape behind a backslash; returns what follows it. */
 static const char *unescape(const char *at, const char *end, struct strbuf *out)
 {
@@ -58,7 +56,7 @@ enum arg_plain call_arg_plain(const struct call *call, int i, struct strbuf *out
 	struct strbuf text = {0};
 	enum arg_plain kind = ARG_PLAIN_NUMBER;
 
-	if (call_arg_text(call, i, &text) && text.len)
+	if (call_shown_arg(call, i, &text) && text.len)
 		kind = text_to_plain(text.data, text.len, out);
 	else if (text.len)
 		strbuf_put_bytes(out, text.data, text.len);

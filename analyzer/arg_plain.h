@@ -13,7 +13,7 @@ enum arg_plain {
 	ARG_PLAIN_CUT,    /* the same, but the guest's string is longer */
 };
 
-/* Appends to out. */
+/* Appends to out; i is below call_shown_args(). */
 enum arg_plain call_arg_plain(const struct call *call, int i, struct strbuf *out);
 
 /* The same for a text in strace's form. */
@@ -21,5 +21,13 @@ enum arg_plain text_to_plain(const char *text, size_t n, struct strbuf *out);
 
 /* The argument as a number of its C type: sign-extended if that is signed. is_pointer: better shown in hex. */
 int64_t call_arg_number(const struct call *call, int i, bool *is_pointer);
+
+/*
+ * As call_nr_args(), call_arg_text() and call_args_text() of arg_decode.h, and
+ * for a call without a name all registers, with the text that may lie behind them.
+ */
+int call_shown_args(const struct call *call);
+bool call_shown_arg(const struct call *call, int i, struct strbuf *out);
+void call_shown_arg_list(const struct call *call, struct strbuf *out);
 
 #endif

@@ -2,6 +2,7 @@
 # From records to calls of named processes; the vmtape command and libvmtape.
 target_sources(vmtape-analyzer PRIVATE
   arg_plain.c
+  arg_raw.c
   boot_clock.c
   call_build.c
   call_stream.c

@@ -47,9 +47,7 @@ static void set_arg(struct fact *fact, const struct call *call, const char *name
 {
 	bool is_pointer;
 
-	if (!call->args_known)
-		return;
-	for (int i = 0; i < call_nr_args(call) && i < LINUX_SYSCALL_ARGS; i++) {
+	for (int i = 0; i < call_shown_args(call); i++) {
 		if (strcmp(name, call_arg_name(call, i)) && (name[0] != '0' + i || name[1]))
 			continue;
 		call_arg_plain(call, i, &fact->buffer);

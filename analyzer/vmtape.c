@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arg_plain.h"
 #include "call_stream.h"
 #include "filter.h"
 #include "linux/arg_decode.h"
@@ -142,13 +143,10 @@ static void show_args(struct vmtape_calls *calls, const struct call *call)
 {
 	struct vmtape_call *shown = &calls->shown;
 
-	if (call->args_known)
-		shown->nr_args = call_nr_args(call);
-	if (shown->nr_args > VMTAPE_CALL_ARGS)
-		shown->nr_args = VMTAPE_CALL_ARGS;
+	shown->nr_args = call_shown_args(call);
 	for (int i = 0; i < shown->nr_args; i++) {
 		strbuf_reset(&calls->arg_texts[i]);
-		call_arg_text(call, i, &calls->arg_texts[i]);
+		call_shown_arg(call, i, &calls->arg_texts[i]);
 		shown->args[i] = (struct vmtape_arg){
 			.name = call_arg_name(call, i),
 			.value = call->args[i],

@@ -118,14 +118,14 @@ static void put_arg_key(struct strbuf *out, const struct call *call, int i)
 
 static void put_args(struct strbuf *out, const struct call *call)
 {
-	int n = call_nr_args(call);
+	int n = call_shown_args(call);
 
 	if (!call->args_known) {
 		strbuf_put(out, "null");
 		return;
 	}
 	strbuf_put_char(out, '{');
-	for (int i = 0; i < n && i < LINUX_SYSCALL_ARGS; i++) {
+	for (int i = 0; i < n; i++) {
 		if (i)
 			strbuf_put(out, ", ");
 		put_arg_key(out, call, i);

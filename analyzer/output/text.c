@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "arg_plain.h"
 #include "filter.h"
 #include "linux/arg_decode.h"
 #include "output/output.h"
@@ -54,10 +55,7 @@ void output_text_call(struct strbuf *out, const struct call *call, const struct 
 		strbuf_put(out, " resumed>");
 	} else {
 		strbuf_put_char(out, '(');
-		if (call->args_known)
-			call_args_text(call, out);
-		else
-			strbuf_put_char(out, '?');
+		call_shown_arg_list(call, out);
 	}
 	strbuf_put_char(out, ')');
 	if (call->state == CALL_OPEN) {
