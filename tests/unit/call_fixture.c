@@ -78,7 +78,7 @@ struct trap_view fixture_view(const struct fixture_record *r)
 		const struct fixture_fragment *f = &r->fragments[i];
 		struct trap_fragment fragment = {
 			.gva = f->gva,
-			.want_bytes = f->len_bytes,
+			.want_bytes = f->want_bytes ? f->want_bytes : f->len_bytes,
 			.len_bytes = f->len_bytes,
 			.status = f->status,
 			.label = f->label,

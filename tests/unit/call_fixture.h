@@ -19,6 +19,7 @@ struct fixture_fragment {
 	uint64_t gva;
 	const void *bytes;
 	uint16_t len_bytes;
+	uint32_t want_bytes; /* 0: len_bytes */
 };
 
 struct fixture_record {

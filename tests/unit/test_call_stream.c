@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_call_stream.c - calls come in order of entry, each with its end, whatever
+ * the window: a stream with a tiny one, which needs its second reader, gives
+ * the same as one with a large window; and parts of a tape.
+ */
+#include "call_fixture.h"
+#include "call_stream.h"
+#include "check.h"
+
+#define NR_READ       0
+#define NR_GETPPID    110
+#define NR_EXIT_GROUP 231
+#define NR_THREADS    12
+#define NR_STEPS      4000
+
+static uint64_t random_next(uint64_t *state)
+{
+	*state = *state * 6364136223846793005ull + 1442695040888963407ull;
+	return *state >> 33;
+}
+
+/* Threads that read, for a moment or for most of the tape, on two vCPUs; one exits, one never returns. */
+static void write_tape(struct fixture_tape *tape)
+{
+	bool open[NR_THREADS] = {0};
+	uint64_t state = 7;
+
+	fixture_tape_init(tape);
+	for (uint64_t step = 0; step < NR_STEPS; step++) {
+		int32_t thread = (int32_t)(random_next(&state) % NR_THREADS);
+		struct fixture_record r;
+
+		/* The first two go to sleep for long. */
+		if (thread < 2 && step > 100 + 10 * (uint64_t)thread && step < NR_STEPS - 100 && open[thread])
+			continue;
+		if (thread == 2 && open[2])
+			continue;
+		r = open[thread] ? fixture_exit(1000 + step, 100, 100 + thread, NR_READ, (int64_t)step)
+				 : fixture_enter(1000 + step, 100, 100 + thread, NR_READ);
+		r.args[0] = step;
+		r.vcpu = (uint16_t)(random_next(&state) % 2);
+		open[thread] = !open[thread];
+		fixture_tape_add(tape, &r);
+	}
+	{
+		struct fixture_record r = fixture_enter(1000 + NR_STEPS, 200, 200, NR_EXIT_GROUP);
+
+		fixture_tape_add(tape, &r);
+	}
+	fixture_tape_finish(tape, true);
+}
+
+struct summary {
+	uint64_t count, complete, open, no_exit, exit_only, hash, last_tsc;
+	bool ran_ahead;
+};
+
+static void mix(struct summary *s, uint64_t value)
+{
+	s->hash = (s->hash ^ value) * 0x100000001b3ull;
+}
+
+static struct summary read_all(const struct fixture_tape *tape, const struct call_stream_options *options)
+{
+	struct session *session = fixture_session(tape);
+	struct summary s = {.hash = 0xcbf29ce484222325ull};
+	struct call_stream_stats stats;
+	struct call_stream *stream;
+	struct call_item item;
+	bool more;
+
+	FIXTURE_OK(call_stream_create(&stream, session, options));
+	for (;;) {
+		FIXTURE_OK(call_stream_next(stream, &item, &more));
+		if (!more)
+			break;
+		CHECK(!item.is_gap);
+		CHECK(item.call.tsc >= s.last_tsc);
+		s.last_tsc = item.call.tsc;
+		s.count++;
+		s.complete += item.call.state == CALL_COMPLETE;
+		s.open += item.call.state == CALL_OPEN;
+		s.no_exit += item.call.state == CALL_NO_EXIT;
+		s.exit_only += item.call.state == CALL_EXIT_ONLY;
+		if (item.call.state == CALL_COMPLETE) {
+			/* The result is the number of the step that ended it. */
+			CHECK_INT(item.call.ret, item.call.end_tsc - 1000);
+			CHECK_INT(item.call.args[0], item.call.tsc - 1000);
+			CHECK_INT(item.call.duration_ns, item.call.end_tsc - item.call.tsc);
+		}
+		mix(&s, item.call.tsc);
+		mix(&s, (uint64_t)item.call.thread.tid);
+		mix(&s, item.call.state);
+		mix(&s, (uint64_t)item.call.ret);
+	}
+	/* The end stays the end. */
+	FIXTURE_OK(call_stream_next(stream, &item, &more));
+	CHECK(!more);
+	call_stream_get_stats(stream, &stats);
+	s.ran_ahead = stats.ran_ahead;
+	CHECK_INT(stats.guesses, 0);
+	call_stream_destroy(stream);
+	session_close(session);
+	return s;
+}
+
+static void test_windows(const struct fixture_tape *tape)
+{
+	static const uint32_t windows[] = {3, 4, 7, 50, 1000};
+	struct summary all = read_all(tape, &(struct call_stream_options){.to_tsc = UINT64_MAX});
+
+	CHECK(!all.ran_ahead);
+	CHECK(all.complete > 1000 && all.open > 1 && all.no_exit == 1 && !all.exit_only);
+	for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+		struct summary part =
+			read_all(tape, &(struct call_stream_options){.to_tsc = UINT64_MAX, .window_calls = windows[i]});
+
+		CHECK(part.ran_ahead);
+		CHECK_INT(part.count, all.count);
+		CHECK(part.hash == all.hash);
+	}
+}
+
+static void test_span(const struct fixture_tape *tape)
+{
+	struct summary all = read_all(tape, &(struct call_stream_options){.to_tsc = UINT64_MAX});
+	struct summary early = read_all(tape, &(struct call_stream_options){.to_tsc = 2500});
+	struct summary late = read_all(tape, &(struct call_stream_options){.from_tsc = 2500, .to_tsc = UINT64_MAX});
+	struct summary none = read_all(tape, &(struct call_stream_options){.from_tsc = 100, .to_tsc = 100});
+	struct summary narrow =
+		read_all(tape, &(struct call_stream_options){.from_tsc = 2500, .to_tsc = 2600, .window_calls = 5});
+	struct summary wide = read_all(tape, &(struct call_stream_options){.from_tsc = 2500, .to_tsc = 2600});
+
+	CHECK_INT(early.count + late.count, all.count);
+	CHECK_INT(early.complete + late.complete, all.complete);
+	CHECK_INT(none.count, 0);
+	CHECK(narrow.count > 10 && narrow.hash == wide.hash);
+	/* What begins in the span ends behind it: the sleepers of the first part have their results. */
+	CHECK_INT(early.open, 1);
+}
+
+static void test_gap(void)
+{
+	struct fixture_record gap = {
+		.type = TRAP_GAP, .tsc = 30, .gap = {.lost_records = 5, .first_tsc = 21, .last_tsc = 29}};
+	struct call_stream_options options = {.to_tsc = UINT64_MAX};
+	struct fixture_record records[] = {
+		fixture_enter(10, 7, 7, NR_READ),
+		fixture_enter(20, 8, 8, NR_GETPPID),
+		gap,
+		fixture_exit(40, 7, 7, NR_READ, 1),
+		fixture_enter(50, 8, 8, NR_READ),
+		fixture_exit(60, 8, 8, NR_READ, 2),
+		fixture_exit(70, 9, 9, NR_GETPPID, 3),
+	};
+	static const char *const expected[] = {"read complete ~", "getppid no-exit ~", "gap 5", "read complete",
+					       "getppid exit-only"};
+	static const char *const states[] = {"complete", "no-exit", "open", "exit-only"};
+	struct fixture_tape tape;
+	struct session *session;
+	struct call_stream *stream;
+	struct call_item item;
+	bool more;
+	char text[64];
+
+	fixture_tape_init(&tape);
+	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++)
+		fixture_tape_add(&tape, &records[i]);
+	fixture_tape_finish(&tape, true);
+	session = fixture_session(&tape);
+	FIXTURE_OK(call_stream_create(&stream, session, &options));
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+		FIXTURE_OK(call_stream_next(stream, &item, &more));
+		CHECK(more);
+		if (item.is_gap)
+			snprintf(text, sizeof(text), "gap %u", (unsigned)item.gap.lost_records);
+		else
+			snprintf(text, sizeof(text), "%s %s%s", item.call.syscall->name, states[item.call.state],
+				 item.call.uncertain ? " ~" : "");
+		CHECK_STR(text, expected[i]);
+	}
+	FIXTURE_OK(call_stream_next(stream, &item, &more));
+	CHECK(!more);
+	call_stream_destroy(stream);
+	session_close(session);
+	fixture_tape_deinit(&tape);
+}
+
+int main(void)
+{
+	struct fixture_tape tape;
+
+	write_tape(&tape);
+	test_windows(&tape);
+	test_span(&tape);
+	fixture_tape_deinit(&tape);
+	test_gap();
+	return 0;
+}
