@@ -17,14 +17,14 @@ from vm_env import Failures, Recorder, image, need_programs, qemu, say, vmtape, 
 ROUNDS = 10
 MOST_LOST_S = 1.0
 # Makes system calls all the time, so that the last event on a tape tells how much is missing.
-COUNTER = "i=0; while :; do i=$((i+1)); echo $i >/tmp/counter; done"
+COUNTER = "i=0; while :; do i=$((i+1)); echo $i >/tmp/counter; usleep 2000; done"
 
 
 def last_event_time(tape):
-    """Host time of the newest trap on a tape."""
+    """Host time of the newest trap on a tape; 0 if there is none."""
     events = vmtape_events(tape)
     times = [datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
-             + (event.get("duration_ns") or 0) / 1e9 for event in events if event.get("time")]
+             + (event.get("duration_ns") or 0) / 1e9 for event in events[-500:] if event.get("time")]
     return (max(times) if times else 0), len(events)
 
 
@@ -70,7 +70,7 @@ def kill_recorder(failures, rng, series):
 def kill_qemu(failures, rng, series):
     worst = 0
     for number in range(1, ROUNDS + 1):
-        with Guest(qemu(), image(series), f"vmtape.run={'/usr/bin/shellwork.sh'}", smp=2, paused=True) as guest:
+        with Guest(qemu(), image(series), "vmtape.run=shellwork.sh", smp=2, paused=True) as guest:
             tape = os.path.join(guest.folder, "killed.vmt")
             started = time.time()
             with Recorder(guest.socket_path, tape) as recorder:
@@ -83,7 +83,7 @@ def kill_qemu(failures, rng, series):
                 guest.kill()
                 status = recorder.wait(30)
                 log = recorder.log()
-            failures.check(status in (0, 1) and "QEMU" in log or "VM" in log,
+            failures.check(status == 0 and "the VM ended" in log,
                            f"QEMU kill {number}: the recorder ends with status {status} and says so: "
                            f"{log.strip().splitlines()[-1] if log.strip() else ''}")
             worst = max(worst, check_killed_tape(failures, f"QEMU kill {number}", tape, killed_at,

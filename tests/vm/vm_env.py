@@ -36,6 +36,8 @@ START = time.monotonic()
 
 def made_by(command, what):
     """The last line that a build script prints, which is the path of what it made."""
+    if not os.access(command[0], os.X_OK):
+        skip(f"no {what}: {command[0]} is not there")
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     lines = result.stdout.split("\n")
     path = lines[-2] if len(lines) > 1 else ""
