@@ -7,7 +7,7 @@ import sys
 import time
 
 from guest_vm import Guest, GuestError
-from vm_env import VMTAPE, Recorder, image, qemu
+from vm_env import VMTAPE, Recorder, image, qemu, vmtape_events
 
 WIDTH = 150
 START = time.monotonic()
@@ -55,7 +55,9 @@ def main():
 
     full = options.full
     show("Who was the guest, what is on the tape?", "info", options.tape)
-    show("Which processes were there?", "ps", options.tape, lines=None if full else 40)
+    moment = [event["time"] for event in vmtape_events(options.tape, "-f", "proc.name = wget and evt.type = connect")]
+    show("Which processes were there while wget fetched a page?", "ps", options.tape, *(["--at", moment[0]] if moment else []),
+         *([] if full else ["--user"]))
     show("Which calls were the most frequent?", "stats", options.tape, lines=None if full else 16)
     show("What failed?", "events", options.tape, "-f", "evt.failed = true and proc.name in (cat, ls, wget, mv, sort)",
          lines=None if full else 8)
@@ -64,7 +66,7 @@ def main():
     show("Is the tape whole?", "verify", options.tape)
     size = os.path.getsize(options.tape)
     print(f"\nThe tape is {options.tape}, {size / 1e6:.1f} MB. Try for yourself: "
-          f"{os.path.relpath(VMTAPE)} events {options.tape} -f 'fd.name contains passwd'")
+          f"{os.path.relpath(VMTAPE)} events {options.tape} -f 'evt.arg.filename contains passwd'")
 
 
 if __name__ == "__main__":
