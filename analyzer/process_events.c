@@ -77,6 +77,13 @@ static void use_hint(struct processes *p, uint32_t i)
 		t->pub.exe = process_table_string(p, hint->exe, strnlen(hint->exe, sizeof(hint->exe)));
 }
 
+/* execve makes its thread the first of the process, and gives it the start time of the one that was (de_thread()). */
+static void become_first(struct processes *p, uint32_t i)
+{
+	process_table_rename(p, i, p->threads[i].pub.pid, p->threads[i].pub.pid);
+	p->threads[i].pub.start_ns = 0;
+}
+
 /*
  * The entry of the thread that this record names. A task word with another id
  * is another thread in the same memory, but for execve, which makes the thread
@@ -100,7 +107,7 @@ static uint32_t thread_of(struct processes *p, const struct trap_view *view, boo
 	if (i != PROCESS_NONE && p->threads[i].role == CALL_ROLE_EXEC && p->threads[i].pub.pid == pid && pid == tid) {
 		if (other != PROCESS_NONE)
 			process_table_remove(p, other, view->header.tsc);
-		process_table_rename(p, i, pid, tid);
+		become_first(p, i);
 		return i;
 	}
 	if (i != PROCESS_NONE)
@@ -259,7 +266,7 @@ static void exec_done(struct processes *p, uint32_t i, uint64_t tsc)
 
 	end_mates(p, i, tsc);
 	if (t->pub.tid != t->pub.pid)
-		process_table_rename(p, i, t->pub.pid, t->pub.pid);
+		become_first(p, i);
 	t->pub.exe = t->exec_path ? t->exec_path : "";
 	if (t->pub.cr3 && process_table_find(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull) == i)
 		u64_map_remove(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull);

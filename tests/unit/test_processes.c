@@ -172,7 +172,7 @@ static void test_threads(void)
 	CHECK(!processes_by_tid(p, 22));
 	CHECK_INT(processes_count(p), 2);
 
-	/* execve of the second thread: the first is gone, its id lives on. */
+	/* execve of the second thread: the first is gone, its id and start time live on. */
 	nr_gone = 0;
 	execute(p, 7, 20, 21, "/bin/true", 0);
 	CHECK_INT(nr_gone, 1);
@@ -180,6 +180,35 @@ static void test_threads(void)
 	CHECK_INT(processes_count(p), 1);
 	CHECK(processes_by_tid(p, 20)->task == 0xffff888000000000ull + 21 * 0x1000);
 	CHECK_STR(processes_by_tid(p, 20)->exe, "/bin/true");
+	processes_destroy(p);
+}
+
+/* The producer tells the new identity before the exit: it is the same thread all the same. */
+static void test_exec_identity(void)
+{
+	struct fixture_record enter = fixture_enter(3, 25, 26, NR_EXECVE),
+			      exit_record = fixture_exit(5, 25, 26, NR_EXECVE, 0), told = fixture_enter(4, 25, 25, 0);
+	struct processes *p = table();
+	uint64_t start_ns = 1000;
+
+	identity(p, 1, 25, 25, "first", 1, 1000);
+	identity(p, 2, 25, 26, "second", 1, 2000);
+	feed(p, enter);
+	nr_gone = 0;
+	told.type = TRAP_IDENTITY;
+	told.task = enter.task;
+	told.fragments[0] =
+		(struct fixture_fragment){.label = PLAN_LABEL_START_TIME, .bytes = &start_ns, .len_bytes = 8};
+	told.nr_fragments = 1;
+	feed(p, told);
+	CHECK_INT(nr_gone, 1);
+	CHECK(gone_tasks[0] != enter.task);
+	exit_record.tid = 25;
+	exit_record.flags = TRAP_F_DIVERTED;
+	feed(p, exit_record);
+	CHECK_INT(nr_gone, 1);
+	CHECK_INT(processes_count(p), 1);
+	CHECK(processes_by_tid(p, 25)->task == enter.task);
 	processes_destroy(p);
 }
 
@@ -332,6 +361,7 @@ int main(void)
 {
 	test_fork_exec_wait();
 	test_threads();
+	test_exec_identity();
 	test_adoption();
 	test_snapshots();
 	test_hints();
