@@ -28,7 +28,7 @@ struct tape_cursor {
 	size_t nr_lanes;
 	struct lane **heap;
 	size_t nr_heap;
-	uint64_t loaded_bytes;
+	uint64_t loaded_bytes, max_loaded_bytes;
 	uint64_t seek_tsc;
 	size_t pending_bytes; /* of the record that was given out last, at the top of the heap */
 };
@@ -103,7 +103,7 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
 	int result;
 
-	if (cursor->loaded_bytes + chunk->header.raw_bytes > MAX_LOADED_BYTES)
+	if (cursor->loaded_bytes + chunk->header.raw_bytes > cursor->max_loaded_bytes)
 		evict_one(cursor, lane);
 	result = tape_load(cursor->reader, chunk, &lane->raw);
 	if (result)
@@ -200,6 +200,7 @@ int tape_cursor_create(struct tape_cursor **out, struct tape_reader *reader, str
 					  reader->chunks[reader->traps[i - 1]].header.vcpu;
 	if (cursor) {
 		cursor->reader = reader;
+		cursor->max_loaded_bytes = MAX_LOADED_BYTES;
 		cursor->lanes = calloc(nr_lanes + 1, sizeof(*cursor->lanes));
 		cursor->heap = calloc(nr_lanes + 1, sizeof(struct lane *));
 	}
@@ -228,6 +229,11 @@ void tape_cursor_destroy(struct tape_cursor *cursor)
 	free(cursor->lanes);
 	free(cursor->heap);
 	free(cursor);
+}
+
+void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes)
+{
+	cursor->max_loaded_bytes = max_loaded_bytes;
 }
 
 int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error *error)

@@ -160,4 +160,9 @@ int tape_snapshot_extents(struct tape_reader *reader, uint32_t index, struct tap
 /* The PAGES chunk that holds this page id; NULL: none. */
 struct tape_stored_chunk *tape_find_page_chunk(struct tape_reader *reader, uint64_t id);
 
+/* ---- tape_cursor.c --------------------------------------------------- */
+
+/* For tests: decompressed bytes of all vCPUs; beyond that they are read again when they are needed. */
+void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes);
+
 #endif
