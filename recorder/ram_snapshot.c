@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,9 @@
  */
 static const uint64_t round_max_pages[] = {4096, 4096, 8192, 16384, UINT64_MAX};
 #define NR_ROUNDS (sizeof(round_max_pages) / sizeof(round_max_pages[0]))
+
+/* Shortest time over which the TSC's rate is measured: 1 us of doubt in each pair is 20 ppm then. */
+#define RATE_MIN_NS (100 * NS_PER_MS)
 
 #define READ_PAGES (PROTO_MAX_READ_BYTES / GUEST_PAGE_BYTES)
 /* Clean pages that a READ_RAM takes along rather than being asked twice: 64 KiB cost less than a round trip. */
@@ -345,6 +349,57 @@ static int read_staged(struct ram_snapshot *snapshot, const struct proto_snapsho
 	return 0;
 }
 
+/* ---- the TSC's rate -------------------------------------------------- */
+
+/*
+ * The first pause is only for its clocks: without a rate, a tape with one
+ * snapshot could not tell any time. Its dirty pages do not matter, as all are
+ * read after it.
+ */
+static int start_rate(struct ram_snapshot *snapshot, struct record_error *error)
+{
+	struct proto_snapshot_data said;
+	int ret = producer_snapshot(snapshot->producer, snapshot->last_id++, 0, &snapshot->ram, &snapshot->staging,
+				    &said, error);
+
+	if (ret)
+		return ret;
+	snapshot->rate.first_tsc = said.tsc;
+	snapshot->rate.first_ns = said.monotonic_ns;
+	return 0;
+}
+
+/* Pairs too near to each other make a bad rate. */
+static int wait_for_rate(struct ram_snapshot *snapshot, uint64_t started_ns, struct record_error *error)
+{
+	while (now_ns() < started_ns + RATE_MIN_NS)
+		if (loop_wait(snapshot->loop, NULL, 0, started_ns + RATE_MIN_NS) == LOOP_STOP_NOW)
+			return record_error_set(error, -EINTR, "stopped at once");
+	return 0;
+}
+
+/* Goes to the tape at the first snapshot, and again each time that it can be told twice as well. */
+static int tell_rate(struct ram_snapshot *snapshot, const struct proto_snapshot_data *said, struct record_error *error)
+{
+	struct tsc_rate *rate = &snapshot->rate;
+	uint64_t span_ns = said->monotonic_ns - rate->first_ns, ticks = said->tsc - rate->first_tsc;
+	struct tape_error why = {0};
+	struct tape_chunk *chunk;
+	char text[64];
+	int ret;
+
+	if (!rate->first_ns || said->monotonic_ns <= rate->first_ns || said->tsc <= rate->first_tsc ||
+	    span_ns < 2 * rate->told_span_ns)
+		return 0;
+	snprintf(text, sizeof(text), "tsc_hz=%.0f\n", (double)ticks * NS_PER_S / (double)span_ns);
+	ret = tape_chunk_encode_meta(&chunk, text, &why);
+	if (ret)
+		return record_error_set(error, ret, "the rate of the TSC cannot be stored: %s", why.message);
+	tape_thread_post_chunk(snapshot->tape, chunk);
+	rate->told_span_ns = span_ns;
+	return 0;
+}
+
 static int commit(struct ram_snapshot *snapshot, const struct proto_snapshot_data *said, struct record_error *error)
 {
 	size_t nr_regs = (size_t)said->nr_vcpus * said->nr_regs;
@@ -366,6 +421,8 @@ static int commit(struct ram_snapshot *snapshot, const struct proto_snapshot_dat
 	if (!regs)
 		return record_error_set(error, -ENOMEM, "out of memory");
 	ret = staging_read(&snapshot->staging, said->vcpus_offset, regs, nr_regs * sizeof(*regs), error);
+	if (!ret && snapshot->rate.is_wanted)
+		ret = tell_rate(snapshot, said, error);
 	if (!ret) {
 		send_batch(snapshot);
 		snapshot->last_job = tape_thread_post_commit(snapshot->tape, &info);
@@ -479,6 +536,8 @@ static int update_map(struct ram_snapshot *snapshot, struct record_error *error)
 
 int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error)
 {
+	bool starts_rate = snapshot->rate.is_wanted && !snapshot->rate.first_ns;
+	uint64_t started_ns = now_ns();
 	unsigned changes = 0;
 	bool whole = false;
 	int ret = 0;
@@ -486,10 +545,14 @@ int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error)
 	snapshot->last_id++;
 	if (snapshot->map_changed)
 		ret = update_map(snapshot, error);
+	if (!ret && starts_rate)
+		ret = start_rate(snapshot, error);
 	for (size_t round = 0; round < NR_ROUNDS && !whole && !ret; round++) {
 		ret = read_running(snapshot, NULL, error);
 		if (!ret)
 			ret = remember_map(snapshot, error);
+		if (!ret && starts_rate)
+			ret = wait_for_rate(snapshot, started_ns, error);
 		if (!ret)
 			ret = take_round(snapshot, round_max_pages[round], &whole, error);
 		if (ret == -EAGAIN && ++changes < 8) {

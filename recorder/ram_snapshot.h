@@ -15,6 +15,13 @@
 #include "producer_calls.h"
 #include "tape_thread.h"
 
+/* How fast the guest's TSC runs, for a VM that does not know: from the clocks of the first pause and a later one. */
+struct tsc_rate {
+	bool is_wanted;
+	uint64_t first_tsc, first_ns; /* 0: none yet */
+	uint64_t told_span_ns;        /* that the rate on the tape was measured over */
+};
+
 struct ram_snapshot {
 	struct producer *producer;
 	struct tape_thread *tape;
@@ -25,6 +32,7 @@ struct ram_snapshot {
 	bool is_base;             /* the next commit brings all of RAM */
 	struct staging staging;
 	struct page_batch *batch; /* being filled */
+	struct tsc_rate rate;
 	uint64_t last_id;
 	uint64_t committed;     /* snapshots posted to the tape */
 	uint64_t last_pause_ns; /* of the last one */

@@ -232,13 +232,12 @@ static int look_after(struct record_plan *plan, struct record_error *error)
 		return found(plan, bytes, size_bytes, text, error);
 	case PLAN_AUTO_NOT_YET:
 		if (!plan->told_not_yet)
-			report("the guest is not known yet (%s): the generic plan serves meanwhile",
-			       text[0] ? text : "it may still be booting");
+			report("the generic plan serves for now: %s", text[0] ? text : "the guest is not known yet");
 		plan->told_not_yet = true;
 		break;
 	case PLAN_AUTO_FAILED:
 		if (strcmp(text, plan->last_failure))
-			report("no plan for the guest: %s: the generic plan serves meanwhile", text);
+			report("no plan for the guest, the generic one serves for now: %s", text);
 		memcpy(plan->last_failure, text, sizeof(text));
 		break;
 	}

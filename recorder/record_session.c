@@ -237,6 +237,7 @@ static int start(struct session *session, struct record_error *error)
 		return ret;
 	session->snapshot.producer = &session->producer;
 	session->snapshot.tape = session->tape;
+	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
 	record_progress_init(&session->progress, session->tape, session->drain);
 	session->loop.tick = record_progress_tick;
 	session->loop.tick_ctx = &session->progress;

@@ -94,6 +94,7 @@ struct fake_vm {
 	unsigned nr_vcpus;
 	unsigned ram_pages;
 	bool shared;
+	bool hides_tsc_hz;
 	enum fake_fault fault;
 
 	char folder[64];

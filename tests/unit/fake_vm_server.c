@@ -92,7 +92,7 @@ static bool serve_hello(struct fake_vm *vm, uint32_t request)
 		.abi_version = TRAP_ABI_VERSION,
 		.nr_vcpus = vm->nr_vcpus,
 		.page_bytes = 4096,
-		.tsc_hz = 1000000000,
+		.tsc_hz = vm->hides_tsc_hz ? 0 : 1000000000,
 		.uuid = {1, 2, 3},
 		.vm_name = "fake\x1b[31m",
 		.qemu_version = "0.0",

@@ -143,7 +143,7 @@ void fake_vm_serve_snapshot(struct fake_vm *vm, uint32_t request, const struct p
 	is_new = need_staging(vm, data.pages_offset + (data.whole ? data.nr_pages * 4096 : 0));
 	data.staging_bytes = vm->staging_bytes;
 	clock_gettime(CLOCK_REALTIME, &now);
-	data.tsc = fake_tsc();
+	data.tsc = data.monotonic_ns = fake_tsc();
 	data.realtime_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	put(vm, 0, vm->dirty, words * 8);
 	if (data.whole) {

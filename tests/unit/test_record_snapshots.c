@@ -170,6 +170,33 @@ static void refused(void)
 	fake_vm_deinit(&vm);
 }
 
+/* A VM that does not know how fast its TSC runs: one snapshot is enough to tell the time. */
+static void rate(void)
+{
+	struct record_run recorder;
+	struct tape_reader *reader;
+	struct fake_vm vm;
+	const char *hz;
+
+	fake_vm_init(&vm, 1, 256, true);
+	vm.hides_tsc_hz = true;
+	fake_vm_start(&vm);
+	record_run_start(&recorder, vm.socket_path, vm.folder, 0, "--plan", "generic", NULL);
+	record_run_expect_text(&recorder, "base snapshot taken");
+	nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+	kill(recorder.pid, SIGKILL);
+	record_run_wait(&recorder, 30);
+	fake_vm_end(&vm);
+	reader = record_run_open_tape(&recorder);
+	hz = tape_reader_meta(reader, "tsc_hz");
+	CHECK(hz);
+	printf("TSC of 1000000000 Hz, measured as %s\n", hz);
+	CHECK(strtoull(hz, NULL, 10) > 990000000 && strtoull(hz, NULL, 10) < 1010000000);
+	tape_reader_close(reader);
+	record_run_deinit(&recorder);
+	fake_vm_deinit(&vm);
+}
+
 /* ---- plans ----------------------------------------------------------- */
 
 static void write_file(const char *path, const void *bytes, size_t size_bytes, mode_t mode)
@@ -277,6 +304,7 @@ int main(void)
 	run(24000, true, 0, "500ms", false, "1s");
 	run(18000, false, 0, "500ms", false, "1s");
 	refused();
+	rate();
 	identify();
 	bad_analyzer(NULL, FAULT_NONE, "cannot be run");
 	bad_analyzer("#!/bin/sh\necho 'it is broken'; exit 2\n", FAULT_NONE, "it is broken");
