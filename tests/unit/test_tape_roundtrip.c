@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* test_tape_roundtrip.c - what is written to a tape is read back: records in time order, meta, plans, the end. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "tape_fixture.h"
 
 #define NR_VCPUS   3u
 #define NR_RECORDS 5000u /* a vCPU */
-#define SLOT_BYTES (64u << 10)
+#define SLOT_BYTES (32u << 10)
 
 static uint64_t tsc_of(unsigned vcpu, uint64_t seq)
 {
@@ -137,6 +138,31 @@ static void test_file(const struct fixture_file *file)
 	CHECK_INT(tape_reader_open(&reader, "/dev/null", &error), -EMEDIUMTYPE);
 }
 
+/* A slot that never reached the disk, as a hole in the file: all else is read, and the hole is told of. */
+static void test_hole(const struct fixture_file *file)
+{
+	char path[] = "/tmp/test-tape-XXXXXX";
+	int fd = mkstemp(path);
+	struct fixture_report report = {0};
+	const struct tape_problem *problems;
+	struct tape_reader *reader;
+
+	CHECK(file->size_bytes > 3 * SLOT_BYTES);
+	CHECK_INT(pwrite(fd, file->bytes, SLOT_BYTES, 0), SLOT_BYTES);
+	CHECK_INT(pwrite(fd, file->bytes + 2 * SLOT_BYTES, file->size_bytes - 2 * SLOT_BYTES, 2 * SLOT_BYTES),
+		  file->size_bytes - 2 * SLOT_BYTES);
+	CHECK_INT(close(fd), 0);
+	CHECK_INT(tape_reader_open(&reader, path, NULL), 0);
+	CHECK(tape_reader_info(reader)->finished);
+	CHECK_STR(tape_reader_meta(reader, "guest"), "second");
+	CHECK_INT(tape_reader_problems(reader, &problems), 1);
+	CHECK_INT(problems[0].offset, SLOT_BYTES);
+	/* The records that are missing are named, for each vCPU, and the end's counts do not fit. */
+	CHECK_INT(tape_reader_verify(reader, fixture_report, &report), 1 + NR_VCPUS + 1);
+	tape_reader_close(reader);
+	remove(path);
+}
+
 static void test_plans(void)
 {
 	uint8_t plan[sizeof(struct plan_header) + 8] = {0};
@@ -177,6 +203,7 @@ int main(void)
 	check_seeks(reader);
 	tape_reader_close(reader);
 	test_file(&file);
+	test_hole(&file);
 	test_plans();
 	fixture_file_deinit(&file);
 	return 0;
