@@ -35,13 +35,15 @@ class Difference:
 def restarted(difference):
     if difference.kind not in ("result", "error") or not (difference.truth.error or "").startswith("ERESTART"):
         return False
-    # With a handler user space sees EINTR; a restarted call returns nothing, and is on both sides a second time.
-    return difference.event.get("error") == "EINTR" or difference.event.get("ret") is None
+    # With a handler user space sees EINTR. A restarted call returns nothing, and is on both sides a second time; why
+    # the kernel restarts it never leaves the kernel.
+    error = difference.event.get("error") or ""
+    return error == "EINTR" or error.startswith("ERESTART") or difference.event.get("ret") is None
 
 
 def killed_at_exit(difference):
     """strace sees the result in a stop on the way out; SIGKILL or SIGTERM found the thread there."""
-    return (difference.kind == "result" and difference.last and difference.truth.name != "execve"
+    return (difference.kind == "result" and difference.last and not difference.truth.moved
             and difference.event.get("ret") is None and difference.event.get("state") == "no-exit")
 
 
@@ -52,6 +54,8 @@ EXPLAINED = (
      killed_at_exit),
     ("sigreturn", "rt_sigreturn returns nothing: strace prints the RAX that it restored",
      lambda d: d.kind in ("result", "error") and d.truth.name == "rt_sigreturn"),
+    ("into-a-handler", "a call that returned into a signal handler: what it had filled is not taken there",
+     lambda d: d.kind == "string" and d.event.get("interrupted") and "None on the tape" in d.detail),
     ("before-strace", "calls that strace's child made before the execve with which strace's log starts",
      lambda d: d.kind == "extra" and d.detail == "before the log"),
     ("fork-child", "a child's first return to user space, for which strace has no line",

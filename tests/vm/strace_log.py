@@ -16,6 +16,7 @@ class StraceCall:
     error: object       # "ENOENT", "ERESTARTSYS" or None
     line: str
     where: str          # file:line
+    moved: bool = False # an exec that gave the thread another id: it returned under that
 
 
 def scan(text, start, stop):
@@ -113,8 +114,9 @@ def read_folder(files, prefix):
         for index, line in enumerate(data.decode("utf-8", "surrogateescape").splitlines(), 1):
             # An exec by a thread that is not the first: its log ends there, and the result stands in the first one's
             # as "<... execve resumed>) = 0" (if it failed, the thread's log would have gone on).
-            line = re.sub(r" <pid changed to \d+ \.\.\.>$", ") = 0", line)
+            line, moved = re.subn(r" <pid changed to \d+ \.\.\.>$", ") = 0", line)
             if line.startswith(("+++", "---", "strace: ", "<...")) or not line:
                 continue
             calls.append(parse_line(line, f"{os.path.basename(path)}:{index}"))
+            calls[-1].moved = bool(moved)
     return threads
