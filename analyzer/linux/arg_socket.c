@@ -11,6 +11,7 @@
 
 #include <linux/netlink.h>
 
+#include "arg_decode.h"
 #include "arg_put.h"
 #include "plan_abi.h"
 #include "user_abi.h"
@@ -172,6 +173,10 @@ static bool put_known_option(struct arg_context *ctx, const struct captured *pie
 	if ((uint32_t)args[2] == SO_LINGER && piece->len == 8) {
 		strbuf_printf(ctx->out, "{l_onoff=%d, l_linger=%d}", (int32_t)host_u32(piece->data),
 			      (int32_t)host_u32(piece->data + 4));
+		return true;
+	}
+	if ((uint32_t)args[2] == SO_ERROR && piece->len == 4 && linux_errno_name((int)host_u32(piece->data))) {
+		strbuf_printf(ctx->out, "[%s]", linux_errno_name((int)host_u32(piece->data)));
 		return true;
 	}
 	if ((uint32_t)args[2] == SO_PEERCRED && piece->len == 12) {

@@ -277,15 +277,15 @@ static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
 	}
 }
 
-/* One step a direction that serves all variants of the argument. */
-static void compile_variants(struct compiler *c, const struct variant_set *set, int i)
+/* One step a direction that serves all variants of the argument, and the values of the selector that have none. */
+static void compile_variants(struct compiler *c, const struct variant_set *set, const struct arg_spec *other, int i)
 {
 	size_t in_bytes = 0, out_bytes = 0;
 	bool string_in = false, string_out = false;
 	struct arg_spec all = {.kind = ARG_RECORD, .len = LEN_NONE};
 
-	for (size_t v = 0; v < set->n; v++) {
-		const struct arg_spec *arg = &set->variants[v].args[i - set->at];
+	for (size_t v = 0; v <= set->n; v++) {
+		const struct arg_spec *arg = v < set->n ? &set->variants[v].args[i - set->at] : other;
 		size_t size_bytes = arg->kind == ARG_RECORD ? record_size(arg->layout, c->narrow) : 0;
 
 		if (is_in(arg) && size_bytes > in_bytes)
@@ -333,7 +333,7 @@ static int compile_call(struct plan_builder *builder, const struct linux_syscall
 
 		call_spec_arg(syscall, spec, NULL, i, &arg);
 		if (spec && spec->variants && i >= spec->variants->at && i < spec->variants->at + VARIANT_ARGS)
-			compile_variants(&c, spec->variants, i);
+			compile_variants(&c, spec->variants, &arg, i);
 		else
 			compile_arg(&c, &arg, i);
 	}

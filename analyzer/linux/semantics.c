@@ -413,7 +413,7 @@ static const struct call_spec calls[] = {
 	{"pselect6", RETURNS(SELECT), .args = {INT, FDSET, FDSET, FDSET, RECORD_IO(timespec), SIGSET_PAIR}},
 	CALL(epoll_create, INT),
 	CALL(epoll_create1, FLAGS(epoll_create)),
-	CALL(epoll_ctl, FD, NAME(epoll_ctl), FD, RECORD(epoll_event)),
+	{"epoll_ctl", .args = {FD, NAME(epoll_ctl), FD, RECORD(epoll_event)}, .variants = &variants_epoll_ctl},
 	CALL(epoll_wait, FD, RECORDS_OUT(epoll_event), INT, INT),
 	CALL(epoll_pwait, FD, RECORDS_OUT(epoll_event), INT, INT, SIGSET, ULONG),
 	CALL(epoll_pwait2, FD, RECORDS_OUT(epoll_event), INT, RECORD(timespec64), SIGSET, ULONG),

@@ -150,7 +150,8 @@ size_t call_spec_count(void);
 const struct call_spec *call_spec_get(size_t index);
 
 /* variants.c */
-extern const struct variant_set variants_fcntl, variants_ioctl, variants_prctl, variants_futex, variants_arch_prctl;
+extern const struct variant_set variants_fcntl, variants_ioctl, variants_prctl, variants_futex, variants_arch_prctl,
+	variants_epoll_ctl;
 /* NULL: the call has none, or none for this value. */
 const struct arg_variant *call_variant(const struct call_spec *spec, const uint64_t *args);
 

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
+#include <sys/epoll.h>
 
 #include "record_layout.h"
 #include "semantics.h"
@@ -166,6 +167,11 @@ static const struct arg_variant arch_prctl_variants[] = {
 	CASE(ARCH_SET_CPUID, 2, ULONG),
 };
 VARIANTS(arch_prctl, 0, 1, 0xffffffffu);
+
+static const struct arg_variant epoll_ctl_variants[] = {
+	CASE(EPOLL_CTL_DEL, 4, INT, ADDRESS), /* the kernel does not look at the event */
+};
+VARIANTS(epoll_ctl, 1, 2, 0xffffffffu);
 /* clang-format on */
 
 const struct arg_variant *call_variant(const struct call_spec *spec, const uint64_t *args)
