@@ -152,6 +152,8 @@ static void put_losses(struct info *i)
 {
 	const struct tape_census *c = &i->census;
 
+	if (c->missing_records)
+		line(i, "missing", "%" PRIu64 " records: the tape is damaged where they were", c->missing_records);
 	if (!c->gaps) {
 		line(i, "lost", "nothing");
 		return;
@@ -329,6 +331,7 @@ static void put_json(struct info *i)
 		json_count(i, key, i->census.types[type]);
 	}
 	json_count(i, "lost_records", i->census.lost_records);
+	json_count(i, "missing_records", i->census.missing_records);
 	json_count(i, "unpaired_exits", i->census.unpaired_exits);
 	json_count(i, "without_task", i->census.without_task);
 	json_count(i, "size_bytes", i->tape->size_bytes);

@@ -17,6 +17,7 @@ target_sources(vmtape-analyzer PRIVATE
   process_events.c
   process_list.c
   processes.c
+  sequence.c
   session.c
   tape_census.c
   time_text.c

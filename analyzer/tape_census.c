@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "sequence.h"
+
 static void count(struct tape_census *c, const struct trap_view *view)
 {
 	bool is_call = view->header.type == TRAP_ENTER || view->header.type == TRAP_EXIT;
@@ -34,6 +36,8 @@ struct vmtape_error *tape_census_take(struct tape_census *out, struct session *s
 {
 	struct tape_error error = {.offset = TAPE_NO_OFFSET};
 	struct tape_cursor *cursor;
+	struct sequence sequence = {0};
+	struct trap_gap missing;
 	struct trap_view view;
 	uint64_t records = 0;
 	int result = tape_cursor_create(&cursor, session_reader(session), &error);
@@ -42,11 +46,14 @@ struct vmtape_error *tape_census_take(struct tape_census *out, struct session *s
 	if (!result) {
 		while ((result = tape_cursor_next(cursor, &view, &error)) > 0) {
 			count(out, &view);
+			if (sequence_next(&sequence, &view, &missing))
+				out->missing_records += missing.lost_records;
 			if (progress)
 				progress(ctx, ++records);
 		}
 		tape_cursor_destroy(cursor);
 	}
+	sequence_deinit(&sequence);
 	if (result >= 0)
 		return NULL;
 	return vmtape_error_create(VMTAPE_ERROR_IO, "offset %" PRIu64 ": %s", error.offset, error.message);

@@ -4,12 +4,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "sequence.h"
+
 struct tracker {
 	struct session *session;
 	struct tracker_sink sink;
 	struct tape_cursor *cursor;
 	struct pairing *pairing;
 	struct processes *processes;
+	struct sequence sequence;
 	uint32_t next_snapshot;
 	uint64_t records;
 	struct call_thread thread; /* of the record at hand */
@@ -175,6 +178,7 @@ void tracker_destroy(struct tracker *t)
 	tape_cursor_destroy(t->cursor);
 	pairing_destroy(t->pairing);
 	processes_destroy(t->processes);
+	sequence_deinit(&t->sequence);
 	free(t);
 }
 
@@ -224,15 +228,10 @@ static enum call_role role_of_enter(struct tracker *t, const struct trap_view *v
 	return on_role(t, view->header.abi, trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]));
 }
 
-static struct vmtape_error *take(struct tracker *t, const struct trap_view *view)
+static struct vmtape_error *follow(struct tracker *t, const struct trap_view *view)
 {
 	struct vmtape_error *error;
 
-	t->tsc = view->header.tsc;
-	error = pass_snapshots(t, t->tsc);
-	if (error)
-		return error;
-	t->records++;
 	error = processes_before(t->processes, view);
 	if (error)
 		return error;
@@ -245,6 +244,41 @@ static struct vmtape_error *take(struct tracker *t, const struct trap_view *view
 	if (error)
 		return error;
 	return processes_after(t->processes, view, role_of_enter(t, view));
+}
+
+/* A hole that damage has left in the tape is a gap like any other. */
+static struct vmtape_error *follow_missing(struct tracker *t, const struct trap_gap *gap, const struct trap_view *next)
+{
+	struct {
+		struct trap_record header;
+		struct trap_gap gap;
+	} record = {.header = next->header, .gap = *gap};
+	struct trap_view view;
+
+	record.header.size_bytes = sizeof(record);
+	record.header.type = TRAP_GAP;
+	record.header.via = TRAP_VIA_NONE;
+	record.header.flags = 0;
+	record.header.nr_fragments = 0;
+	record.header.reg_mask = 0;
+	if (trap_view_parse(&view, &record, sizeof(record), NULL) <= 0)
+		return NULL;
+	return follow(t, &view);
+}
+
+static struct vmtape_error *take(struct tracker *t, const struct trap_view *view)
+{
+	struct trap_gap missing;
+	struct vmtape_error *error;
+
+	t->tsc = view->header.tsc;
+	error = pass_snapshots(t, t->tsc);
+	if (!error && sequence_next(&t->sequence, view, &missing))
+		error = follow_missing(t, &missing, view);
+	if (error)
+		return error;
+	t->records++;
+	return follow(t, view);
 }
 
 static struct vmtape_error *read_next(struct tracker *t, struct trap_view *view, bool *more)

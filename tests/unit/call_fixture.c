@@ -132,6 +132,11 @@ void fixture_tape_init(struct fixture_tape *tape)
 	memset(next_seq, 0, sizeof(next_seq));
 }
 
+void fixture_skip(uint16_t vcpu, uint64_t records)
+{
+	next_seq[vcpu] += records;
+}
+
 static void append(uint8_t **bytes, size_t *size_bytes, size_t *room, const void *more, size_t n)
 {
 	if (*size_bytes + n > *room) {

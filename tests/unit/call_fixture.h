@@ -54,6 +54,8 @@ struct fixture_tape {
 
 void fixture_tape_init(struct fixture_tape *tape);
 void fixture_tape_add(struct fixture_tape *tape, const struct fixture_record *record);
+/* Numbers of this vCPU that no record bears and no gap tells of, as damage would leave it. */
+void fixture_skip(uint16_t vcpu, uint64_t records);
 /* Writes all, with a pair of TSC and wall clock (a snapshot without pages) at TSC 0 if with_clock. */
 void fixture_tape_finish(struct fixture_tape *tape, bool with_clock);
 void fixture_tape_deinit(struct fixture_tape *tape);

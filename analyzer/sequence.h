@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sequence.h - records that are missing though no gap record tells of them: a
+ * vCPU's records are numbered without a hole, so a hole is damage of the tape.
+ * Zero-initialise; sequence_deinit frees. One thread an object.
+ */
+#ifndef SEQUENCE_H
+#define SEQUENCE_H
+
+#include "trap_record.h"
+
+struct sequence_vcpu {
+	bool started;
+	uint64_t next_seq, last_tsc;
+};
+
+struct sequence {
+	struct sequence_vcpu *vcpus;
+	uint32_t room;
+};
+
+void sequence_deinit(struct sequence *sequence);
+/*
+ * The vCPU's next record. true: records are missing before it, and *out tells
+ * of them as a producer's gap would.
+ */
+bool sequence_next(struct sequence *sequence, const struct trap_view *view, struct trap_gap *out);
+
+#endif
