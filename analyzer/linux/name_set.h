@@ -59,7 +59,8 @@ extern const struct name_set names_open, names_open_flags, names_at, names_at_ac
 	names_seals, names_mount, names_umount, names_fs_type, names_st_flags;
 /* names_memory.c */
 extern const struct name_set names_prot, names_mmap, names_mremap, names_madvise, names_msync, names_mlockall,
-	names_mlock2, names_shm_get, names_shm_at, names_ipc_get, names_ipc_ctl, names_ipc_key, names_membarrier;
+	names_mlock2, names_shm_get, names_shm_at, names_ipc_get, names_ipc_ctl, names_ipc_key, names_sem_ctl,
+	names_msg_ctl, names_msg, names_sem, names_membarrier;
 /* names_process.c */
 extern const struct name_set names_clone, names_wait, names_idtype, names_rlimit, names_rusage, names_priority,
 	names_sched, names_prctl, names_arch_prctl, names_personality, names_futex, names_seccomp_op,

@@ -4,6 +4,8 @@
 #include <linux/mman.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 
 #include "name_set.h"
@@ -60,6 +62,23 @@ static const struct named_value ipc_ctl_values[] = {NAMED(IPC_RMID), NAMED(IPC_S
 						    NAMED(IPC_INFO), NAMED(SHM_LOCK), NAMED(SHM_UNLOCK),
 						    NAMED(SHM_STAT), NAMED(SHM_INFO)};
 NAME_SET(names_ipc_ctl, ipc_ctl_values, .unknown = "IPC_???");
+
+#define IPC_COMMANDS NAMED(IPC_RMID), NAMED(IPC_SET), NAMED(IPC_STAT), NAMED(IPC_INFO)
+
+static const struct named_value sem_ctl_values[] = {IPC_COMMANDS,    NAMED(GETPID),  NAMED(GETVAL), NAMED(GETALL),
+						    NAMED(GETNCNT),  NAMED(GETZCNT), NAMED(SETVAL), NAMED(SETALL),
+						    NAMED(SEM_STAT), NAMED(SEM_INFO)};
+NAME_SET(names_sem_ctl, sem_ctl_values, .unknown = "SEM_???");
+
+static const struct named_value msg_ctl_values[] = {IPC_COMMANDS, NAMED(MSG_STAT), NAMED(MSG_INFO)};
+NAME_SET(names_msg_ctl, msg_ctl_values, .unknown = "MSG_???");
+
+static const struct named_value msg_values[] = {NAMED(MSG_NOERROR), NAMED(MSG_EXCEPT), NAMED(MSG_COPY),
+						NAMED(IPC_NOWAIT)};
+NAME_SET(names_msg, msg_values, .unknown = "MSG_???");
+
+static const struct named_value sem_values[] = {NAMED(SEM_UNDO), NAMED(IPC_NOWAIT)};
+NAME_SET(names_sem, sem_values, .unknown = "SEM_???");
 
 static const struct named_value ipc_key_values[] = {NAMED(IPC_PRIVATE)};
 NAME_SET(names_ipc_key, ipc_key_values);

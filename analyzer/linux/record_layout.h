@@ -47,7 +47,7 @@ const struct record_layout *record_layout_by_type(const char *type, bool *is_con
 
 /* records_number.c */
 extern const struct record_layout layout_int, layout_uint, layout_word, layout_offset, layout_address, layout_pair,
-	layout_cap_header, layout_cap_data, layout_signal, layout_time, layout_owner;
+	layout_cap_header, layout_cap_data, layout_signal, layout_time, layout_owner, layout_sembuf, layout_mq_attr;
 /* records_time.c */
 extern const struct record_layout layout_timespec, layout_timespec64, layout_timeval, layout_itimerval,
 	layout_itimerspec, layout_timespecs_at, layout_timevals_at, layout_utimbuf, layout_rusage, layout_tms,

@@ -158,6 +158,25 @@ static void put_owner(struct record_reader *r, struct strbuf *out)
 	strbuf_printf(out, ", pid=%d}", (int32_t)read_u32(r));
 }
 
+static void put_sembuf(struct record_reader *r, struct strbuf *out)
+{
+	uint16_t number = read_u16(r);
+	int16_t change = (int16_t)read_u16(r);
+
+	strbuf_printf(out, "{sem_num=%u, sem_op=%d, sem_flg=", number, change);
+	name_set_put_flags(&names_sem, read_u16(r), out);
+	strbuf_put_char(out, '}');
+}
+
+static void put_mq_attr(struct record_reader *r, struct strbuf *out)
+{
+	strbuf_put(out, "{mq_flags=");
+	strbuf_printf(out, "%#llx", (unsigned long long)read_word(r));
+	strbuf_printf(out, ", mq_maxmsg=%lld", (long long)read_sword(r));
+	strbuf_printf(out, ", mq_msgsize=%lld", (long long)read_sword(r));
+	strbuf_printf(out, ", mq_curmsgs=%lld}", (long long)read_sword(r));
+}
+
 const struct record_layout layout_int = {{"int"}, 4, 4, true, ARG_OUT, put_int};
 const struct record_layout layout_uint = {{"uid_t", "gid_t", "unsigned int"}, 4, 4, true, ARG_OUT, put_uint};
 const struct record_layout layout_word = {{"size_t"}, 8, 4, true, ARG_OUT, put_word};
@@ -169,3 +188,5 @@ const struct record_layout layout_time = {{"__kernel_old_time_t"}, 8, 4, true, A
 const struct record_layout layout_cap_header = {{"cap_user_header_t"}, 8, 8, false, ARG_IN, put_cap_header};
 const struct record_layout layout_cap_data = {{NULL}, 24, 24, false, ARG_OUT, put_cap_data};
 const struct record_layout layout_owner = {{NULL}, 8, 8, false, ARG_OUT, put_owner};
+const struct record_layout layout_sembuf = {{NULL}, 6, 6, false, ARG_IN, put_sembuf};
+const struct record_layout layout_mq_attr = {{"struct mq_attr"}, 64, 32, false, ARG_IN, put_mq_attr};

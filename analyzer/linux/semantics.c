@@ -91,6 +91,11 @@ static int shown_openat(const struct call *call)
 	return shown_by_open_flags(call, 2);
 }
 
+static int shown_mq_open(const struct call *call)
+{
+	return call->args[1] & O_CREAT ? 4 : 2;
+}
+
 static int shown_mremap(const struct call *call)
 {
 	return call->args[3] & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? 5 : 4;
@@ -280,7 +285,18 @@ static const struct call_spec calls[] = {
 	CALL(shmdt, ADDRESS),
 	CALL(shmctl, INT, NAME(ipc_ctl), ADDRESS),
 	CALL(semget, NAME(ipc_key), INT, IPC_FLAGS(ipc_get)),
+	CALL(semctl, INT, INT, NAME(sem_ctl), ADDRESS),
+	CALL(semop, INT, RECORDS(sembuf, 2), UINT),
+	CALL(semtimedop, INT, RECORDS(sembuf, 2), UINT, RECORD(timespec)),
 	CALL(msgget, NAME(ipc_key), IPC_FLAGS(ipc_get)),
+	CALL(msgctl, INT, NAME(msg_ctl), ADDRESS),
+	CALL(msgsnd, INT, ADDRESS, ULONG, FLAGS(msg)),
+	CALL(msgrcv, INT, ADDRESS, ULONG, LONG, FLAGS(msg)),
+	{"mq_open", .args = {STRING, FLAGS(open), MODE, RECORD(mq_attr)}, .nr_shown = shown_mq_open},
+	CALL(mq_unlink, STRING),
+	CALL(mq_timedsend, FD, BYTES(2), ULONG, UINT, RECORD(timespec)),
+	CALL(mq_timedreceive, FD, BYTES_OUT, ULONG, RECORD_OUT(uint), RECORD(timespec)),
+	CALL(mq_getsetattr, FD, RECORD(mq_attr), RECORD_OUT(mq_attr)),
 	{"membarrier", RETURNS(NAMES), .ret_names = &names_membarrier, .args = {NAME(membarrier), UINT}},
 
 	/* processes */
