@@ -219,6 +219,8 @@ static struct vmtape_error *sort(struct process_list *list)
 	struct u64_map pids = {0};
 	bool good;
 
+	if (!list->count)
+		return NULL;
 	qsort(list->rows, list->count, sizeof(*list->rows), by_pid);
 	tree.children = calloc(list->count + 1, sizeof(struct process_row *));
 	tree.sorted = calloc(list->count + 1, sizeof(*tree.sorted));
