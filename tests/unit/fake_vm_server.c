@@ -139,57 +139,57 @@ static bool serve_hello(struct fake_vm *vm, uint32_t request)
 	return true;
 }
 
-struct block_message {
-	struct proto_ram_block head;
-	struct proto_ram_range ranges[2];
-};
+static void send_block(struct fake_vm *vm, uint32_t request, const struct proto_ram_block *head,
+		       const struct proto_ram_range *ranges, unsigned nr_ranges)
+{
+	uint8_t bytes[sizeof(*head) + 2 * sizeof(*ranges)];
+
+	memcpy(bytes, head, sizeof(*head));
+	memcpy(bytes + sizeof(*head), ranges, nr_ranges * sizeof(*ranges));
+	fake_vm_send(vm, PROTO_RAM_BLOCK, request, bytes, sizeof(*head) + nr_ranges * sizeof(*ranges), &vm->ram_fd,
+		     vm->shared);
+}
 
 static void serve_get_ram(struct fake_vm *vm, uint32_t request)
 {
 	uint64_t bytes = vm->ram_pages * 4096ull, low = FAKE_LOW_PAGES * 4096ull;
-	struct block_message message = {
-		.head = {.block = 0, .nr_ranges = 2, .block_bytes = bytes, .name = "fake.ram"},
-		.ranges = {{.gpa = 0, .size_bytes = low}, {FAKE_HIGH_GPA, bytes - low, low}},
+	struct proto_ram_block head = {.block = 0, .nr_ranges = 2, .block_bytes = bytes, .name = "fake.ram"};
+	struct proto_ram_range ranges[2] = {{.gpa = 0, .size_bytes = low}, {FAKE_HIGH_GPA, bytes - low, low}};
+	const struct proto_ram_block extra = {
+		.block = 1,
+		.nr_ranges = 1,
+		.block_bytes = FAKE_EXTRA_PAGES * 4096,
+		.fd_offset = bytes,
+		.name = "fake.extra",
 	};
-	size_t size_bytes = sizeof(message);
+	const struct proto_ram_range extra_range = {.gpa = FAKE_EXTRA_GPA, .size_bytes = FAKE_EXTRA_PAGES * 4096};
 
 	switch (vm->fault) {
 	case FAULT_RAM_INDEX:
-		message.head.block = 7;
+		head.block = 7;
 		break;
 	case FAULT_RAM_SIZE:
-		message.head.block_bytes = 1ull << 60;
+		head.block_bytes = 1ull << 60;
 		break;
 	case FAULT_RAM_SHORT:
-		message.head.block_bytes += 1ull << 30;
+		head.block_bytes += 1ull << 30;
 		break;
 	case FAULT_RAM_RANGE:
-		message.ranges[1].size_bytes += 4096;
+		ranges[1].size_bytes += 4096;
 		break;
 	case FAULT_RAM_RANGES:
-		message.head.nr_ranges = 60;
+		head.nr_ranges = 60;
 		break;
 	case FAULT_RAM_OVERLAP:
-		message.ranges[1].gpa = 4096;
+		ranges[1].gpa = 4096;
 		break;
 	default:
 		break;
 	}
 	if (vm->fault != FAULT_RAM_NONE)
-		fake_vm_send(vm, PROTO_RAM_BLOCK, request, &message, size_bytes, &vm->ram_fd, vm->shared);
-	if (vm->extra_block) {
-		message.head = (struct proto_ram_block){
-			.block = 1,
-			.nr_ranges = 1,
-			.block_bytes = FAKE_EXTRA_PAGES * 4096,
-			.fd_offset = bytes,
-			.name = "fake.extra",
-		};
-		message.ranges[0] =
-			(struct proto_ram_range){.gpa = FAKE_EXTRA_GPA, .size_bytes = FAKE_EXTRA_PAGES * 4096};
-		fake_vm_send(vm, PROTO_RAM_BLOCK, request, &message, sizeof(message.head) + sizeof(message.ranges[0]),
-			     &vm->ram_fd, vm->shared);
-	}
+		send_block(vm, request, &head, ranges, 2);
+	if (vm->extra_block)
+		send_block(vm, request, &extra, &extra_range, 1);
 	fake_vm_send(vm, PROTO_DONE, request, NULL, 0, NULL, 0);
 }
 
