@@ -70,8 +70,9 @@ def run_rounds(guest, rounds, folder):
                     taken = measure(guest, script)
                     recorder_cpu = cpu_seconds(recorder.process.pid) - before
                     recorder.stop()
-                    found = re.search(r"([\d,]+) events, (.*?),", recorder.log())
-                on[name] = (taken, int(found[1].replace(",", "")), recorder_cpu, found[2])
+                    found = re.search(r"([\d,]+) events, (.*?)\blost", recorder.log())
+                on[name] = (taken, int(found[1].replace(",", "")), recorder_cpu,
+                            int(re.sub(r"\D", "", found[2]) or 0))
         for name in results:
             results[name].append((off[name], *on[name]))
         say(f"round {number + 1} of {rounds} done")
@@ -87,11 +88,10 @@ def print_table(results):
     for name, _, goal in WORKLOADS:
         rows = results[name]
         ratios = [(on / off - 1) * 100 for off, on, *_ in rows]
-        lost = {row[4] for row in rows}
         print(f"| {name} | {spread([row[0] for row in rows], '{:.2f}')} | {spread([row[1] for row in rows], '{:.2f}')} "
               f"| {spread(ratios, '{:+.1f} %')} | {f'≤ {goal} %' if goal else '–'} "
               f"| {statistics.median(row[2] for row in rows):,.0f} | {spread([row[3] for row in rows], '{:.2f}')} "
-              f"| {', '.join(sorted(lost))} |")
+              f"| {statistics.median(row[4] for row in rows):,.0f} |")
     print("\nmedian (lowest – highest)")
 
 
