@@ -70,7 +70,7 @@ def run_rounds(guest, rounds, folder):
                     taken = measure(guest, script)
                     recorder_cpu = cpu_seconds(recorder.process.pid) - before
                     recorder.stop()
-                    found = re.search(r"([\d,]+) events, (.*?)\blost", recorder.log())
+                    found = re.search(r"([\d,]+) events, (.*?)\b(?i:lost)", recorder.log())
                 on[name] = (taken, int(found[1].replace(",", "")), recorder_cpu,
                             int(re.sub(r"\D", "", found[2]) or 0))
         for name in results:
