@@ -103,12 +103,13 @@ enum plan_op {
 #define PLAN_SRC_CONST 0xff /* len_from only: length is len */
 
 /* plan_step.flags */
-#define PLAN_STEP_KERNEL 0x01 /* kernel address, read with the kernel's CR3 */
-#define PLAN_STEP_AGAIN  0x02 /* entry: if not present, read again at exit */
-#define PLAN_STEP_IF_OK  0x04 /* exit: only if the result is no error (not in -4095..-1) */
-#define PLAN_STEP_QUIET  0x08 /* no fragment when nothing could be read */
-#define PLAN_STEP_LEN32  0x10 /* length source: low 32 bits, signed; negative is 0 */
-#define PLAN_STEP_PTR32  0x20 /* pointers and sizes in memory are 4 bytes; address source: low 32 bits */
+#define PLAN_STEP_KERNEL   0x01 /* kernel address, read with the kernel's CR3 */
+#define PLAN_STEP_AGAIN    0x02 /* entry: if not present, read again at exit */
+#define PLAN_STEP_IF_OK    0x04 /* exit: only if the result is no error (not in -4095..-1) */
+#define PLAN_STEP_QUIET    0x08 /* no fragment when nothing could be read */
+#define PLAN_STEP_LEN32    0x10 /* length source: low 32 bits, signed; negative is 0 */
+#define PLAN_STEP_PTR32    0x20 /* pointers and sizes in memory are 4 bytes; address source: low 32 bits */
+#define PLAN_STEP_DIVERTED 0x40 /* exit: only if it is diverted, TRAP_F_DIVERTED */
 
 /*
  * length = len_from == PLAN_SRC_CONST ? len : source * len; at most cap bytes

@@ -88,6 +88,7 @@ struct plan_exec {
 	__u8 flags; /* TRAP_F_CUT: the limit was reached, and nothing is added any more */
 
 	__u8 abi;
+	__u8 diverted; /* the exit has TRAP_F_DIVERTED; set between plan_exec_init() and the first run */
 	__u32 limit_bytes;
 	__u8 *out;
 	const struct plan_step *steps;
@@ -115,6 +116,7 @@ static inline void plan_exec_init(struct plan_exec *x, const void *plan, __u8 ab
 	x->nr_fragments = 0;
 	x->flags = 0;
 	x->abi = abi;
+	x->diverted = 0;
 	x->limit_bytes = limit_bytes & ~7u;
 	x->out = (__u8 *)out;
 	x->steps = plan_steps(plan);
@@ -353,6 +355,8 @@ static inline void plan_exec_step(struct plan_exec *x, const struct plan_step *s
 	__u64 gva, want_bytes = s->len;
 
 	x->missing = 0;
+	if ((s->flags & PLAN_STEP_DIVERTED) && !x->diverted)
+		return;
 	if ((s->flags & PLAN_STEP_IF_OK) && plan_exec_failed(x))
 		return;
 	if (!plan_exec_source(x, s->base, &gva))

@@ -53,7 +53,7 @@ static inline const char *plan_step_fault(const struct plan_step *range, unsigne
 {
 	const struct plan_step *s = &range[index];
 	const __u8 all = PLAN_STEP_KERNEL | PLAN_STEP_AGAIN | PLAN_STEP_IF_OK | PLAN_STEP_QUIET | PLAN_STEP_LEN32 |
-			 PLAN_STEP_PTR32;
+			 PLAN_STEP_PTR32 | PLAN_STEP_DIVERTED;
 	int has_source = s->len_from != PLAN_SRC_CONST;
 	__u32 entry = s->flags & PLAN_STEP_PTR32 ? 8 : 16;
 
@@ -67,7 +67,7 @@ static inline const char *plan_step_fault(const struct plan_step *range, unsigne
 		return "step's length is neither a register nor an earlier value";
 	if ((s->flags & PLAN_STEP_AGAIN) && place != PLAN_AT_ENTER)
 		return "only entry steps can be read again";
-	if ((s->flags & PLAN_STEP_IF_OK) && place != PLAN_AT_EXIT)
+	if ((s->flags & (PLAN_STEP_IF_OK | PLAN_STEP_DIVERTED)) && place != PLAN_AT_EXIT)
 		return "only exit steps can depend on the result";
 	if ((s->flags & PLAN_STEP_LEN32) && !has_source)
 		return "a constant length has no 32-bit source";

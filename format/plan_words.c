@@ -40,6 +40,7 @@ const struct plan_word plan_step_flag_words[] = {
 	{"quiet", PLAN_STEP_QUIET},
 	{"len32", PLAN_STEP_LEN32},
 	{"ptr32", PLAN_STEP_PTR32},
+	{"diverted", PLAN_STEP_DIVERTED},
 	{NULL, 0},
 };
 

@@ -44,6 +44,8 @@ static inline void random_step(uint64_t *state, struct plan_step *range, unsigne
 		s->flags |= PLAN_STEP_KERNEL;
 	if (flags & 4 && place == PLAN_AT_EXIT)
 		s->flags |= PLAN_STEP_IF_OK;
+	if (flags & 128 && place == PLAN_AT_EXIT)
+		s->flags |= PLAN_STEP_DIVERTED;
 	if (s->op == PLAN_OP_VALUE) {
 		s->len = 1u << random_next(state) % 4;
 		return;

@@ -518,6 +518,23 @@ static void test_limit(void)
 	}
 }
 
+static void test_diverted(void)
+{
+	load("1 exit +0(arg1):bytes[8] +8(rsp):u64!diverted +0(arg1):bytes[$1,16]!diverted");
+	r.regs[TRAP_REG_RSI] = 0x10ff0;
+	r.regs[TRAP_REG_RSP] = 0x13000;
+	run(4096);
+	CHECK_INT(r.n, 1);
+	expect(0, 0x10ff0, 8, 8, TRAP_FRAG_WHOLE, 1);
+
+	plan_exec_init(&r.x, r.plan, TRAP_ABI_X86_64, r.regs, read_guest, NULL, r.out, 4096);
+	r.x.diverted = 1;
+	plan_exec_run(&r.x, r.range);
+	collect();
+	CHECK_INT(r.n, 2);
+	expect(1, 0x10ff0, r.fragment[1].want_bytes, 16, TRAP_FRAG_CUT, 1);
+}
+
 static void test_again(void)
 {
 	load("1 enter +0(arg0):string[64]!again +0(arg1):u64 +0($1):bytes[16]!again +0(arg2):bytes[16] "
@@ -668,6 +685,7 @@ int main(void)
 	test_result();
 	test_quiet();
 	test_limit();
+	test_diverted();
 	test_again();
 	test_again_mask();
 	test_lies();

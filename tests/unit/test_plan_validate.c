@@ -153,7 +153,7 @@ static void test_step_rules(void)
 	/* 0 identity, 1 default exit, 2 u64, 3 bytes, 4 string, 5 strings, 6 iovec, 7 bytes, 8 exit bytes */
 	REFUSED(s[0].op = 0, "unknown step operation");
 	REFUSED(s[0].op = PLAN_OPS, "unknown step operation");
-	REFUSED(s[1].flags = 0x40, "unknown step flags");
+	REFUSED(s[1].flags = 0x80, "unknown step flags");
 	REFUSED(s[1].base = TRAP_REGS, "step's address is neither a register nor an earlier value");
 	REFUSED(s[1].base = PLAN_SRC_VALUE, "step's address is neither a register nor an earlier value");
 	REFUSED(s[2].base = PLAN_SRC_VALUE, "step's address is neither a register nor an earlier value");
