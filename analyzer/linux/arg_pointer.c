@@ -143,6 +143,22 @@ static bool string_array(const struct arg_context *ctx, struct captured *array, 
 	return true;
 }
 
+/*
+ * A string of an exec's argv that was not in memory as the call began, from the
+ * new program's own argv. An interpreter stands before the arguments of a script,
+ * and the script's path in place of the first.
+ */
+static bool find_new_argument(struct arg_context *ctx, size_t item, size_t count, struct captured *out)
+{
+	uint8_t label = (uint8_t)(PLAN_LABEL_DEEP0 + ctx->index);
+	size_t new_count;
+
+	captured_exit_item(ctx->call, label, 0, &new_count, out);
+	if (new_count < count || (new_count > count && !item))
+		return false;
+	return captured_exit_item(ctx->call, label, item + (new_count - count), &new_count, out);
+}
+
 static bool put_strings(struct arg_context *ctx)
 {
 	size_t word = ctx->narrow ? 4 : 8, count, i;
@@ -154,11 +170,18 @@ static bool put_strings(struct arg_context *ctx)
 	strbuf_put_char(ctx->out, '[');
 	for (i = 0; i < count; i++) {
 		uint64_t gva = item_word(&array, i, word);
+		struct captured later;
 		size_t len;
+		bool found;
 
 		if (i)
 			strbuf_put(ctx->out, ", ");
-		if (!captured_find(ctx->call, CAPTURED_BEFORE, (uint8_t)(PLAN_LABEL_ARG0 + ctx->index), gva, &piece)) {
+		found = captured_find(ctx->call, CAPTURED_BEFORE, (uint8_t)(PLAN_LABEL_ARG0 + ctx->index), gva, &piece);
+		if ((!found || !piece.whole) && all && find_new_argument(ctx, i, count, &later)) {
+			piece = later;
+			found = true;
+		}
+		if (!found) {
 			put_address(gva, ctx->out);
 			continue;
 		}

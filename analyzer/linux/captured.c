@@ -71,6 +71,36 @@ bool captured_find(const struct call *call, enum captured_when when, uint8_t lab
 	return captured_find_sized(call, when, label, gva, ANY_SIZE, out);
 }
 
+bool captured_exit_item(const struct call *call, uint8_t label, size_t item, size_t *count, struct captured *out)
+{
+	struct trap_fragment fragment;
+	const uint8_t *bytes;
+	size_t position = 0, seen = 0;
+
+	*count = 0;
+	if (!call->has_exit)
+		return false;
+	/* the array's own fragment comes first, then one for each string */
+	while (trap_view_next_fragment(&call->exit, &position, &fragment, &bytes)) {
+		if (fragment.label != label || (fragment.status & TRAP_FRAG_AGAIN))
+			continue;
+		if (!seen++) {
+			if ((fragment.status & STATUS_MASK) != TRAP_FRAG_WHOLE)
+				return false;
+			*count = fragment.len_bytes / 8;
+			continue;
+		}
+		if (seen - 2 != item)
+			continue;
+		*out = (struct captured){.data = bytes,
+					 .len = fragment.len_bytes,
+					 .want = fragment.want_bytes,
+					 .whole = (fragment.status & STATUS_MASK) == TRAP_FRAG_WHOLE};
+		return fragment.len_bytes || out->whole;
+	}
+	return false;
+}
+
 size_t captured_string(const struct captured *piece, bool *ended)
 {
 	size_t len = strnlen((const char *)piece->data, piece->len);

@@ -24,6 +24,8 @@ bool captured_find(const struct call *call, enum captured_when when, uint8_t lab
 /* The same for a given size, where several pieces may begin at one address. */
 bool captured_find_sized(const struct call *call, enum captured_when when, uint8_t label, uint64_t gva, uint64_t want,
 			 struct captured *out);
+/* Item of the array of strings that the exit brought for this label, and how many it has; false: it did not. */
+bool captured_exit_item(const struct call *call, uint8_t label, size_t item, size_t *count, struct captured *out);
 /* Length up to a NUL; *ended says whether it is known that the string ends there. */
 size_t captured_string(const struct captured *piece, bool *ended);
 

@@ -126,6 +126,24 @@ static void add_strings(struct compiler *c, uint8_t base, uint8_t max_items, uin
 			       .label = label});
 }
 
+/*
+ * After a successful exec the new program's stack begins with argc and argv: all
+ * of it is there, while the caller's strings may not have been in memory.
+ */
+static void add_new_argv(struct compiler *c, int i)
+{
+	if (!c->narrow)
+		add(c, &c->exit,
+		    (struct plan_step){.op = PLAN_OP_STRINGS,
+				       .flags = EXIT_FLAGS | PLAN_STEP_DIVERTED,
+				       .base = TRAP_REG_RSP,
+				       .len_from = PLAN_SRC_CONST,
+				       .offset = USER_STACK_ARGV,
+				       .cap = CAP_ITEM,
+				       .max_items = MAX_ARGV,
+				       .label = (uint8_t)(PLAN_LABEL_DEEP0 + i)});
+}
+
 static void add_iovec(struct compiler *c, struct step_list *list, uint8_t base, uint8_t len_from, uint8_t label)
 {
 	add(c, list,
@@ -167,6 +185,23 @@ static bool is_out(const struct arg_spec *arg)
 	return arg->direction & ARG_OUT;
 }
 
+/*
+ * At an exit into a signal handler RAX is the handler's: the result, and with it
+ * the length of what the call wrote, is in the signal frame that RSP points at.
+ */
+static void add_sized_by_frame(struct compiler *c, uint8_t base, size_t size_bytes, size_t cap, uint8_t label)
+{
+	size_t first = c->exit.n;
+	uint8_t result;
+
+	if (c->narrow || first + 2 > PLAN_MAX_CALL_STEPS)
+		return;
+	result = add_value(c, &c->exit, TRAP_REG_RSP, USER_FRAME_REG(USER_FRAME_RAX), 8);
+	add_sized(c, &c->exit, base, result, size_bytes, cap, true, label);
+	for (size_t i = first; i < c->exit.n; i++)
+		c->exit.steps[i].flags |= PLAN_STEP_DIVERTED;
+}
+
 static void compile_sized(struct compiler *c, const struct arg_spec *arg, int i, size_t size_bytes, size_t cap,
 			  bool len32)
 {
@@ -180,6 +215,7 @@ static void compile_sized(struct compiler *c, const struct arg_spec *arg, int i,
 	}
 	if (arg->len == LEN_RET) {
 		add_sized(c, &c->exit, base, TRAP_REG_RAX, size_bytes, cap, false, label);
+		add_sized_by_frame(c, base, size_bytes, cap, label);
 		return;
 	}
 	if (arg->len >= LINUX_SYSCALL_ARGS)
@@ -221,6 +257,7 @@ static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
 		break;
 	case ARG_STRINGS:
 		add_strings(c, base, MAX_ARGV, label);
+		add_new_argv(c, i);
 		break;
 	case ARG_ENVIRON:
 		add_strings(c, base, MAX_ENVIRON, label);

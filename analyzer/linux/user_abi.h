@@ -43,4 +43,6 @@ enum user_frame_reg {
 	USER_FRAME_CS = 18,
 };
 
+#define USER_STACK_ARGV 8 /* from RSP of a new 64-bit program: argc, then argv and NULL */
+
 #endif

@@ -198,6 +198,30 @@ static void test_vectors(void)
 	IS("execve(\"/bin/true\", [\"true\", \"a b\"], 0x7ffe0080 /* 1 var */) = 0");
 	ARG(2, true, "[\"A=1\"]");
 
+	/* what was not in memory, from the new program's stack; a script gets its interpreter before its arguments */
+	{
+		const char *given[] = {"true", "a b"}, *script[] = {"/bin/sh", "/x/script", "a b"};
+		uint64_t pointers[3] = {1, 2, 3};
+
+		CALL("execve", P1, P1 + 64, 0);
+		record_builder_add(&b.enter, 1, TRAP_FRAG_WHOLE, P1 + 64, 24, argv, 16);
+		record_builder_add(&b.exit, PLAN_LABEL_DEEP0 + 1, TRAP_FRAG_WHOLE, 8, 24, pointers, 16);
+		for (size_t i = 0; i < 2; i++)
+			record_builder_add(&b.exit, PLAN_LABEL_DEEP0 + 1, TRAP_FRAG_WHOLE, i + 1,
+					   (uint32_t)strlen(given[i]) + 1, given[i], strlen(given[i]));
+		RETURNS(0);
+		ARG(1, true, "[\"true\", \"a b\"]");
+
+		CALL("execve", P1, P1 + 64, 0);
+		record_builder_add(&b.enter, 1, TRAP_FRAG_WHOLE, P1 + 64, 24, argv, 16);
+		record_builder_add(&b.exit, PLAN_LABEL_DEEP0 + 1, TRAP_FRAG_WHOLE, 8, 32, pointers, 24);
+		for (size_t i = 0; i < 3; i++)
+			record_builder_add(&b.exit, PLAN_LABEL_DEEP0 + 1, TRAP_FRAG_WHOLE, i + 1,
+					   (uint32_t)strlen(script[i]) + 1, script[i], strlen(script[i]));
+		RETURNS(0);
+		ARG(1, true, "[0x7ffe1000, \"a b\"]");
+	}
+
 	CALL("execve", P1, P1 + 64, 0);
 	TEXT(P1, 0, "/x");
 	record_builder_add(&b.enter, 1, TRAP_FRAG_CUT, P1 + 64, 0, argv, 16);
