@@ -359,8 +359,7 @@ static int read_staged(struct ram_snapshot *snapshot, const struct proto_snapsho
 static int start_rate(struct ram_snapshot *snapshot, struct record_error *error)
 {
 	struct proto_snapshot_data said;
-	int ret = producer_snapshot(snapshot->producer, snapshot->last_id++, 0, &snapshot->ram, &snapshot->staging,
-				    &said, error);
+	int ret = producer_snapshot(snapshot->producer, 0, 0, &snapshot->ram, &snapshot->staging, &said, error);
 
 	if (ret)
 		return ret;
