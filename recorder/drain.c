@@ -240,7 +240,8 @@ static void *run(void *arg)
 		if (stalled || finishing) {
 			struct timespec pause = {.tv_nsec = STALL_MS * 1000000};
 
-			atomic_fetch_add_explicit(&drain->stalls, 1, memory_order_relaxed);
+			if (stalled)
+				atomic_fetch_add_explicit(&drain->stalls, 1, memory_order_relaxed);
 			nanosleep(&pause, NULL);
 			continue;
 		}

@@ -18,7 +18,7 @@ struct drain_stats {
 	uint64_t lost_records; /* as the rings' heads count them */
 	uint64_t blocked_ns;   /* that the guest waited for room, all vCPUs */
 	unsigned fill_percent; /* of the fullest ring, at the last look */
-	uint64_t stalls;       /* looks at which the disk was too slow */
+	uint64_t stalls;       /* looks at which disk or compression were behind, and the rings had to wait */
 };
 
 struct drain;

@@ -340,6 +340,8 @@ int producer_answer(struct producer *producer, uint32_t request, unsigned patien
 			if (ret)
 				return ret;
 		}
+		if (producer->is_starting && producer->loop->stop)
+			return record_error_set(error, -EINTR, "stopped before the recording began");
 		now = now_ns();
 		until = give_up_ns(producer, asked_ns, patience_ms);
 		if (now >= until)

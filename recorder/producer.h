@@ -30,6 +30,7 @@ struct producer {
 	int fd;
 	const char *path;
 	struct loop *loop;
+	bool is_starting; /* nothing is recorded yet: a request to stop ends all waiting */
 	uint32_t last_request;
 	int remote_error; /* errno of the last PROTO_ERROR */
 	/* Messages that answer no request. They are released after it returns. */

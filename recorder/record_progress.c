@@ -121,6 +121,8 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.gap_lost)
 		report_always("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
 			      stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
+	if (rings.stalls && (lost_records || rings.blocked_ns))
+		report("disk or compression could not keep up; a lower --level or larger --ring-bytes may help");
 	if (rings.blocked_ns)
 		report("the guest waited %.3f s for room in the rings, all vCPUs together",
 		       (double)rings.blocked_ns / NS_PER_S);

@@ -126,6 +126,7 @@ static int connect_vm(struct session *session, struct record_error *error)
 
 	if (ret)
 		return ret;
+	session->producer.is_starting = true;
 	session->producer.on_event = on_event;
 	session->producer.event_ctx = session;
 	return producer_hello(&session->producer, &session->welcome, error);
@@ -233,6 +234,7 @@ static int start(struct session *session, struct record_error *error)
 		ret = tape_file_begin(&session->file, error);
 	if (!ret)
 		ret = start_threads(session, error);
+	session->producer.is_starting = false;
 	if (ret)
 		return ret;
 	session->snapshot.producer = &session->producer;

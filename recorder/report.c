@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,14 +74,42 @@ void report_live(const char *line)
 	pthread_mutex_unlock(&lock);
 }
 
+/* Length of the well-formed UTF-8 sequence at text, which is not a control character; 0: there is none. */
+static size_t utf8_bytes(const unsigned char *text, size_t left)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t n = text[0] < 0x80 ? 1 : (text[0] & 0xe0) == 0xc0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 : 4;
+	uint32_t code = n == 1 ? text[0] : text[0] & (0x7fu >> n);
+
+	if (n > left || (n == 4 && (text[0] & 0xf8) != 0xf0))
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (text[i] & 0x3f);
+	}
+	if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return 0;
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) ? 0 : n;
+}
+
 void report_clean(char *out, size_t room, const char *text, size_t size_bytes)
 {
-	size_t n = 0;
+	const unsigned char *from = (const unsigned char *)text;
+	size_t left = strnlen(text, size_bytes), at = 0;
 
-	for (size_t i = 0; i < size_bytes && text[i] && n + 1 < room; i++) {
-		unsigned char c = (unsigned char)text[i];
+	while (left) {
+		size_t n = utf8_bytes(from, left);
 
-		out[n++] = c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xa0) ? '?' : (char)c;
+		if (at + (n ? n : 1) >= room)
+			break;
+		if (n)
+			memcpy(out + at, from, n);
+		else
+			out[at] = '?';
+		at += n ? n : 1;
+		from += n ? n : 1;
+		left -= n ? n : 1;
 	}
-	out[n] = '\0';
+	out[at] = '\0';
 }

@@ -26,7 +26,8 @@ void report_set_quiet(bool quiet);
 /* Line without an end that the next report replaces; only for a terminal. */
 void report_live(const char *line);
 
-/* Copy text that somebody else wrote: what could drive a terminal becomes '?'. Always NUL-terminated. */
+/* Copy text that somebody else wrote, up to its NUL: what is no UTF-8, or could drive a terminal, becomes '?'. room >
+ * 0. */
 void report_clean(char *out, size_t room, const char *text, size_t size_bytes);
 
 #endif

@@ -215,6 +215,27 @@ static void two_signals(void)
 	fake_vm_deinit(&vm);
 }
 
+/* Stopped before the VM answers: no tape is left. */
+static void stopped_at_start(void)
+{
+	struct record_run recorder;
+	struct fake_vm vm;
+
+	fake_vm_init(&vm, 1, 256, true);
+	vm.fault = FAULT_SILENT;
+	fake_vm_start(&vm);
+	record_run_start(&recorder, vm.socket_path, vm.folder, 0, NULL);
+	while (!fake_vm_count(&vm, &vm.nr_clients))
+		pause_ms(10);
+	pause_ms(200);
+	kill(recorder.pid, SIGINT);
+	record_run_wait(&recorder, 3);
+	record_run_check(&recorder, 2, "stopped before the recording began");
+	CHECK(access(recorder.tape_path, F_OK) < 0);
+	record_run_deinit(&recorder);
+	fake_vm_deinit(&vm);
+}
+
 /* Records until the file system, or the limit of the process, takes no more. */
 static void no_room(const char *folder, uint64_t fsize_bytes, const char *said)
 {
@@ -356,6 +377,7 @@ int main(void)
 	kill_recorder();
 	kill_vm();
 	two_signals();
+	stopped_at_start();
 	full_disk();
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "pipeline.h"
 #include "record_options.h"
+#include "report.h"
 #include "uring_sink.h"
 
 /* ---- options --------------------------------------------------------- */
@@ -113,6 +114,27 @@ static void test_options(void)
 	CHECK_INT(options.flush_ms, 200);
 	CHECK_INT(options.level, 3);
 	CHECK_INT(parse(&options, "--help"), 1);
+}
+
+static void check_clean(const char *text, size_t room, const char *want)
+{
+	char out[64];
+
+	report_clean(out, room, text, strlen(text));
+	CHECK_STR(out, want);
+}
+
+static void test_clean(void)
+{
+	check_clean("plain", 64, "plain");
+	check_clean("plain", 4, "pla");
+	check_clean("\x1b[31m\a\x7f\n", 64, "?[31m???");
+	check_clean("na\xc3\xafve \xe2\x80\xa6 \xf0\x9f\x93\xbc", 64, "na\xc3\xafve \xe2\x80\xa6 \xf0\x9f\x93\xbc");
+	check_clean("\xc2\x9b", 64, "??");           /* CSI, as UTF-8 */
+	check_clean("\x9b\xff\xc0\x80", 64, "????"); /* CSI, as a byte; never in UTF-8; overlong NUL */
+	check_clean("\xed\xa0\x80", 64, "???");      /* half of a surrogate pair */
+	check_clean("x\xe2\x80", 64, "x??");         /* cut off */
+	check_clean("x\xe2\x80\xa6", 4, "x");        /* not a part of a character */
 }
 
 /* ---- sink ------------------------------------------------------------ */
@@ -280,6 +302,7 @@ static void test_broken_block(void)
 int main(void)
 {
 	test_options();
+	test_clean();
 	test_sink(false);
 	test_sink(true);
 	test_sink_limit(false);
