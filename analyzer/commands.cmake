@@ -15,6 +15,7 @@ target_sources(vmtape-analyzer PRIVATE
   output/traps.c
   pairing.c
   process_events.c
+  process_exe.c
   process_list.c
   processes.c
   sequence.c

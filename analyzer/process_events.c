@@ -164,6 +164,7 @@ static void apply_identity(struct processes *p, const struct trap_view *view, ui
 		use_hint(p, i);
 		process_table_inherit(p, i);
 	}
+	process_exe_apply(p, i, view);
 }
 
 struct vmtape_error *processes_before(struct processes *p, const struct trap_view *view)
@@ -232,6 +233,7 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 	t->pub.call_nr = trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]);
 	t->role = role;
 	t->exec_path = NULL;
+	t->exe_told = false;
 	for (int a = 0; a < 3; a++)
 		t->args[a] = argument(view, a);
 	if (role == CALL_ROLE_EXEC) {
@@ -267,7 +269,8 @@ static void exec_done(struct processes *p, uint32_t i, uint64_t tsc)
 	end_mates(p, i, tsc);
 	if (t->pub.tid != t->pub.pid)
 		become_first(p, i);
-	t->pub.exe = t->exec_path ? t->exec_path : "";
+	if (!t->exe_told)
+		t->pub.exe = t->exec_path ? t->exec_path : "";
 	if (t->pub.cr3 && process_table_find(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull) == i)
 		u64_map_remove(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull);
 	t->pub.cr3 = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* process_table.h - inside of processes.h: the table and its indices. Private to processes.c and process_events.c. */
+/* process_table.h - inside of processes.h: the table and its indices. Private to process*.c. */
 #ifndef PROCESS_TABLE_H
 #define PROCESS_TABLE_H
 
@@ -18,6 +18,7 @@ struct thread_entry {
 	uint64_t confirmed;    /* number of gaps when name and parent were last told */
 	uint64_t ppid_tsc;     /* when ppid was told */
 	const char *exec_path; /* of the execve that it is in; NULL: not known */
+	bool exe_told;         /* by an identity record since the execve began */
 	enum call_role role;   /* of the call that it is in */
 	uint64_t args[3];
 	uint64_t clone_flags;
@@ -35,6 +36,9 @@ struct processes {
 	struct u64_map hint_by_task;
 	struct linux_task *hints;
 	size_t nr_hints, room_hints;
+	struct u64_map exes; /* hash of struct process_exe to path */
+	process_exe_fn *find_exe;
+	void *find_exe_ctx;
 	uint64_t cr3_mask;
 	uint64_t gaps;
 	uint64_t snapshot_tsc;
@@ -53,5 +57,7 @@ void process_table_rename(struct processes *p, uint32_t i, int32_t pid, int32_t 
 const char *process_table_string(struct processes *p, const void *bytes, size_t n);
 /* Copies what the process's other threads, or else its parent, are known by. */
 void process_table_inherit(struct processes *p, uint32_t i);
+/* What an identity record tells of the thread's executable. */
+void process_exe_apply(struct processes *p, uint32_t i, const struct trap_view *view);
 
 #endif

@@ -37,6 +37,7 @@ void processes_destroy(struct processes *p)
 	u64_map_deinit(&p->dead_tsc);
 	u64_map_deinit(&p->dead_parent);
 	u64_map_deinit(&p->hint_by_task);
+	u64_map_deinit(&p->exes);
 	u64_map_deinit(&p->strings);
 	free(p);
 }
@@ -44,6 +45,12 @@ void processes_destroy(struct processes *p)
 void processes_set_cr3_mask(struct processes *p, uint64_t mask)
 {
 	p->cr3_mask = mask;
+}
+
+void processes_set_exe(struct processes *p, process_exe_fn *find, void *ctx)
+{
+	p->find_exe = find;
+	p->find_exe_ctx = ctx;
 }
 
 /* ---- table ----------------------------------------------------------- */

@@ -43,6 +43,15 @@ void processes_destroy(struct processes *processes);
 /* User CR3 & mask is the CR3 that linux_task gives: linux_guest_facts.kernel_cr3_mask. */
 void processes_set_cr3_mask(struct processes *processes, uint64_t mask);
 
+/* An executable as the kernel knows it: its struct path, and the last name of it. */
+struct process_exe {
+	uint64_t mnt, dentry;
+	char name[64 + 1];
+};
+/* Finds its path in the memory of about that time; false: not to be found. */
+typedef bool process_exe_fn(void *ctx, uint64_t tsc, const struct process_exe *exe, char *out, size_t size_bytes);
+void processes_set_exe(struct processes *processes, process_exe_fn *find, void *ctx);
+
 /* ---- records --------------------------------------------------------- */
 
 /* Before a record's call is attributed: who runs. Takes every type of record. */

@@ -394,3 +394,28 @@ struct vmtape_error *session_tasks(struct session *s, uint32_t snapshot,
 	memory_close(&memory);
 	return error;
 }
+
+static bool exe_path_in(struct session *s, int64_t snapshot, gva_t mnt, gva_t dentry, char *out, size_t size_bytes)
+{
+	struct session_memory memory;
+	struct vmtape_error *error;
+
+	if (snapshot < 0 || snapshot >= session_info(s)->nr_snapshots ||
+	    lstar_of(s, (uint32_t)snapshot) != lstar_of(s, s->guest_snapshot))
+		return false;
+	error = memory_open(s, (uint32_t)snapshot, &memory);
+	if (!error) {
+		error = linux_guest_path(s->guest, memory.memory, mnt, dentry, out, size_bytes);
+		memory_close(&memory);
+	}
+	vmtape_error_destroy(error);
+	return !error;
+}
+
+bool session_exe_path(struct session *s, uint64_t tsc, gva_t mnt, gva_t dentry, char *out, size_t size_bytes)
+{
+	int64_t before = session_snapshot_at(s, tsc);
+
+	return session_guest(s) && (exe_path_in(s, before + 1, mnt, dentry, out, size_bytes) ||
+				    exe_path_in(s, before, mnt, dentry, out, size_bytes));
+}

@@ -65,5 +65,7 @@ int64_t session_snapshot_at(const struct session *session, uint64_t tsc);
 /* The identified guest's tasks in that snapshot, if it was running then. */
 struct vmtape_error *session_tasks(struct session *session, uint32_t snapshot,
 				   void (*found)(void *ctx, const struct linux_task *task), void *ctx);
+/* Path of the executable by the snapshot after tsc, or else the one before; false: neither tells. */
+bool session_exe_path(struct session *session, uint64_t tsc, gva_t mnt, gva_t dentry, char *out, size_t size_bytes);
 
 #endif

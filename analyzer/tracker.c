@@ -55,6 +55,14 @@ static enum call_role on_role(void *ctx, uint8_t abi, uint32_t nr)
 	return session_role(t->session, t->tsc, abi, nr);
 }
 
+static bool on_exe(void *ctx, uint64_t tsc, const struct process_exe *exe, char *out, size_t size_bytes)
+{
+	struct tracker *t = ctx;
+
+	return session_guest_at(t->session, tsc) &&
+	       session_exe_path(t->session, tsc, GVA(exe->mnt), GVA(exe->dentry), out, size_bytes);
+}
+
 static void on_gone(void *ctx, uint64_t task)
 {
 	struct tracker *t = ctx;
@@ -161,8 +169,10 @@ struct vmtape_error *tracker_create(struct tracker **out, struct session *sessio
 	error = pairing_create(&t->pairing, &pairing_sink);
 	if (!error)
 		error = processes_create(&t->processes, on_gone, t);
-	if (!error)
+	if (!error) {
+		processes_set_exe(t->processes, on_exe, t);
 		error = start(t, from_tsc);
+	}
 	if (error) {
 		tracker_destroy(t);
 		return error;

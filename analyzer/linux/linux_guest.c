@@ -165,10 +165,25 @@ static struct plan_step task_step(uint8_t op, uint8_t base, uint32_t offset, uin
 	};
 }
 
+/* mm->exe_file->f_path, and its dentry's name: a dentry may be another file's by the time that a snapshot shows it. */
+static size_t exe_steps(struct plan_step *out, size_t first, uint32_t mm, uint32_t exe_file, uint32_t path,
+			uint32_t name)
+{
+	uint8_t value = (uint8_t)(PLAN_SRC_VALUE | first);
+
+	out[0] = task_step(PLAN_OP_VALUE, TRAP_REG_TASK, mm, 8, 0);
+	out[1] = task_step(PLAN_OP_VALUE, value, exe_file, 8, 0);
+	out[2] = task_step(PLAN_OP_BYTES, value + 1, path, 16, PLAN_LABEL_EXE);
+	out[3] = task_step(PLAN_OP_VALUE, value + 1, path + 8, 8, 0);
+	out[4] = task_step(PLAN_OP_VALUE, value + 3, name, 8, 0);
+	out[5] = task_step(PLAN_OP_STRING, value + 4, 0, 64, PLAN_LABEL_EXE);
+	return 6;
+}
+
 struct vmtape_error *linux_guest_identity_steps(const struct linux_guest *guest, struct plan_step *out, size_t room,
 						size_t *n)
 {
-	enum { COMM, PARENT, PID, START, OLD_START, MM, FIELDS };
+	enum { COMM, PARENT, PID, START, OLD_START, MM, EXE_FILE, PATH_MNT, PATH_DENTRY, NAME, FIELDS };
 	struct linux_field fields[FIELDS] = {
 		[COMM] = {.type = "task_struct", .member = "comm"},
 		[PARENT] = {.type = "task_struct", .member = "real_parent"},
@@ -177,6 +192,10 @@ struct vmtape_error *linux_guest_identity_steps(const struct linux_guest *guest,
 		[START] = {.type = "task_struct", .member = "start_boottime", .optional = true},
 		[OLD_START] = {.type = "task_struct", .member = "real_start_time", .optional = true},
 		[MM] = {.type = "task_struct", .member = "mm"},
+		[EXE_FILE] = {.type = "mm_struct", .member = "exe_file", .optional = true},
+		[PATH_MNT] = {.type = "file", .member = "f_path.mnt", .optional = true},
+		[PATH_DENTRY] = {.type = "file", .member = "f_path.dentry", .optional = true},
+		[NAME] = {.type = "dentry", .member = "d_name.name", .optional = true},
 	};
 	const struct btf_field *start;
 	struct vmtape_error *error;
@@ -186,11 +205,11 @@ struct vmtape_error *linux_guest_identity_steps(const struct linux_guest *guest,
 	error = linux_fields_find(guest, fields, FIELDS);
 	if (error)
 		return error;
-	if (room < 5)
-		return vmtape_error_create(VMTAPE_ERROR_USAGE, "identity needs room for 5 steps, not %zu", room);
+	if (room < 11)
+		return vmtape_error_create(VMTAPE_ERROR_USAGE, "identity needs room for 11 steps, not %zu", room);
 	for (size_t i = 0; i < FIELDS; i++)
 		if (fields[i].at.offset_bytes > INT32_MAX)
-			return vmtape_error_create(VMTAPE_ERROR_FORMAT, "task_struct.%s is out of reach",
+			return vmtape_error_create(VMTAPE_ERROR_FORMAT, "%s.%s is out of reach", fields[i].type,
 						   fields[i].member);
 	out[used++] = task_step(PLAN_OP_STRING, TRAP_REG_TASK, fields[COMM].at.offset_bytes, 16, PLAN_LABEL_COMM);
 	out[used++] = task_step(PLAN_OP_VALUE, TRAP_REG_TASK, fields[PARENT].at.offset_bytes, 8, 0);
@@ -201,6 +220,10 @@ struct vmtape_error *linux_guest_identity_steps(const struct linux_guest *guest,
 	if (start->size_bytes)
 		out[used++] = task_step(PLAN_OP_BYTES, TRAP_REG_TASK, start->offset_bytes, 8, PLAN_LABEL_START_TIME);
 	out[used++] = task_step(PLAN_OP_BYTES, TRAP_REG_TASK, fields[MM].at.offset_bytes, 8, PLAN_LABEL_MM);
+	if (fields[NAME].at.size_bytes && fields[EXE_FILE].at.size_bytes && fields[PATH_MNT].at.size_bytes &&
+	    fields[PATH_DENTRY].at.offset_bytes == fields[PATH_MNT].at.offset_bytes + 8)
+		used += exe_steps(out + used, used, fields[MM].at.offset_bytes, fields[EXE_FILE].at.offset_bytes,
+				  fields[PATH_MNT].at.offset_bytes, fields[NAME].at.offset_bytes);
 	*n = used;
 	return NULL;
 }

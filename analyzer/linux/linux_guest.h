@@ -83,7 +83,10 @@ uint32_t linux_guest_nr_syscalls(const struct linux_guest *guest, uint8_t abi);
 
 /* plan_header.task for this guest: current_task or pcpu_hot, pid/tgid word, KPTI mask. */
 struct vmtape_error *linux_guest_plan_task(const struct linux_guest *guest, struct plan_task *out);
-/* Identity steps: PLAN_LABEL_COMM, _PARENT (value), _START_TIME, _MM; base is TRAP_REG_TASK. Returns their number. */
+/*
+ * Identity steps: PLAN_LABEL_COMM, _PARENT (id word), _START_TIME, _MM, and _EXE twice: 16 bytes {vfsmount, dentry} of
+ * the executable, and its last name. Kernel reads from TRAP_REG_TASK on.
+ */
 struct vmtape_error *linux_guest_identity_steps(const struct linux_guest *guest, struct plan_step *out, size_t room,
 						size_t *n);
 
@@ -115,5 +118,10 @@ struct linux_fd {
 };
 struct vmtape_error *linux_guest_fds(const struct linux_guest *guest, struct guest_memory *memory, gva_t task,
 				     void (*found)(void *ctx, const struct linux_fd *fd), void *ctx);
+
+/* Path of {mnt, dentry}, as readlink of /proc/PID/exe gives it. out holds size_bytes; a path that does not fit is an
+ * error. */
+struct vmtape_error *linux_guest_path(const struct linux_guest *guest, struct guest_memory *memory, gva_t mnt,
+				      gva_t dentry, char *out, size_t size_bytes);
 
 #endif

@@ -50,6 +50,9 @@ struct linux_paths;
 struct vmtape_error *linux_paths_create(struct linux_paths **out, const struct linux_guest *guest,
 					struct guest_memory *memory);
 void linux_paths_destroy(struct linux_paths *paths);
+/* The path that a struct path {mnt, dentry} stands for. */
+struct vmtape_error *linux_path_of(struct linux_paths *paths, uint64_t mnt, uint64_t dentry,
+				   char out[LINUX_PATH_BYTES]);
 /* As readlink of /proc/PID/fd/N gives it, for a struct file; a path too long loses its beginning ("..."). */
 struct vmtape_error *linux_path_of_file(struct linux_paths *paths, uint64_t file, char out[LINUX_PATH_BYTES]);
 

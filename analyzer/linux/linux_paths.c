@@ -208,21 +208,17 @@ static struct vmtape_error *climb(struct linux_paths *paths, uint64_t mnt, uint6
 	return vmtape_error_create_at(VMTAPE_ERROR_FORMAT, dentry, "directories nest endlessly");
 }
 
-struct vmtape_error *linux_path_of_file(struct linux_paths *paths, uint64_t file, char out[LINUX_PATH_BYTES])
+struct vmtape_error *linux_path_of(struct linux_paths *paths, uint64_t mnt, uint64_t dentry, char out[LINUX_PATH_BYTES])
 {
 	static const char deleted[] = " (deleted)";
 	char buffer[LINUX_PATH_BYTES];
 	struct path_text text = {.buffer = buffer, .start = sizeof(buffer) - 1};
-	uint64_t mnt, dentry, parent, root, hash;
+	uint64_t parent, root, hash;
 	struct vmtape_error *error;
 
 	out[0] = '\0';
 	buffer[sizeof(buffer) - 1] = '\0';
-	error = get(paths, file, FILE_MNT, &mnt);
-	if (!error)
-		error = get(paths, file, FILE_DENTRY, &dentry);
-	if (!error)
-		error = get(paths, dentry, DENTRY_PARENT, &parent);
+	error = get(paths, dentry, DENTRY_PARENT, &parent);
 	if (!error)
 		error = get(paths, dentry, DENTRY_HASH, &hash);
 	if (!error)
@@ -240,4 +236,34 @@ struct vmtape_error *linux_path_of_file(struct linux_paths *paths, uint64_t file
 		put_before(&text, "/", 1);
 	memcpy(out, buffer + text.start, sizeof(buffer) - text.start);
 	return NULL;
+}
+
+struct vmtape_error *linux_path_of_file(struct linux_paths *paths, uint64_t file, char out[LINUX_PATH_BYTES])
+{
+	uint64_t mnt, dentry;
+	struct vmtape_error *error;
+
+	out[0] = '\0';
+	error = get(paths, file, FILE_MNT, &mnt);
+	if (!error)
+		error = get(paths, file, FILE_DENTRY, &dentry);
+	return error ? error : linux_path_of(paths, mnt, dentry, out);
+}
+
+struct vmtape_error *linux_guest_path(const struct linux_guest *guest, struct guest_memory *memory, gva_t mnt,
+				      gva_t dentry, char *out, size_t size_bytes)
+{
+	char path[LINUX_PATH_BYTES];
+	struct linux_paths *paths;
+	struct vmtape_error *error = linux_paths_create(&paths, guest, memory);
+
+	if (error)
+		return error;
+	error = linux_path_of(paths, mnt.v, dentry.v, path);
+	linux_paths_destroy(paths);
+	if (!error && strlen(path) >= size_bytes)
+		error = vmtape_error_create_at(VMTAPE_ERROR_USAGE, dentry.v, "no room for the path");
+	if (!error)
+		memcpy(out, path, strlen(path) + 1);
+	return error;
 }

@@ -127,7 +127,7 @@ static void check_identity(const struct linux_guest *guest, const struct linux_g
 
 	expect(linux_guest_identity_steps(guest, steps, 4, &n), VMTAPE_ERROR_USAGE, "room");
 	CHECK(!linux_guest_identity_steps(guest, steps, PLAN_MAX_CALL_STEPS, &n));
-	CHECK_INT(n, 5);
+	CHECK_INT(n, 11);
 	CHECK_INT(steps[0].op, PLAN_OP_STRING);
 	CHECK_INT(steps[0].offset, TASK_COMM);
 	CHECK_INT(steps[0].label, PLAN_LABEL_COMM);
@@ -138,6 +138,14 @@ static void check_identity(const struct linux_guest *guest, const struct linux_g
 	CHECK_INT(steps[3].offset, TASK_START);
 	CHECK_INT(steps[4].offset, TASK_MM);
 	CHECK_INT(steps[4].label, PLAN_LABEL_MM);
+	CHECK_INT(steps[6].base, PLAN_SRC_VALUE | 5);
+	CHECK_INT(steps[6].offset, 200); /* mm_struct.exe_file */
+	CHECK_INT(steps[7].base, PLAN_SRC_VALUE | 6);
+	CHECK_INT(steps[7].offset, 64); /* file.f_path */
+	CHECK_INT(steps[7].label, PLAN_LABEL_EXE);
+	CHECK_INT(steps[8].offset, 72);
+	CHECK_INT(steps[10].base, PLAN_SRC_VALUE | 9);
+	CHECK_INT(steps[10].label, PLAN_LABEL_EXE);
 
 	/* The validator has the last word. */
 	CHECK(!plan_builder_create(&builder, 1));
