@@ -47,16 +47,6 @@ def killed_at_exit(difference):
             and difference.event.get("ret") is None and difference.event.get("state") == "no-exit")
 
 
-def argument_not_present(difference):
-    """Each element of an exec's list is right, or the address of a string that is not known."""
-    if difference.kind != "text" or difference.truth.name not in ("execve", "execveat"):
-        return False
-    want, have = (strace_log.split_args(text[1:-1]) for text in
-                  (difference.truth.args[difference.index], difference.event["args"][difference.index][1]["text"])
-                  if text.startswith("["))
-    return len(want) == len(have) and all(one == other or is_number(other) for one, other in zip(want, have))
-
-
 EXPLAINED = (
     ("restart", "strace prints the kernel's own ERESTART…; user space gets EINTR, or the call is made again",
      restarted),
@@ -64,10 +54,6 @@ EXPLAINED = (
      killed_at_exit),
     ("sigreturn", "rt_sigreturn returns nothing: strace prints the RAX that it restored",
      lambda d: d.kind in ("result", "error") and d.truth.name == "rt_sigreturn"),
-    ("into-a-handler", "a call that returned into a signal handler: what it had filled is not taken there",
-     lambda d: d.kind == "string" and d.event.get("interrupted") and "None on the tape" in d.detail),
-    ("exec-not-present", "a string of an exec in a page that the process never touched: not in memory at entry, and the "
-     "memory is gone at the exit", argument_not_present),
     ("before-strace", "calls that strace's child made before the execve with which strace's log starts",
      lambda d: d.kind == "extra" and d.detail == "before the log"),
     ("fork-child", "a child's first return to user space, for which strace has no line",
