@@ -63,8 +63,8 @@ void process_exe_apply(struct processes *p, uint32_t i, const struct trap_view *
 		return;
 	}
 	/* What was executed may be a script, or a link to what runs now: the name tells. */
-	if (t->exec_path && ends_in(t->exec_path, exe.name))
-		t->pub.exe = t->exec_path;
-	else if (!ends_in(t->pub.exe, exe.name))
-		t->pub.exe = "";
+	if (!t->pub.in_call || t->role != CALL_ROLE_EXEC)
+		t->pub.exe = ends_in(t->pub.exe, exe.name) ? t->pub.exe : "";
+	else
+		t->pub.exe = t->exec_path && ends_in(t->exec_path, exe.name) ? t->exec_path : "";
 }

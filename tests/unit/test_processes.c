@@ -357,9 +357,68 @@ static void test_reused_memory(void)
 	processes_destroy(p);
 }
 
+static bool spell_path(void *ctx, uint64_t tsc, const struct process_exe *exe, char *out, size_t size_bytes)
+{
+	unsigned *asked = ctx;
+
+	++*asked;
+	CHECK_INT(exe->mnt, 0x1111);
+	/* the last one's dentry has become another file's */
+	snprintf(out, size_bytes, "%s", exe->dentry == 0x2222 ? "/usr/bin/busybox" : "/etc/other");
+	return exe->dentry != 0x4444;
+}
+
+/* The identity record that an execve is followed by. */
+static void tell_exe(struct processes *p, uint64_t tsc, int32_t pid, uint64_t dentry, const char *name)
+{
+	struct fixture_record r = fixture_enter(tsc, pid, pid, 0);
+	uint64_t path[2] = {0x1111, dentry};
+
+	r.type = TRAP_IDENTITY;
+	r.fragments[0] = (struct fixture_fragment){.label = PLAN_LABEL_EXE, .bytes = path, .len_bytes = 16};
+	r.fragments[1] =
+		(struct fixture_fragment){.label = PLAN_LABEL_EXE, .bytes = name, .len_bytes = (uint16_t)strlen(name)};
+	r.nr_fragments = 2;
+	feed(p, r);
+}
+
+static void test_executable(void)
+{
+	static const struct {
+		const char *path;
+		uint64_t dentry;
+		const char *name, *exe;
+	} cases[] = {
+		{"/root/script.sh", 0x2222, "busybox", "/usr/bin/busybox"},
+		{"/bin/tool", 0x3333, "tool", "/bin/tool"}, /* found another's name, but what was executed fits */
+		{"/bin/link", 0x3333, "tool", ""},
+		{"/bin/tool", 0x4444, "tool", "/bin/tool"}, /* not in any snapshot */
+		{"/root/script.sh", 0x4444, "sh", ""},
+		{"relative", 0x2222, "busybox", "/usr/bin/busybox"},
+	};
+	struct processes *p = table();
+	unsigned asked = 0;
+
+	processes_set_exe(p, spell_path, &asked);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture_record r = fixture_enter(10 * i + 1, 10, 10, NR_EXECVE);
+
+		r.fragments[0] = (struct fixture_fragment){
+			.label = PLAN_LABEL_ARG0, .bytes = cases[i].path, .len_bytes = (uint16_t)strlen(cases[i].path)};
+		r.nr_fragments = 1;
+		feed(p, r);
+		tell_exe(p, 10 * i + 2, 10, cases[i].dentry, cases[i].name);
+		feed(p, fixture_exit(10 * i + 3, 10, 10, NR_EXECVE, 0));
+		CHECK_STR(who(p, 10, 10).exe, cases[i].exe);
+	}
+	CHECK_INT(asked, 5); /* the last one was known already */
+	processes_destroy(p);
+}
+
 int main(void)
 {
 	test_fork_exec_wait();
+	test_executable();
 	test_threads();
 	test_exec_identity();
 	test_adoption();
