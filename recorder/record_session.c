@@ -220,6 +220,7 @@ static void say_start(const struct session *session)
 static int start(struct session *session, struct record_error *error)
 {
 	const struct record_options *options = session->options;
+	struct record_error why = {0};
 	int ret = record_plan_init(&session->plan, options, error);
 
 	if (!ret)
@@ -232,8 +233,11 @@ static int start(struct session *session, struct record_error *error)
 		ret = start_trapping(session, error);
 	if (!ret)
 		ret = tape_file_begin(&session->file, error);
-	if (!ret)
-		ret = start_threads(session, error);
+	if (!ret) {
+		ret = start_threads(session, &why);
+		if (ret)
+			record_error_set(error, ret, "%s: %s", options->out_path, why.message);
+	}
 	session->producer.is_starting = false;
 	if (ret)
 		return ret;
