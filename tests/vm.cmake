@@ -23,6 +23,7 @@ if(Python3_FOUND)
   # What the others leave out: one vCPU, page tables of 4 levels, RAM above the PCI hole, RAM that can't be mapped.
   vmtape_vm_test(NAME truth_6.12_large SCRIPT vm/truth_test.py
                  ARGS --kernel 6.12 --smp 1 --cpu max,la57=off --memory-mb 4096 --private-ram --append pti=on)
+  vmtape_vm_test(NAME attach_in_boot SCRIPT vm/attach_test.py)
   vmtape_vm_test(NAME kill_recorder SCRIPT vm/kill_test.py ARGS recorder)
   vmtape_vm_test(NAME kill_qemu SCRIPT vm/kill_test.py ARGS qemu)
   vmtape_vm_test(NAME unknown_guest SCRIPT vm/unknown_guest_test.py)

@@ -150,7 +150,8 @@ def check_full_disk(failures, guest):
         fails_cleanly(failures, "full disk", [RECORD, "--connect", guest.socket_path, "-o", tape, "--duration", "60s"],
                       (), lines=None, timeout=90)
         status, out, err = vmtape("stats", tape)
-        failures.check(status == 0 and "getppid" in out, f"what was written is still there: status {status} {err[-300:]}\n{out[:300]}")
+        failures.check(status == 0 and "getppid" in out,
+                       f"what was written is still there: status {status} {err[-300:]}\n{out[:300]}")
         guest.must("killall call_loop")
     finally:
         subprocess.run(["umount", "-l", mount], check=False)

@@ -23,7 +23,8 @@ def record(failures, label, guest, *options):
     failures.check(status == 0 and ("not found" in text or "unknown" in text or "not identified" in text),
                    f"{label}: vmtape info says that the guest is unknown, and why\n{out}{err}")
     status, out, err = vmtape("events", tape)
-    failures.check(status in (0, 1) and len(err.splitlines()) <= 20, f"{label}: vmtape events, status {status} {err[-300:]}")
+    failures.check(status in (0, 1) and len(err.splitlines()) <= 20,
+                   f"{label}: vmtape events, status {status} {err[-300:]}")
     return tape
 
 
