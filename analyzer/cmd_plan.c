@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "filter.h"
 #include "linux/arg_decode.h"
 #include "plan.h"
 
@@ -15,7 +16,8 @@
 #define MAX_PLAN_ID    65536u
 
 struct plan_job {
-	const char *path, *output;
+	const char *path, *output, *filter_text;
+	struct filter *filter; /* NULL: all calls */
 	bool binary, show, check, force;
 	struct session *session; /* NULL: the operand is a plan's file */
 	void *plan;
@@ -23,15 +25,16 @@ struct plan_job {
 };
 
 static const char help[] =
-	"Usage: vmtape plan TAPE [-o FILE] [--binary]\n"
+	"Usage: vmtape plan TAPE [-o FILE] [--binary] [--filter EXPR]\n"
 	"       vmtape plan --show TAPE|PLAN\n"
-	"       vmtape plan --check PLAN\n"
+	"       vmtape plan --check PLAN | --check --filter EXPR\n"
 	"Compile the capture plan for the guest that a tape's snapshots show, or handle plans that exist.\n\n"
 	"  -o, --output FILE   write there, not to standard output\n"
 	"      --force         overwrite FILE if it exists\n"
 	"      --binary        the form that vmtape-record and producers take, not text\n"
+	"      --filter EXPR   only calls that it leaves: evt.type, evt.abi and evt.dir, as of vmtape events -f\n"
 	"      --show          print the plans that a tape holds, or a plan's file, as text\n"
-	"      --check         say whether a plan's file, text or binary, is valid\n"
+	"      --check         say whether a plan's file, text or binary, or the filter is valid\n"
 	"      --help          this text\n\n"
 	"PLAN is a file of text or binary form; vmtape plan PLAN --binary -o FILE turns the one into the other.\n"
 	"Exit status: 0 done, 1 the guest is not identified (yet) or the plan is not valid, 2 bad usage or bad "
@@ -183,11 +186,71 @@ static struct vmtape_error *write_plan(struct plan_job *job)
 	return NULL;
 }
 
+/* ---- filter ----------------------------------------------------------- */
+
+static struct vmtape_error *parse_filter(struct plan_job *job)
+{
+	struct vmtape_error *error = filter_create(&job->filter, job->filter_text, NULL);
+	const char *beyond = error ? NULL : filter_needs(job->filter);
+
+	if (beyond)
+		return vmtape_error_create(VMTAPE_ERROR_USAGE,
+					   "%s can't be decided at the trap: record more, and filter with vmtape "
+					   "events -f",
+					   beyond);
+	return error;
+}
+
+static bool wanted(const struct plan_job *job, const struct linux_syscall *syscall, char dir)
+{
+	struct call call = {.abi = syscall->abi,
+			    .nr = syscall->nr,
+			    .nr_known = true,
+			    .syscall = syscall,
+			    .thread = {.pid = -1, .tid = -1, .ppid = -1, .exe = ""}};
+
+	return filter_match(job->filter, &call, dir);
+}
+
+static bool wants(void *ctx, const struct linux_syscall *syscall)
+{
+	return wanted(ctx, syscall, '>') || wanted(ctx, syscall, '<');
+}
+
+static bool any_wanted(const struct plan_job *job, const struct linux_guest *guest, char dir)
+{
+	for (uint8_t abi = 0; abi < TRAP_ABIS; abi++)
+		for (uint32_t nr = 0; nr < linux_guest_nr_syscalls(guest, abi); nr++) {
+			const struct linux_syscall *syscall = linux_guest_syscall(guest, abi, nr);
+
+			if (syscall && wanted(job, syscall, dir))
+				return true;
+		}
+	return false;
+}
+
+/* A direction is one for all calls: it is left out where no call wants it. */
+static struct linux_plan_choice choice_of(struct plan_job *job, const struct linux_guest *guest)
+{
+	struct linux_plan_choice choice = {0};
+
+	if (!job->filter)
+		return choice;
+	choice.wants = wants;
+	choice.ctx = job;
+	if (!any_wanted(job, guest, '>'))
+		choice.flags |= PLAN_F_SKIP_ENTER;
+	else if (!any_wanted(job, guest, '<'))
+		choice.flags |= PLAN_F_SKIP_EXIT;
+	return choice;
+}
+
 /* ---- jobs ------------------------------------------------------------ */
 
 static struct vmtape_error *compile(struct plan_job *job, int *status)
 {
 	const struct linux_guest *guest = session_guest(job->session);
+	struct linux_plan_choice choice;
 	struct vmtape_error *error;
 
 	if (!guest) {
@@ -195,7 +258,8 @@ static struct vmtape_error *compile(struct plan_job *job, int *status)
 		return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND, "guest not identified: %s",
 					   session_guest_problem(job->session)->message);
 	}
-	error = linux_plan_compile(guest, 1, &job->plan, &job->plan_bytes);
+	choice = choice_of(job, guest);
+	error = linux_plan_compile(guest, 1, &choice, &job->plan, &job->plan_bytes);
 	if (!error)
 		error = write_plan(job);
 	if (!error)
@@ -227,8 +291,14 @@ static struct vmtape_error *show_stored(struct plan_job *job, int *status)
 
 static struct vmtape_error *run(struct plan_job *job, int *status)
 {
-	struct vmtape_error *error;
+	struct vmtape_error *error = job->filter_text ? parse_filter(job) : NULL;
 
+	if (error)
+		return error;
+	if (!job->path) {
+		puts("the filter is valid");
+		return NULL;
+	}
 	if (!job->check) {
 		error = session_open(&job->session, job->path, NULL);
 		if (!error)
@@ -250,15 +320,12 @@ static struct vmtape_error *run(struct plan_job *job, int *status)
 
 int cmd_plan(int argc, char **argv)
 {
-	enum { OPT_BINARY = 256, OPT_SHOW, OPT_CHECK, OPT_FORCE, OPT_HELP };
+	enum { OPT_BINARY = 256, OPT_FILTER, OPT_SHOW, OPT_CHECK, OPT_FORCE, OPT_HELP };
 	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"binary", no_argument, NULL, OPT_BINARY},
-		{"show", no_argument, NULL, OPT_SHOW},
-		{"check", no_argument, NULL, OPT_CHECK},
-		{"force", no_argument, NULL, OPT_FORCE},
-		{"help", no_argument, NULL, OPT_HELP},
-		{0},
+		{"output", required_argument, NULL, 'o'},        {"binary", no_argument, NULL, OPT_BINARY},
+		{"filter", required_argument, NULL, OPT_FILTER}, {"show", no_argument, NULL, OPT_SHOW},
+		{"check", no_argument, NULL, OPT_CHECK},         {"force", no_argument, NULL, OPT_FORCE},
+		{"help", no_argument, NULL, OPT_HELP},           {0},
 	};
 	struct plan_job job = {0};
 	struct vmtape_error *error;
@@ -273,6 +340,9 @@ int cmd_plan(int argc, char **argv)
 			break;
 		case OPT_BINARY:
 			job.binary = true;
+			break;
+		case OPT_FILTER:
+			job.filter_text = optarg;
 			break;
 		case OPT_SHOW:
 			job.show = true;
@@ -290,13 +360,17 @@ int cmd_plan(int argc, char **argv)
 			return command_bad_option("plan", argv);
 		}
 	}
-	if (job.show && (job.check || job.binary || job.output))
+	if (job.show && (job.check || job.binary || job.output || job.filter_text))
 		return command_misused("plan", "--show goes with no other option");
 	if (job.check && (job.binary || job.output))
 		return command_misused("plan", "--check goes with no other option");
-	job.path = command_operand("plan", argc, argv, "tape or plan");
-	if (!job.path)
-		return STATUS_BAD;
+	if (!job.check || !job.filter_text || optind < argc) {
+		job.path = command_operand("plan", argc, argv, "tape or plan");
+		if (!job.path)
+			return STATUS_BAD;
+		if (job.check && job.filter_text)
+			return command_misused("plan", "--check checks a plan or a filter, not both");
+	}
 	error = run(&job, &status);
 	if (error) {
 		int given = status;
@@ -308,6 +382,7 @@ int cmd_plan(int argc, char **argv)
 		status = command_finish(status);
 	}
 	free(job.plan);
+	filter_destroy(job.filter);
 	session_close(job.session);
 	return status;
 }

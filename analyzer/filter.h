@@ -26,6 +26,9 @@ struct filter_times {
 struct vmtape_error *filter_create(struct filter **out, const char *text, const struct filter_times *times);
 void filter_destroy(struct filter *filter);
 
+/* A field that can't be decided at the trap, before anything else is known of the call; NULL: all can. */
+const char *filter_needs(const struct filter *filter);
+
 /* dir: '>' or '<' of a single trap, 0: the whole call. A NULL filter matches all. */
 bool filter_match(const struct filter *filter, const struct call *call, char dir);
 

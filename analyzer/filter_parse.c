@@ -540,3 +540,17 @@ void filter_destroy(struct filter *filter)
 	free(filter->strings);
 	free(filter);
 }
+
+const char *filter_needs(const struct filter *filter)
+{
+	for (uint32_t i = 0; i < filter->nr_nodes; i++) {
+		const struct filter_node *node = &filter->nodes[i];
+
+		if (node->op == FILTER_AND || node->op == FILTER_OR || node->op == FILTER_NOT ||
+		    node->op == FILTER_VALUE || node->field == FILTER_EVT_TYPE || node->field == FILTER_EVT_DIR ||
+		    node->field == FILTER_EVT_ABI)
+			continue;
+		return fields[node->field].name;
+	}
+	return NULL;
+}

@@ -76,9 +76,9 @@ static char *find_analyzer(void)
 	return find_in_path();
 }
 
-int plan_auto_init(struct plan_auto *auto_plan, struct record_error *error)
+int plan_auto_init(struct plan_auto *auto_plan, const char *filter, struct record_error *error)
 {
-	*auto_plan = (struct plan_auto){.pid_fd = -1, .output_fd = -1};
+	*auto_plan = (struct plan_auto){.filter = filter, .pid_fd = -1, .output_fd = -1};
 	auto_plan->command = find_analyzer();
 	if (!auto_plan->command)
 		return record_error_set(error, -ENOENT,
@@ -142,10 +142,8 @@ static int make_folder(struct plan_auto *auto_plan)
 	return 0;
 }
 
-static int spawn(struct plan_auto *auto_plan, const char *tape_path)
+static int spawn(struct plan_auto *auto_plan, char **argv)
 {
-	char *argv[] = {auto_plan->command,   "plan", "--binary",        "-o",
-			auto_plan->plan_path, "--",   (char *)tape_path, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, defaults;
@@ -175,13 +173,22 @@ static int spawn(struct plan_auto *auto_plan, const char *tape_path)
 
 int plan_auto_start(struct plan_auto *auto_plan, const char *tape_path, struct record_error *error)
 {
+	char *argv[] = {auto_plan->command,        "plan", "--binary",        "-o", auto_plan->plan_path, "--filter",
+			(char *)auto_plan->filter, "--",   (char *)tape_path, NULL};
+	char **tail = argv + 5;
 	int ret = make_folder(auto_plan);
+
+	if (!auto_plan->filter) {
+		tail[0] = "--";
+		tail[1] = (char *)tape_path;
+		tail[2] = NULL;
+	}
 
 	if (ret)
 		return record_error_set(error, ret, "no folder for a plan in $TMPDIR or /tmp: %s", strerror(-ret));
 	/* Not a pipe: nobody need read while it runs. */
 	auto_plan->output_fd = memfd_create("vmtape-plan-output", MFD_CLOEXEC);
-	ret = auto_plan->output_fd < 0 ? -errno : spawn(auto_plan, tape_path);
+	ret = auto_plan->output_fd < 0 ? -errno : spawn(auto_plan, argv);
 	if (ret) {
 		forget(auto_plan);
 		return record_error_set(error, ret, "%s cannot be run: %s", auto_plan->command, strerror(-ret));
@@ -207,6 +214,26 @@ static void read_text(const struct plan_auto *auto_plan, char *text, size_t room
 	if (!strncmp(line, "vmtape: ", 8))
 		line += 8;
 	report_clean(text, room, line, strcspn(line, "\n"));
+}
+
+int plan_auto_check(struct plan_auto *auto_plan, struct record_error *error)
+{
+	char *argv[] = {auto_plan->command, "plan", "--check", "--filter", (char *)auto_plan->filter, NULL};
+	char text[256];
+	int status = 0, ret;
+
+	auto_plan->output_fd = memfd_create("vmtape-filter-output", MFD_CLOEXEC);
+	ret = auto_plan->output_fd < 0 ? -errno : spawn(auto_plan, argv);
+	if (!ret && waitpid(auto_plan->pid, &status, 0) < 0)
+		ret = -errno;
+	if (ret)
+		record_error_set(error, ret, "%s cannot be run: %s", auto_plan->command, strerror(-ret));
+	else if (status) {
+		read_text(auto_plan, text, sizeof(text));
+		ret = record_error_set(error, -EINVAL, "--filter: %s", text);
+	}
+	forget(auto_plan);
+	return ret;
 }
 
 static int read_plan(const struct plan_auto *auto_plan, void **plan, size_t *size_bytes, struct plan_error *why)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * plan_auto.h - has the analyzer compile a plan from the tape as it is so far:
- * a child process, `vmtape plan --binary -o FILE TAPE`, that nothing waits for.
+ * a child process, `vmtape plan --binary -o FILE [--filter EXPR] TAPE`, that nothing waits for.
  * Main thread.
  */
 #ifndef PLAN_AUTO_H
@@ -15,10 +15,11 @@
 #include "report.h"
 
 struct plan_auto {
-	char *command; /* of the analyzer */
-	pid_t pid;     /* 0: none runs */
-	int pid_fd;    /* readable when it ended; -1: none runs */
-	int output_fd; /* what it says on stdout and stderr */
+	char *command;      /* of the analyzer */
+	const char *filter; /* NULL: all calls; lives longer than we do */
+	pid_t pid;          /* 0: none runs */
+	int pid_fd;         /* readable when it ended; -1: none runs */
+	int output_fd;      /* what it says on stdout and stderr */
 	uint64_t kill_ns;
 	bool killed;
 	char folder[256];
@@ -33,7 +34,9 @@ enum plan_auto_result {
 };
 
 /* Finds the analyzer: $VMTAPE, beside our own program, or in the PATH. */
-int plan_auto_init(struct plan_auto *auto_plan, struct record_error *error);
+int plan_auto_init(struct plan_auto *auto_plan, const char *filter, struct record_error *error);
+/* Has the analyzer check the filter, and waits for that: before anything is recorded. */
+int plan_auto_check(struct plan_auto *auto_plan, struct record_error *error);
 void plan_auto_deinit(struct plan_auto *auto_plan);
 /* Ends the child, if one runs, and forgets what it found. */
 void plan_auto_abort(struct plan_auto *auto_plan);

@@ -61,6 +61,8 @@ static void put_options(FILE *out, const struct record_options *options)
 	fprintf(out, "option.plan=%s\n", plans[options->plan]);
 	if (options->plan_path)
 		put(out, "option.plan_file", options->plan_path, strlen(options->plan_path));
+	if (options->filter)
+		put(out, "option.filter", options->filter, strlen(options->filter));
 	fprintf(out, "option.on_full=%s\n", options->block ? "block" : "drop");
 	if (options->block)
 		fprintf(out, "option.block_limit_ms=%" PRIu32 "\n", options->block_limit_ms);

@@ -20,6 +20,8 @@ static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [O
 			    "                           what memory to take at each trap: found out from the\n"
 			    "                           guest (auto, the default), 64 bytes at each argument,\n"
 			    "                           registers only, or a plan as `vmtape plan` writes it\n"
+			    "  --filter EXPR            record only these calls, by evt.type, evt.abi, evt.dir, as\n"
+			    "                           'evt.type in (openat, execve)', once the guest is known\n"
 			    "  --on-full drop|block     when the disk is too slow: lose events, and count and\n"
 			    "                           place them (drop, the default), or let the guest wait\n"
 			    "  --block-limit TIME       longest wait of the guest at a time (default 1s)\n"
@@ -167,6 +169,7 @@ enum {
 	OPT_FLUSH,
 	OPT_LEVEL,
 	OPT_FORCE,
+	OPT_FILTER,
 	OPT_QUIET,
 	OPT_HELP,
 	OPT_VERSION,
@@ -176,6 +179,7 @@ static const struct option long_options[] = {
 	{"connect", required_argument, NULL, OPT_CONNECT},
 	{"output", required_argument, NULL, 'o'},
 	{"plan", required_argument, NULL, OPT_PLAN},
+	{"filter", required_argument, NULL, OPT_FILTER},
 	{"on-full", required_argument, NULL, OPT_ON_FULL},
 	{"block-limit", required_argument, NULL, OPT_BLOCK_LIMIT},
 	{"ring-bytes", required_argument, NULL, OPT_RING_BYTES},
@@ -207,6 +211,9 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return 0;
 	case OPT_PLAN:
 		return set_plan(parser, text);
+	case OPT_FILTER:
+		out->filter = text;
+		return 0;
 	case OPT_ON_FULL:
 		return set_on_full(parser, text);
 	case OPT_BLOCK_LIMIT:
@@ -273,5 +280,9 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		return record_error_set(error, -EINVAL, "--connect SOCKET is missing; try --help");
 	if (!out->out_path || !*out->out_path)
 		return record_error_set(error, -EINVAL, "-o OUT.vmt is missing; try --help");
+	if (out->filter && (out->plan != PLAN_CHOICE_AUTO || out->no_snapshots))
+		return record_error_set(error, -EINVAL,
+					"--filter: needs --plan auto and snapshots, as only then "
+					"names of calls are known");
 	return 0;
 }

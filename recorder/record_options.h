@@ -20,6 +20,7 @@ struct record_options {
 	const char *out_path;
 	enum plan_choice plan;
 	const char *plan_path; /* of PLAN_CHOICE_FILE */
+	const char *filter;    /* NULL: all calls */
 	bool block;
 	uint32_t block_limit_ms;
 	uint64_t ring_bytes; /* of one vCPU */

@@ -104,6 +104,13 @@ static int registers_only(struct record_plan *plan)
 	return ret;
 }
 
+static int check_filter(struct record_plan *plan, struct record_error *error)
+{
+	int ret = plan_auto_init(&plan->analyzer, plan->options->filter, error);
+
+	return ret ? ret : plan_auto_check(&plan->analyzer, error);
+}
+
 /* Ids are the recorder's to give: unique on a tape, and growing. */
 static void set_id(void *plan, uint32_t id)
 {
@@ -124,6 +131,8 @@ int record_plan_init(struct record_plan *plan, const struct record_options *opti
 		ret = plan_generic(1, &plan->fallback, &plan->fallback_bytes);
 	if (ret && options->plan != PLAN_CHOICE_FILE)
 		record_error_set(error, ret, "cannot make a plan: %s", strerror(-ret));
+	if (!ret && options->filter)
+		ret = check_filter(plan, error);
 	if (!ret)
 		set_id(plan->fallback, plan->last_id);
 	else
@@ -183,7 +192,8 @@ int record_plan_started(struct record_plan *plan, struct producer *producer, str
 	plan->loop = loop;
 	if (plan->options->plan == PLAN_CHOICE_AUTO && plan->options->no_snapshots) {
 		report("without snapshots the guest cannot be identified: the generic plan stays in force");
-	} else if (plan->options->plan == PLAN_CHOICE_AUTO && plan_auto_init(&plan->analyzer, &why)) {
+	} else if (plan->options->plan == PLAN_CHOICE_AUTO && !plan->options->filter &&
+		   plan_auto_init(&plan->analyzer, NULL, &why)) {
 		report("%s: the generic plan stays in force", why.message);
 	} else if (plan->options->plan == PLAN_CHOICE_AUTO) {
 		plan->has_analyzer = true;

@@ -37,8 +37,14 @@ const char *linux_errno_name(int number);
  */
 bool call_sigframe_result(const struct call *call, int64_t *ret);
 
+/* What of the calls a plan is to record; all zero: everything. */
+struct linux_plan_choice {
+	bool (*wants)(void *ctx, const struct linux_syscall *syscall); /* NULL: every call */
+	void *ctx;
+	uint16_t flags; /* PLAN_F_SKIP_ENTER, PLAN_F_SKIP_EXIT */
+};
 /* Compile the capture plan for this guest; both x86-64 and i386 tables. The caller frees *plan. */
-struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_t plan_id, void **plan,
-					size_t *size_bytes);
+struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_t plan_id,
+					const struct linux_plan_choice *choice, void **plan, size_t *size_bytes);
 
 #endif

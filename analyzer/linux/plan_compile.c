@@ -358,7 +358,7 @@ static void compile_sigreturn(struct compiler *c)
 			       .label = PLAN_LABEL_ARG0});
 }
 
-static int compile_call(struct plan_builder *builder, const struct linux_syscall *syscall)
+static int compile_call(struct plan_builder *builder, const struct linux_syscall *syscall, bool always)
 {
 	const struct call_spec *spec = call_spec_find(syscall->name);
 	struct compiler c = {.narrow = syscall->abi == TRAP_ABI_I386};
@@ -382,20 +382,26 @@ static int compile_call(struct plan_builder *builder, const struct linux_syscall
 		flags |= PLAN_CALL_NO_RETURN;
 		c.exit.n = 0;
 	}
-	if (!c.enter.n && !c.exit.n && !flags)
+	if (!c.enter.n && !c.exit.n && !flags && !always)
 		return 0;
 	return plan_builder_set_call(builder, syscall->abi, syscall->nr, flags, c.enter.steps, c.enter.n, c.exit.steps,
 				     c.exit.n);
 }
 
-static int compile_table(struct plan_builder *builder, const struct linux_guest *guest, uint8_t abi)
+/* Calls that the choice leaves out are not in the table, and PLAN_F_DEFAULT_SKIP passes them over. */
+static int compile_table(struct plan_builder *builder, const struct linux_guest *guest, uint8_t abi,
+			 const struct linux_plan_choice *choice, size_t *nr_wanted)
 {
 	uint32_t n = linux_guest_nr_syscalls(guest, abi);
 
 	for (uint32_t nr = 0; nr < n && nr < PLAN_MAX_CALLS; nr++) {
 		const struct linux_syscall *syscall = linux_guest_syscall(guest, abi, nr);
-		int error = syscall && syscall->name ? compile_call(builder, syscall) : 0;
+		int error;
 
+		if (!syscall || !syscall->name || (choice->wants && !choice->wants(choice->ctx, syscall)))
+			continue;
+		++*nr_wanted;
+		error = compile_call(builder, syscall, choice->wants);
 		if (error)
 			return error;
 	}
@@ -436,15 +442,15 @@ static int compile_head(struct plan_builder *builder, const struct linux_guest *
 	return error;
 }
 
-struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_t plan_id, void **plan,
-					size_t *size_bytes)
+struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_t plan_id,
+					const struct linux_plan_choice *choice, void **plan, size_t *size_bytes)
 {
 	struct plan_step identity[PLAN_MAX_CALL_STEPS];
 	struct plan_builder *builder = NULL;
 	struct vmtape_error *failure;
 	struct plan_error why = {0};
 	struct plan_task task = {0};
-	size_t nr_identity = 0;
+	size_t nr_identity = 0, nr_wanted = 0;
 	bool has_task = true;
 	int error;
 
@@ -464,11 +470,17 @@ struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_
 	if (!error)
 		error = compile_head(builder, guest, has_task ? &task : NULL, identity, nr_identity);
 	if (!error)
-		error = compile_table(builder, guest, TRAP_ABI_X86_64);
+		error = compile_table(builder, guest, TRAP_ABI_X86_64, choice, &nr_wanted);
 	if (!error)
-		error = compile_table(builder, guest, TRAP_ABI_I386);
-	if (!error)
+		error = compile_table(builder, guest, TRAP_ABI_I386, choice, &nr_wanted);
+	if (!error && choice->wants && !nr_wanted) {
+		plan_builder_destroy(builder);
+		return vmtape_error_create(VMTAPE_ERROR_USAGE, "the filter leaves none of the guest's system calls");
+	}
+	if (!error) {
+		plan_builder_set_flags(builder, choice->flags | (choice->wants ? PLAN_F_DEFAULT_SKIP : 0));
 		error = plan_builder_finish(builder, plan, size_bytes, &why);
+	}
 	plan_builder_destroy(builder);
 	if (error == -ENOMEM)
 		return &vmtape_error_no_memory;

@@ -191,7 +191,7 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	out = fopen(argv[1], "we");
-	if (!out || linux_plan_compile(NULL, 1, &plan, &size_bytes))
+	if (!out || linux_plan_compile(NULL, 1, &(struct linux_plan_choice){0}, &plan, &size_bytes))
 		return 2;
 	t.plan = plan;
 	t.pid = fork();

@@ -21,10 +21,10 @@ static int64_t nr_of(void *ctx, uint8_t abi, const char *name)
 
 static const struct plan_names names = {name_of, nr_of, NULL};
 
-static void compile(void)
+static void compile(const struct linux_plan_choice *choice)
 {
 	struct plan_error why = {0};
-	struct vmtape_error *error = linux_plan_compile(NULL, 7, &plan, &size_bytes);
+	struct vmtape_error *error = linux_plan_compile(NULL, 7, choice, &plan, &size_bytes);
 
 	if (error) {
 		fprintf(stderr, "%s\n", error->message);
@@ -171,7 +171,7 @@ static void test_types(void)
 	CHECK(!call_spec_find("quotactl_fd"));
 	fixture_set_prototype(TRAP_ABI_X86_64, "quotactl_fd", 4, types, arg_names);
 	free(plan);
-	compile();
+	compile(&(struct linux_plan_choice){0});
 	call = find(TRAP_ABI_X86_64, "quotactl_fd");
 	CHECK(call);
 	CHECK_INT(call->enter.count, 2);
@@ -208,16 +208,39 @@ static void test_no_task(void)
 {
 	fixture_set_task(false);
 	free(plan);
-	compile();
+	compile(&(struct linux_plan_choice){0});
 	CHECK_INT(plan_get_header(plan)->task.flags, 0);
 	CHECK_INT(plan_get_header(plan)->identity.count, 0);
 	CHECK(find(TRAP_ABI_X86_64, "openat"));
 	fixture_set_task(true);
 }
 
+static bool wants(void *ctx, const struct linux_syscall *syscall)
+{
+	return !strcmp(syscall->name, ctx);
+}
+
+static void test_choice(void)
+{
+	struct linux_plan_choice choice = {wants, "getpid", PLAN_F_SKIP_EXIT};
+	struct vmtape_error *error;
+	void *none;
+	size_t size;
+
+	free(plan);
+	compile(&choice);
+	CHECK_INT(plan_get_header(plan)->flags, PLAN_F_DEFAULT_SKIP | PLAN_F_SKIP_EXIT);
+	CHECK(find(TRAP_ABI_X86_64, "getpid"));
+	CHECK(!find(TRAP_ABI_X86_64, "openat"));
+	choice.ctx = "no-such-call";
+	error = linux_plan_compile(NULL, 7, &choice, &none, &size);
+	CHECK(error && error->code == VMTAPE_ERROR_USAGE);
+	vmtape_error_destroy(error);
+}
+
 int main(void)
 {
-	compile();
+	compile(&(struct linux_plan_choice){0});
 	test_strings_and_buffers();
 	test_flags_of_calls();
 	test_execve();
@@ -227,6 +250,7 @@ int main(void)
 	test_text();
 	test_types();
 	test_no_task();
+	test_choice();
 	free(plan);
 	printf("%zu calls with explicit meanings\n", call_spec_count());
 	return 0;
