@@ -258,6 +258,11 @@ static struct vmtape_error *compile(struct plan_job *job, int *status)
 		return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND, "guest not identified: %s",
 					   session_guest_problem(job->session)->message);
 	}
+	if (linux_guest_facts(guest)->booting) {
+		*status = STATUS_NOTHING;
+		return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND, "Linux %s is still booting: too early for a plan",
+					   linux_guest_facts(guest)->release);
+	}
 	choice = choice_of(job, guest);
 	error = linux_plan_compile(guest, 1, &choice, &job->plan, &job->plan_bytes);
 	if (!error)

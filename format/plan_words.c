@@ -34,14 +34,10 @@ const struct plan_word plan_label_words[] = {
 };
 
 const struct plan_word plan_step_flag_words[] = {
-	{"kernel", PLAN_STEP_KERNEL},
-	{"again", PLAN_STEP_AGAIN},
-	{"ok", PLAN_STEP_IF_OK},
-	{"quiet", PLAN_STEP_QUIET},
-	{"len32", PLAN_STEP_LEN32},
-	{"ptr32", PLAN_STEP_PTR32},
-	{"diverted", PLAN_STEP_DIVERTED},
-	{NULL, 0},
+	{"kernel", PLAN_STEP_KERNEL},     {"again", PLAN_STEP_AGAIN},
+	{"ok", PLAN_STEP_IF_OK},          {"quiet", PLAN_STEP_QUIET},
+	{"len32", PLAN_STEP_LEN32},       {"ptr32", PLAN_STEP_PTR32},
+	{"diverted", PLAN_STEP_DIVERTED}, {NULL, 0},
 };
 
 const struct plan_word plan_call_flag_words[] = {

@@ -39,6 +39,7 @@ struct linux_guest_facts {
 	gva_t text;          /* _text */
 	gpa_t text_gpa;
 	uint64_t kaslr_slide; /* virtual */
+	bool booting;         /* still in start_kernel(): PTI and per-CPU areas are not final */
 	int levels;           /* of page tables */
 	bool pti;
 	struct guest_space kernel_space;

@@ -309,6 +309,24 @@ static void read_pti(struct identify *id, bool has_top, uint64_t top, gpa_t top_
 		   feature < 0 ? "not known" : (feature ? "on" : "off"));
 }
 
+/* system_state is SYSTEM_BOOTING, 0, until rest_init(); what start_kernel() decides is not to be relied on before. */
+static bool is_booting(struct identify *id)
+{
+	struct vmtape_error *error;
+	uint64_t symbol;
+	uint32_t state;
+
+	if (!kallsyms_lookup(id->guest->symbols, "system_state", &symbol))
+		return false;
+	error = guest_read_u32(id->memory, id->image.space, GVA(symbol), &state);
+	if (error) {
+		vmtape_error_destroy(error);
+		return false;
+	}
+	linux_note(id->log, "system_state: %u%s", state, state ? "" : ", still booting");
+	return !state;
+}
+
 static struct vmtape_error *read_facts(struct identify *id)
 {
 	struct linux_guest *guest = id->guest;
@@ -342,6 +360,7 @@ static struct vmtape_error *read_facts(struct identify *id)
 		vmtape_error_destroy(error);
 	}
 	read_pti(id, has_top, top, top_gpa);
+	facts->booting = is_booting(id);
 
 	if (!kallsyms_lookup(guest->symbols, "_text", &facts->text.v) &&
 	    !kallsyms_lookup(guest->symbols, "_stext", &facts->text.v))

@@ -302,6 +302,7 @@ static void make_image(struct linux_guest_fixture *f)
 	put_text(f, FIXTURE_TEXT + AT_VMCOREINFO, "OSRELEASE=6.66.0-test\nPAGESIZE=4096\nKERNELOFFSET=19000000\n");
 	linux_guest_fixture_put(f, FIXTURE_TEXT + AT_VARIABLES, f->direct_map, 8);
 	linux_guest_fixture_put(f, FIXTURE_TEXT + AT_VARIABLES + 8, FIXTURE_TEXT + AT_VMCOREINFO, 8);
+	linux_guest_fixture_put(f, FIXTURE_TEXT + AT_VARIABLES + 24, f->booting ? 0 : 3, 4);
 	linux_guest_fixture_put(f, FIXTURE_TEXT + AT_CPU_DATA + 32 + 7 * 4, f->pti ? 1u << 11 : 0, 4);
 
 	add_symbol(&list, PERCPU_CURRENT, "A%s", f->pcpu_hot ? "pcpu_hot" : "current_task");
@@ -310,6 +311,7 @@ static void make_image(struct linux_guest_fixture *f)
 	add_symbol(&list, FIXTURE_TEXT + AT_BANNER, "D%s", "linux_banner");
 	add_symbol(&list, FIXTURE_TEXT + AT_VARIABLES, "D%s", "page_offset_base");
 	add_symbol(&list, FIXTURE_TEXT + AT_VARIABLES + 8, "D%s", "vmcoreinfo_data");
+	add_symbol(&list, FIXTURE_TEXT + AT_VARIABLES + 24, "D%s", "system_state");
 	add_symbol(&list, FIXTURE_TEXT + AT_CPU_DATA, "D%s", "boot_cpu_data");
 	add_symbol(&list, FIXTURE_TEXT + AT_TOP, "D%s", "init_top_pgt");
 	add_symbol(&list, FIXTURE_TEXT + AT_TOP + 0x2000, "D%s", "level4_kernel_pgt");

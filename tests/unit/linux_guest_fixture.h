@@ -48,6 +48,7 @@ struct linux_guest_fixture {
 	bool pcpu_hot;        /* current_task inside it, as from 6.2 to 6.14 */
 	bool addresses_first; /* order of kallsyms */
 	bool no_metadata, no_btf;
+	bool booting;    /* system_state is SYSTEM_BOOTING */
 	bool i386_table; /* ia32_sys_call_table, as before 6.9 */
 
 	/* What was built. */

@@ -38,6 +38,7 @@ static void check_facts(const struct linux_guest *guest, const struct linux_gues
 	CHECK_INT(facts->kaslr_slide, FIXTURE_SLIDE);
 	CHECK_INT(facts->levels, f->levels);
 	CHECK_INT(facts->pti, f->pti);
+	CHECK_INT(facts->booting, f->booting);
 	CHECK_INT(facts->kernel_cr3_mask, f->pti ? ~0x1800ull : ~0ull);
 	CHECK_INT(facts->kernel_space.cr3, FIXTURE_TOP_GPA);
 	CHECK_INT(facts->page_offset.v, f->direct_map);
@@ -239,6 +240,7 @@ static void whole_guests(void)
 			.levels = i & 1 ? 5 : 4,
 			.pti = i & 2,
 			.pcpu_hot = i & 4,
+			.booting = i % 3 == 1,
 			.addresses_first = i & 8,
 		};
 		struct linux_guest *guest;
