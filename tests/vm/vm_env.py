@@ -123,7 +123,10 @@ class Recorder:
             if self.process.poll() is not None:
                 raise GuestError(f"vmtape-record ended with {self.process.returncode}:\n{self.log()}")
             return False
-        wait_until(found, timeout, f"'{pattern}' in the recorder's output, which is:\n{self.log()}\n")
+        try:
+            wait_until(found, timeout, f"'{pattern}' in the recorder's output")
+        except GuestError as error:
+            raise GuestError(f"{error}, which is:\n{self.log()}") from None
         return self
 
     def wait(self, timeout=60):
