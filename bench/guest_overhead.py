@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """What recording costs the guest: the same workloads in one QEMU, with and without a recorder, in turn.
 
-CPU time is the host's, of all threads of the QEMU process, from /proc/PID/stat (10 ms ticks); so a busy machine disturbs
-it little. Each round does every workload once with recording off and once on; the slow-down is the median of the rounds'
-own ratios, with the lowest and the highest. The auto plan is in force before a recorded workload starts.
+CPU time is the host's, of all threads of the QEMU process, from /proc/PID/stat (10 ms ticks); so a busy machine
+disturbs it little. Each round does every workload once with recording off and once on; the slow-down is the median of
+the rounds' own ratios, with the lowest and the highest. The auto plan is in force before a recorded workload starts.
 
 Needs a built vmtape (VMTAPE_BUILD, default build/), the patched QEMU and the guests; see tests/vm/vm_env.py.
 """
@@ -23,12 +23,14 @@ from guest_vm import Guest  # noqa: E402
 from vm_env import Recorder, compiler_initrd, image, need_programs, qemu, say  # noqa: E402
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-TREE = "mkdir -p /tmp/tree; cd /tmp/tree; for d in $(seq 40); do mkdir d$d; (cd d$d; seq 100 | sed s/^/f/ | xargs touch); done"
+TREE = ("mkdir -p /tmp/tree; cd /tmp/tree; "
+        "for d in $(seq 40); do mkdir d$d; (cd d$d; seq 100 | sed s/^/f/ | xargs touch); done")
+COMPILE = "cc1 -fpreprocessed -quiet -O2 unit.i -o unit.s && as unit.s -o unit.o"
 # name, script, goal for the slow-down in per cent (None: none set)
 WORKLOADS = (
     ("getppid", "call_loop 3000000", None),
     ("find", "for i in $(seq 30); do find /tmp/tree -type f -size -1 | wc -l; done", 5),
-    ("compile", "cd /tmp; for i in 1 2; do cc1 -fpreprocessed -quiet -O2 unit.i -o unit.s && as unit.s -o unit.o || exit; done", 5),
+    ("compile", f"cd /tmp; for i in 1 2; do {COMPILE} || exit; done", 5),
 )
 
 
@@ -84,7 +86,8 @@ def spread(values, form):
 
 
 def print_table(results):
-    print(f"\n| workload | QEMU's CPU s, off | on | slow-down | goal | events | recorder's CPU s | lost |\n|{'---|' * 8}")
+    print("\n| workload | QEMU's CPU s, off | on | slow-down | goal | events | recorder's CPU s | lost |")
+    print(f"|{'---|' * 8}")
     for name, _, goal in WORKLOADS:
         rows = results[name]
         ratios = [(on / off - 1) * 100 for off, on, *_ in rows]

@@ -43,8 +43,9 @@ def main():
     with Guest(qemu(), image(options.kernel), smp=2) as guest:
         guest.wait_ready()
         step("the guest runs; vmtape-record attaches to it")
-        with Recorder(guest.socket_path, options.tape, "--force", log=os.path.join(guest.folder, "record.log")) as recorder:
-            recorder.wait_for(r"plan \d+ is in force")
+        log = os.path.join(guest.folder, "record.log")
+        with Recorder(guest.socket_path, options.tape, "--force", log=log) as recorder:
+            recorder.wait_for(r"plan \d+ is in force|plan stays in force")
             step("the guest does its work, knowing of nothing")
             guest.must("demo.sh >/tmp/demo.out 2>&1")
             guest.must("sleep 0.2")
@@ -56,8 +57,8 @@ def main():
     full = options.full
     show("Who was the guest, what is on the tape?", "info", options.tape)
     moment = [event["time"] for event in vmtape_events(options.tape, "-f", "proc.name = wget and evt.type = connect")]
-    show("Which processes were there while wget fetched a page?", "ps", options.tape, *(["--at", moment[0]] if moment else []),
-         *([] if full else ["--user"]))
+    at = ["--at", moment[0]] if moment else []
+    show("Which processes were there while wget fetched a page?", "ps", options.tape, *at, *([] if full else ["--user"]))
     show("Which calls were the most frequent?", "stats", options.tape, lines=None if full else 16)
     show("What failed?", "events", options.tape, "-f", "evt.failed = true and proc.name in (cat, ls, wget, mv, sort)",
          lines=None if full else 8)

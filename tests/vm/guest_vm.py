@@ -208,7 +208,7 @@ class Guest:
             if line.startswith(b"AGENT "):
                 return self
             if not self.alive() or time.monotonic() > end:
-                raise GuestError(f"the guest did not come up within {timeout} s; its console:\n{self.console()[-2000:]}")
+                raise GuestError(f"the guest is not up after {timeout} s; its console:\n{self.console()[-2000:]}")
 
     def begin(self, script):
         """Sends a script without waiting for it; finish() takes its answer."""

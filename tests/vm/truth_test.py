@@ -36,7 +36,7 @@ def run_workloads(guest):
 
 
 def tampered(events, text_tids):
-    """The same events with one call left out, one result and one string changed, all in a run that strace gave texts of."""
+    """The same events without one call, with one result and one string changed, in a run that strace gave texts of."""
     events = copy.deepcopy(events)
     pick = [event for event in events if event.get("syscall") == "openat" and event.get("tid") in text_tids
             and (event.get("ret") or 0) > 2 and len(event["args"]["filename"].get("text", "")) > 3]
@@ -161,8 +161,8 @@ def check_odd_bytes(failures, tape, files):
 
 def check_ps(failures, tape, events, ps_text):
     """The moment is that at which ps began to read /proc."""
-    moments = [event["time"] for event in events if event.get("process") == "ps" and event.get("syscall") in
-               ("openat", "open") and any(argument.get("text") == "/proc" for argument in (event["args"] or {}).values())]
+    moments = [event["time"] for event in events if event.get("process") == "ps" and event.get("syscall") == "openat"
+               and any(argument.get("text") == "/proc" for argument in (event["args"] or {}).values())]
     if not failures.check(moments, "the tape knows when ps read /proc"):
         return
     status, out, err = vmtape("ps", tape, "--at", moments[-1], "--format", "json")
