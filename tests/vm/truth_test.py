@@ -22,6 +22,12 @@ TRUTH = "/tmp/truth"
 # A program that runs before a late recorder comes, and on: its name can only come from the snapshot.
 OLD_PROCESS = "cp /bin/busybox /tmp/elder; ln -sf /tmp/elder /tmp/sleep; (cd /tmp && ./sleep 1000) & echo $!"
 
+# A script, run by way of a link, by its relative name: execve's argument tells little of what is executed. It and its
+# child, which executes nothing, say what they are.
+EXECUTABLES = """cd /tmp; ln -sf /bin/busybox sh
+printf '%s\\n' '#!/tmp/sh' 'echo $$ $(readlink /proc/$$/exe)' '(read p x </proc/self/stat; echo $p $(readlink /proc/$p/exe))' >s
+chmod +x s; ./s"""
+
 
 def run_workloads(guest):
     """{path: bytes} of strace's logs: each workload once with raw numbers, once with texts."""
@@ -100,15 +106,16 @@ def main():
             say(f"guest {guest.must('uname -r').strip()} {options.append} is recorded, plan in force")
             files = run_workloads(guest)
             say("workloads have run under strace")
+            exe_text = guest.must(EXECUTABLES)
             ps_text = guest.must("sleep 1; ps -o pid,ppid,comm")
             failures.check(recorder.stop() == 0, "the recorder ends with status 0 on SIGINT")
             say("recorder: " + recorder.log().strip().replace("\n", "\n          "))
         guest.power_off()
-        check_tape(failures, tape, folder, files, ps_text, old)
+        check_tape(failures, tape, folder, files, exe_text, ps_text, old)
     failures.finish()
 
 
-def check_tape(failures, tape, folder, files, ps_text, old):
+def check_tape(failures, tape, folder, files, exe_text, ps_text, old):
     status, out, err = vmtape("verify", tape)
     failures.check(status == 0, f"vmtape verify: status {status} {out.strip()[-300:]} {err.strip()[-300:]}")
     status, out, err = vmtape("info", tape)
@@ -143,7 +150,15 @@ def check_tape(failures, tape, folder, files, ps_text, old):
         rows = [row for row in map(json.loads, out.splitlines()) if row["pid"] == old]
         failures.check(status == 0 and rows and rows[0]["process"] == "sleep" and rows[0]["exe"] == "/tmp/elder",
                        f"a process older than the recorder is known: {rows or err[-300:]}")
+    check_executables(failures, events, exe_text)
     check_ps(failures, tape, events, ps_text)
+
+
+def check_executables(failures, events, exe_text):
+    """The last that the tape says of each process that said itself what it is."""
+    want = {int(pid): exe for pid, exe in (line.split() for line in exe_text.splitlines())}
+    have = {event["pid"]: event["exe"] for event in events if event.get("pid") in want}
+    failures.check(len(want) == 2 and have == want, f"executables: /proc says {want}, the tape {have}")
 
 
 def check_odd_bytes(failures, tape, files):
