@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A recorder attached at a random moment of the guest's boot: what is found out too early must not stay wrong.
 
-While the kernel boots, page tables, per-CPU areas and the decision on PTI change under whoever looks. After the boot the
+While the kernel boots, page tables, per-CPU areas and the decision on PTI change under whoever looks. After it the
 tape must name who did what, with paths, and the recorder must have come to a plan that fits.
 """
 import argparse

@@ -273,7 +273,7 @@ class Comparison:
 
 
 def compare(files, prefix, events, out=sys.stdout):
-    """files: {path: bytes} with PREFIX/raw/t.TID and PREFIX/text/t.TID; events: lines of JSON. Returns the Comparison."""
+    """files: {path: bytes} with PREFIX/raw/t.TID and PREFIX/text/t.TID; events: lines of JSON. The Comparison."""
     comparison = Comparison()
     raw = strace_log.read_folder(files, f"{prefix}/raw/t")
     text = strace_log.read_folder(files, f"{prefix}/text/t")

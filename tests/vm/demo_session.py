@@ -58,7 +58,8 @@ def main():
     show("Who was the guest, what is on the tape?", "info", options.tape)
     moment = [event["time"] for event in vmtape_events(options.tape, "-f", "proc.name = wget and evt.type = connect")]
     at = ["--at", moment[0]] if moment else []
-    show("Which processes were there while wget fetched a page?", "ps", options.tape, *at, *([] if full else ["--user"]))
+    user = [] if full else ["--user"]
+    show("Which processes were there while wget fetched a page?", "ps", options.tape, *at, *user)
     show("Which calls were the most frequent?", "stats", options.tape, lines=None if full else 16)
     show("What failed?", "events", options.tape, "-f", "evt.failed = true and proc.name in (cat, ls, wget, mv, sort)",
          lines=None if full else 8)
