@@ -105,6 +105,7 @@ static void kill_recorder(void)
 		uint64_t killed, last_tsc, records, missing_ns;
 		struct record_run recorder;
 		struct tape_reader *reader;
+		struct stat st;
 		bool cut_off;
 
 		pthread_mutex_lock(&vm.lock);
@@ -119,6 +120,13 @@ static void kill_recorder(void)
 		record_run_wait(&recorder, 10);
 		fake_vm_wait_stopped(&vm);
 
+		/* under a sanitizer the tape's first bytes come late; nothing is flushed yet then */
+		CHECK(!stat(recorder.tape_path, &st));
+		if (!st.st_size && after_ms * 1000000ull < FLUSH_NS) {
+			printf("killed after %4u ms: before the tape had begun\n", after_ms);
+			record_run_deinit(&recorder);
+			continue;
+		}
 		reader = record_run_open_tape(&recorder);
 		CHECK_INT(record_run_verify(reader, &cut_off), 0);
 		CHECK(cut_off);
