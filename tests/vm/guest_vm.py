@@ -45,9 +45,9 @@ def wait_until(condition, timeout, what, interval=0.02):
 
 
 class LineSocket:
-    """Reads lines from a UNIX stream socket with a deadline; connects when the server is there."""
+    """Reads lines from a UNIX stream socket with a deadline; connects when the server is there, if it lives."""
 
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, process, timeout=20):
         self.socket = socket.socket(socket.AF_UNIX)
         self.buffer = b""
 
@@ -56,6 +56,8 @@ class LineSocket:
                 self.socket.connect(path)
                 return True
             except (FileNotFoundError, ConnectionRefusedError):
+                if process.poll() is not None:
+                    raise GuestError(f"status {process.returncode}") from None
                 return False
 
         wait_until(connect, timeout, f"connecting to {os.path.basename(path)}")
@@ -163,8 +165,8 @@ class Guest:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                             preexec_fn=die_with_parent)
         try:
-            self.qmp_socket = LineSocket(f"{self.folder}/qmp.sock")
-            self.agent = LineSocket(f"{self.folder}/agent.sock")
+            self.qmp_socket = LineSocket(f"{self.folder}/qmp.sock", self.process)
+            self.agent = LineSocket(f"{self.folder}/agent.sock", self.process)
             self.qmp_socket.read_line(20)
             self.qmp("qmp_capabilities")
         except (GuestError, OSError) as error:
