@@ -10,6 +10,7 @@
 #include "tape_read.h"
 
 #define MAX_LOADED_BYTES (256ull << 20)
+#define MAX_KEPT_LANES   64u /* whose memory is kept from chunk to chunk */
 
 struct lane {
 	uint16_t vcpu;
@@ -80,6 +81,12 @@ static void unload(struct tape_cursor *cursor, struct lane *lane)
 	lane->loaded = false;
 }
 
+static void give_back(struct lane *lane)
+{
+	free(lane->raw.data);
+	lane->raw = (struct tape_scratch){0};
+}
+
 /* The lane that is needed last gives its memory back. */
 static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
 {
@@ -94,8 +101,7 @@ static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
 	if (!last)
 		return;
 	unload(cursor, last);
-	free(last->raw.data);
-	last->raw = (struct tape_scratch){0};
+	give_back(last);
 }
 
 static int load(struct tape_cursor *cursor, struct lane *lane)
@@ -119,11 +125,13 @@ static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
 	unload(cursor, lane);
 	lane->at = 0;
 	if (++lane->now == lane->end) {
-		free(lane->raw.data);
-		lane->raw = (struct tape_scratch){0};
+		give_back(lane);
 		remove_top(cursor);
 		return;
 	}
+	/* With many lanes, what is not loaded would add up beyond the limit. */
+	if (cursor->nr_lanes > MAX_KEPT_LANES)
+		give_back(lane);
 	lane->key = lane_chunk(cursor, lane)->header.min_tsc;
 	sift_down(cursor, 0);
 }

@@ -54,8 +54,9 @@ static const char *judge_header(const struct tape_chunk_header *header)
 	    (header->vcpu == TAPE_NO_VCPU || header->nr_items > header->raw_bytes / sizeof(struct trap_record)))
 		return "has more records than bytes, or no vCPU";
 	if (header->type == TAPE_CHUNK_PAGES &&
-	    (!header->nr_items || header->raw_bytes != header->nr_items * TAPE_PAGE_BYTES ||
-	     header->first_seq >= TAPE_PAGE_MAX || header->last_seq - header->first_seq != header->nr_items - 1))
+	    (!header->nr_items || header->nr_items > TAPE_PAGES_MAX ||
+	     header->raw_bytes != header->nr_items * TAPE_PAGE_BYTES || header->first_seq >= TAPE_PAGE_MAX ||
+	     header->last_seq - header->first_seq != header->nr_items - 1))
 		return "has page numbers that do not fit its length";
 	return NULL;
 }
@@ -341,9 +342,14 @@ static bool has_end(const struct tape_reader *reader)
 static bool all_zero(struct tape_reader *reader, uint64_t from, uint64_t to)
 {
 	while (from < to) {
-		size_t window_bytes = to - from < SEARCH_BYTES ? to - from : SEARCH_BYTES;
+		uint64_t data = tape_source_next_data(&reader->source, from);
+		size_t window_bytes;
 		const uint8_t *window;
 
+		if (data >= to)
+			break;
+		from = data;
+		window_bytes = to - from < SEARCH_BYTES ? to - from : SEARCH_BYTES;
 		if (tape_source_get(&reader->source, from, window_bytes, &reader->scratch, &window))
 			return false;
 		for (size_t i = 0; i < window_bytes; i++)
