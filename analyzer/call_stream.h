@@ -19,7 +19,7 @@ struct call_item {
 	bool is_gap;
 	struct call call;    /* unless is_gap */
 	struct trap_gap gap; /* if is_gap */
-	uint64_t gap_tsc;    /* when the guest was seen again */
+	uint64_t gap_tsc;    /* of the first lost record */
 	uint16_t gap_vcpu;
 };
 

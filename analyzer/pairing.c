@@ -20,7 +20,6 @@ struct open_call {
 	uint32_t nr;
 	uint8_t abi;
 	bool by_task;
-	bool uncertain;
 	uint32_t older, newer; /* list in order of entry; newer also chains the free ones */
 };
 
@@ -32,6 +31,7 @@ struct pairing {
 	uint32_t oldest, newest;
 	uint32_t nr_open;
 	uint64_t next_number;
+	uint64_t lossy_until; /* end of the latest loss; 0: none */
 	uint64_t guesses;
 };
 
@@ -128,7 +128,9 @@ static void forget(struct pairing *p, uint32_t i)
 static void end_open(struct pairing *p, uint32_t i, enum call_state state, bool uncertain, const struct trap_view *exit)
 {
 	uint64_t number = p->calls[i].number;
-	struct pairing_end end = {.state = state, .uncertain = uncertain || p->calls[i].uncertain, .exit = exit};
+	struct pairing_end end = {.state = state,
+				  .uncertain = uncertain || (p->lossy_until && p->calls[i].tsc <= p->lossy_until),
+				  .exit = exit};
 
 	forget(p, i);
 	p->sink.end(p->sink.ctx, number, &end);
@@ -272,15 +274,18 @@ static void feed_exit(struct pairing *p, const struct trap_view *view)
 	p->sink.exit_only(p->sink.ctx, p->next_number++, view);
 }
 
-/* Threads move from vCPU to vCPU: what was lost on one may be the exit of any call that was open then. */
+/*
+ * Threads move from vCPU to vCPU: what was lost on one may be the exit of any
+ * call that was open then, or began before the loss ended. Gaps come at the time
+ * of their first loss, before what they may have hidden is paired.
+ */
 static void feed_gap(struct pairing *p, const struct trap_view *view)
 {
 	struct trap_gap gap;
 
 	trap_view_gap(view, &gap);
-	for (uint32_t i = p->oldest; i != NONE; i = p->calls[i].newer)
-		if (p->calls[i].tsc <= gap.last_tsc)
-			p->calls[i].uncertain = true;
+	if (gap.last_tsc > p->lossy_until)
+		p->lossy_until = gap.last_tsc;
 }
 
 struct vmtape_error *pairing_feed(struct pairing *p, const struct trap_view *view)

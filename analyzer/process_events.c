@@ -153,7 +153,7 @@ static void apply_identity(struct processes *p, const struct trap_view *view, ui
 
 		memset(t->pub.comm, 0, sizeof(t->pub.comm));
 		memcpy(t->pub.comm, bytes, strnlen((const char *)bytes, n));
-		t->confirmed = p->gaps;
+		process_table_confirm(p, t, view->header.tsc);
 	}
 	bytes = labelled(view, PLAN_LABEL_PARENT, 8, &fragment);
 	if (bytes) {
@@ -174,7 +174,12 @@ struct vmtape_error *processes_before(struct processes *p, const struct trap_vie
 	uint32_t i;
 
 	if (view->header.type == TRAP_GAP) {
+		struct trap_gap gap;
+
+		trap_view_gap(view, &gap);
 		p->gaps++;
+		if (gap.last_tsc > p->lossy_until)
+			p->lossy_until = gap.last_tsc;
 		return NULL;
 	}
 	if (view->header.type != TRAP_ENTER && view->header.type != TRAP_EXIT && view->header.type != TRAP_IDENTITY)

@@ -41,6 +41,7 @@ struct processes {
 	void *find_exe_ctx;
 	uint64_t cr3_mask;
 	uint64_t gaps;
+	uint64_t lossy_until; /* end of the latest gap; what is told before may be outdated by a lost record */
 	uint64_t snapshot_tsc;
 	struct u64_map strings; /* hash to pointer */
 	char **string_list;
@@ -57,6 +58,8 @@ void process_table_rename(struct processes *p, uint32_t i, int32_t pid, int32_t 
 const char *process_table_string(struct processes *p, const void *bytes, size_t n);
 /* Copies what the process's other threads, or else its parent, are known by. */
 void process_table_inherit(struct processes *p, uint32_t i);
+/* What is known of the thread is as of tsc. */
+void process_table_confirm(const struct processes *p, struct thread_entry *t, uint64_t tsc);
 /* What an identity record tells of the thread's executable. */
 void process_exe_apply(struct processes *p, uint32_t i, const struct trap_view *view);
 

@@ -124,9 +124,9 @@ uint32_t process_table_add(struct processes *p, uint64_t task, int32_t pid, int3
 	p->threads[i] = (struct thread_entry){
 		.used = true,
 		.on_snapshot = true,
-		.confirmed = p->gaps,
 		.pub = {.task = task, .pid = pid, .tid = tid, .ppid = -1, .exe = "", .first_tsc = tsc},
 	};
+	process_table_confirm(p, &p->threads[i], tsc);
 	/* A map that can't grow leaves the thread unfound, never wrong. */
 	if (task)
 		u64_map_set(&p->by_task, task, i);
@@ -169,6 +169,12 @@ void process_table_remove(struct processes *p, uint32_t i, uint64_t tsc)
 	t->next_mate = p->free;
 	p->free = i;
 	p->count--;
+}
+
+void process_table_confirm(const struct processes *p, struct thread_entry *t, uint64_t tsc)
+{
+	/* one that only was there during the loss is as uncertain as one that nothing told of since */
+	t->confirmed = tsc >= p->lossy_until ? p->gaps : p->gaps - 1;
 }
 
 void process_table_rename(struct processes *p, uint32_t i, int32_t pid, int32_t tid)
@@ -282,7 +288,7 @@ static void describe(struct processes *p, uint32_t i, const struct linux_task *t
 	if (cr3_key(p, task->cr3) &&
 	    (task->pid == task->tgid || process_table_find(&p->by_cr3, cr3_key(p, task->cr3)) == PROCESS_NONE))
 		u64_map_set(&p->by_cr3, cr3_key(p, task->cr3), i);
-	t->confirmed = p->gaps;
+	process_table_confirm(p, t, p->snapshot_tsc);
 	t->on_snapshot = true;
 }
 

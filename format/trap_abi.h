@@ -139,7 +139,7 @@ struct trap_record {
 	__u16 nr_fragments;
 	__u32 reg_mask;
 	__u64 seq; /* a vCPU's records, lost ones too, are numbered from 0 without a hole; TRAP_PAD has none */
-	__u64 tsc; /* guest's TSC */
+	__u64 tsc; /* guest's TSC; TRAP_GAP: of the first lost record */
 };
 
 #define TRAP_RECORD_MAX_BYTES 65536u

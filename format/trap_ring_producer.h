@@ -143,7 +143,7 @@ static inline void trap_writer_put_gap(struct trap_writer *w, __u64 position)
 	gap->type = TRAP_GAP;
 	gap->vcpu = w->vcpu;
 	gap->seq = w->seq;
-	gap->tsc = w->untold.last_tsc;
+	gap->tsc = w->untold.first_tsc; /* others must know of it when they come to what it may have hidden */
 	memcpy(gap + 1, &w->untold, sizeof(w->untold));
 }
 

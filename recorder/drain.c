@@ -183,7 +183,12 @@ static int64_t pass(struct drain *drain, bool *stalled)
 static bool tell_last_losses(struct drain *drain)
 {
 	unsigned nr_rings = atomic_load_explicit(&drain->nr_rings, memory_order_acquire);
+	uint64_t last_tsc = 0;
 
+	/* They may have gone on to be lost until the end, as far as any vCPU's records go. */
+	for (unsigned i = 0; i < nr_rings; i++)
+		if (drain->rings[i]->last_tsc > last_tsc)
+			last_tsc = drain->rings[i]->last_tsc;
 	for (unsigned i = 0; i < nr_rings; i++) {
 		struct drain_ring *ring = drain->rings[i];
 		const struct trap_ring_producer *head = ring->ring.memory;
@@ -199,7 +204,7 @@ static bool tell_last_losses(struct drain *drain)
 			.lost_records = next_seq - ring->next_seq,
 			.first_seq = ring->next_seq,
 			.first_tsc = ring->last_tsc,
-			.last_tsc = ring->last_tsc,
+			.last_tsc = last_tsc,
 		};
 
 		if (ring->is_ended || next_seq <= ring->next_seq)

@@ -106,7 +106,7 @@ static void check_records(struct tally *tally, const uint8_t *data, int64_t size
 			CHECK_INT(gap.first_seq, tally->seq);
 			CHECK_INT(gap.first_tsc, tally->tsc);
 			CHECK_INT(gap.last_tsc, tally->tsc + gap.lost_records - 1);
-			CHECK_INT(view.header.tsc, gap.last_tsc);
+			CHECK_INT(view.header.tsc, gap.first_tsc);
 			CHECK(gap.lost_records > 0);
 			tally->seq += gap.lost_records;
 			tally->tsc += gap.lost_records;
