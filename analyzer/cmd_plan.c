@@ -47,7 +47,10 @@ static const char *name_of(void *ctx, uint8_t abi, uint32_t nr)
 	const struct linux_guest *guest = ctx;
 	const struct linux_syscall *syscall = guest ? linux_guest_syscall(guest, abi, nr) : NULL;
 
-	return syscall ? syscall->name : linux_syscall_name(abi, nr);
+	const char *name = syscall ? syscall->name : linux_syscall_name(abi, nr);
+
+	/* Only names that mean the same call without this guest: the text is read again without it. */
+	return name && linux_syscall_nr(abi, name) == (int64_t)nr ? name : NULL;
 }
 
 static int64_t nr_of(void *ctx, uint8_t abi, const char *name)
@@ -311,6 +314,11 @@ static struct vmtape_error *run(struct plan_job *job, int *status)
 		/* Not a tape: then it may be a plan. */
 		if (error->code != VMTAPE_ERROR_FORMAT)
 			return error;
+		if (job->filter) {
+			vmtape_error_destroy(error);
+			return vmtape_error_create(VMTAPE_ERROR_USAGE, "--filter needs a tape, which %s is not",
+						   job->path);
+		}
 		vmtape_error_destroy(error);
 	}
 	error = load_plan(job, status);
