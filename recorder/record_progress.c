@@ -104,6 +104,12 @@ void record_progress_summary(const struct record_progress *progress, const char 
 
 		snprintf(lost, sizeof(lost), "%s LOST", grouped(number, sizeof(number), lost_records));
 	}
+	if (stats.discarded) {
+		char number[32];
+
+		snprintf(lost, sizeof(lost), "%s LOST after the failure",
+			 grouped(number, sizeof(number), lost_records + stats.discarded));
+	}
 	if (stats.traps.events)
 		snprintf(per_event, sizeof(per_event), ", %.2f B/event",
 			 (double)stats.traps.stored_bytes / (double)stats.traps.events);

@@ -143,12 +143,14 @@ static void write_block(struct tape_thread *thread, struct block *block)
 
 		block->chunk = NULL;
 		append(thread, chunk, "storing records");
-		if (!thread->failed) {
-			pthread_mutex_lock(&thread->lock);
+		pthread_mutex_lock(&thread->lock);
+		if (thread->failed)
+			thread->stats.discarded += block->tally.records;
+		else
 			record_tally_add(&thread->stats.traps, &block->tally);
-			pthread_mutex_unlock(&thread->lock);
+		pthread_mutex_unlock(&thread->lock);
+		if (!thread->failed)
 			update_file_bytes(thread);
-		}
 	}
 	pipeline_block_put(thread->pipeline, block);
 }

@@ -36,6 +36,7 @@ struct page_batch {
 
 struct tape_stats {
 	struct record_tally traps; /* placed on the tape */
+	uint64_t discarded;        /* records that came after a write had failed */
 	uint64_t snapshots;
 	uint64_t file_bytes;
 	struct tape_pages_stats pages;

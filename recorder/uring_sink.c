@@ -21,6 +21,7 @@ struct sink_write {
 struct uring_sink {
 	struct io_uring ring;
 	bool is_uring;
+	bool is_broken; /* a submission failed for good */
 	int fd;
 	unsigned in_flight;
 	uint64_t in_flight_bytes;
@@ -42,7 +43,7 @@ static void note_error(struct uring_sink *sink, int error, uint64_t offset)
 /* The rest of the write, or all of it. */
 static int submit(struct uring_sink *sink, struct sink_write *write)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&sink->ring);
+	struct io_uring_sqe *sqe = sink->is_broken ? NULL : io_uring_get_sqe(&sink->ring);
 	size_t rest = write->size_bytes - write->written;
 	int ret;
 
@@ -57,6 +58,8 @@ static int submit(struct uring_sink *sink, struct sink_write *write)
 	do
 		ret = io_uring_submit(&sink->ring);
 	while (ret == -EINTR || ret == -EAGAIN);
+	/* What could not be submitted stays in the queue, with a buffer that is freed: nothing may follow. */
+	sink->is_broken = ret < 0;
 	return ret < 0 ? ret : 0;
 }
 
