@@ -119,7 +119,11 @@ struct proto_start {
 };
 #define PROTO_START_DIRTY_LOG 0x01 /* snapshots will be asked for */
 
-/* fds: ring memory, eventfd "data", eventfd "room" (written by the consumer when it moved tail and `waiting` is set).
+/*
+ * fds: ring memory; "data", which becomes readable (8 bytes, as of an eventfd)
+ * when the watermark is reached; "room", an eventfd that the consumer writes when
+ * it moved tail and `waiting` is set. O_NONBLOCK belongs to both sides: who relies
+ * on it to write an eventfd hangs when the other has filled it.
  */
 struct proto_ring {
 	__u32 vcpu;
