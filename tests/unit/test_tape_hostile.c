@@ -131,6 +131,14 @@ static void more_records(struct tape_chunk_header *header, uint8_t *payload)
 	header->nr_items++;
 }
 
+/* times 4096, as 32 bits, the length of one page */
+static void pages_that_wrap(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->nr_items = 0x100001;
+	header->raw_bytes = 4096;
+	header->last_seq = header->first_seq + 0x100000;
+}
+
 static void more_raw_bytes(struct tape_chunk_header *header, uint8_t *payload)
 {
 	header->raw_bytes += 8;
@@ -297,6 +305,7 @@ static void test_lies(const struct fixture_file *truth, bool check_messages)
 		{TAPE_CHUNK_META, more_raw_bytes, "two lengths"},
 		{TAPE_CHUNK_META, no_key, "key=value"},
 		{TAPE_CHUNK_PAGES, more_records, "page numbers"},
+		{TAPE_CHUNK_PAGES, pages_that_wrap, "page numbers"},
 		{TAPE_CHUNK_PAGES, wrong_seqs, NULL},
 		{TAPE_CHUNK_PAGES, too_many_raw_bytes, "larger than any"},
 		{TAPE_CHUNK_SNAPSHOT, too_many_parts, NULL},
