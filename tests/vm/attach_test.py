@@ -11,7 +11,7 @@ import random
 import time
 
 from guest_vm import Guest, GuestError
-from vm_env import Failures, Recorder, image, need_programs, qemu, say, vmtape, vmtape_events
+from vm_env import Failures, Recorder, image, need_programs, qemu, say, vmtape, vmtape_events, with_live_guest
 
 BOOT_S = 3.0
 
@@ -56,7 +56,7 @@ def main():
     for number in range(options.rounds):
         # The first moments are spread over the boot, so that each part of it is met.
         delay = (number + rng.random()) * BOOT_S / options.rounds
-        attach_once(failures, ("6.1", "6.12")[number % 2], ("pti=on", "nopti")[number // 2 % 2], delay)
+        with_live_guest(attach_once, failures, ("6.1", "6.12")[number % 2], ("pti=on", "nopti")[number // 2 % 2], delay)
     failures.finish()
 
 

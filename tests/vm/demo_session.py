@@ -7,7 +7,7 @@ import sys
 import time
 
 from guest_vm import Guest, GuestError
-from vm_env import VMTAPE, Recorder, image, qemu, vmtape_events
+from vm_env import VMTAPE, Recorder, image, qemu, vmtape_events, with_live_guest
 
 WIDTH = 150
 START = time.monotonic()
@@ -40,6 +40,12 @@ def main():
     parser.add_argument("--tape", required=True)
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
+    with_live_guest(record, options)
+    step("the guest is gone; from here on there is only the tape")
+    print_tape(options)
+
+
+def record(options):
     with Guest(qemu(), image(options.kernel), smp=2) as guest:
         guest.wait_ready()
         step("the guest runs; vmtape-record attaches to it")
@@ -52,8 +58,9 @@ def main():
             recorder.stop()
             print(recorder.log().strip(), file=sys.stderr)
         guest.power_off()
-    step("the guest is gone; from here on there is only the tape")
 
+
+def print_tape(options):
     full = options.full
     show("Who was the guest, what is on the tape?", "info", options.tape)
     moment = [event["time"] for event in vmtape_events(options.tape, "-f", "proc.name = wget and evt.type = connect")]

@@ -12,7 +12,7 @@ import random
 import time
 
 from guest_vm import Guest, wait_until
-from vm_env import Failures, Recorder, image, need_programs, qemu, say, vmtape, vmtape_events
+from vm_env import Failures, Recorder, image, need_programs, qemu, say, vmtape, vmtape_events, with_live_guest
 
 ROUNDS = 10
 MOST_LOST_S = 1.0
@@ -67,27 +67,28 @@ def kill_recorder(failures, rng, series):
     say(f"{ROUNDS} recorders killed; the most that was lost is {worst:.3f} s")
 
 
+def kill_one_qemu(failures, rng, series, number):
+    with Guest(qemu(), image(series), "vmtape.run=shellwork.sh", smp=2, paused=True) as guest:
+        tape = os.path.join(guest.folder, "killed.vmt")
+        started = time.time()
+        with Recorder(guest.socket_path, tape) as recorder:
+            wait_until(lambda: os.path.exists(tape), 20, "the tape")
+            guest.qmp("cont")
+            guest.wait_ready()
+            guest.must(f"({COUNTER}) >/dev/null 2>&1 &")
+            time.sleep(rng.uniform(0.0, 4.0))
+            killed_at = time.time()
+            guest.kill()
+            status = recorder.wait(30)
+            log = recorder.log()
+        failures.check(status == 0 and "the VM ended" in log,
+                       f"QEMU kill {number}: the recorder ends with status {status} and says so: "
+                       f"{log.strip().splitlines()[-1] if log.strip() else ''}")
+        return check_killed_tape(failures, f"QEMU kill {number}", tape, killed_at, killed_at - started)
+
+
 def kill_qemu(failures, rng, series):
-    worst = 0
-    for number in range(1, ROUNDS + 1):
-        with Guest(qemu(), image(series), "vmtape.run=shellwork.sh", smp=2, paused=True) as guest:
-            tape = os.path.join(guest.folder, "killed.vmt")
-            started = time.time()
-            with Recorder(guest.socket_path, tape) as recorder:
-                wait_until(lambda: os.path.exists(tape), 20, "the tape")
-                guest.qmp("cont")
-                guest.wait_ready()
-                guest.must(f"({COUNTER}) >/dev/null 2>&1 &")
-                time.sleep(rng.uniform(0.0, 4.0))
-                killed_at = time.time()
-                guest.kill()
-                status = recorder.wait(30)
-                log = recorder.log()
-            failures.check(status == 0 and "the VM ended" in log,
-                           f"QEMU kill {number}: the recorder ends with status {status} and says so: "
-                           f"{log.strip().splitlines()[-1] if log.strip() else ''}")
-            worst = max(worst, check_killed_tape(failures, f"QEMU kill {number}", tape, killed_at,
-                                                 killed_at - started))
+    worst = max(with_live_guest(kill_one_qemu, failures, rng, series, number) for number in range(1, ROUNDS + 1))
     say(f"QEMU killed {ROUNDS} times; the most that was lost is {worst:.3f} s")
 
 

@@ -15,7 +15,7 @@ import re
 import compare
 import strace_log
 from guest_vm import Guest
-from vm_env import (Failures, Recorder, image, need_programs, qemu, say, vmtape)
+from vm_env import (Failures, Recorder, image, need_programs, qemu, say, vmtape, with_live_guest)
 
 WORKLOADS = ("work_files", "work_process", "work_ipc", "shellwork.sh")
 TRUTH = "/tmp/truth"
@@ -85,6 +85,11 @@ def main():
     options = parser.parse_args()
     need_programs()
     failures = Failures()
+    with_live_guest(run, options, failures)
+    failures.finish()
+
+
+def run(options, failures):
     before = options.attach == "before"
     with Guest(qemu(), image(options.kernel), options.append, smp=options.smp, paused=before,
                memory_mb=options.memory_mb, shared=not options.private_ram, cpu=options.cpu) as guest:
@@ -112,7 +117,6 @@ def main():
             say("recorder: " + recorder.log().strip().replace("\n", "\n          "))
         guest.power_off()
         check_tape(failures, tape, folder, files, exe_text, ps_text, old)
-    failures.finish()
 
 
 def check_tape(failures, tape, folder, files, exe_text, ps_text, old):

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from guest_vm import GuestError, die_with_parent, wait_until
+from guest_vm import GuestError, GuestStalled, die_with_parent, wait_until
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("VMTAPE_BUILD", os.path.join(TOP, "build"))
@@ -71,6 +71,18 @@ def need_programs():
     for path in (RECORD, VMTAPE):
         if not os.access(path, os.X_OK):
             skip(f"{path} is not built")
+
+
+def with_live_guest(function, *arguments):
+    """Runs a round of a test, and once more if its guest stalled while it booted."""
+    for attempt in range(3):
+        try:
+            return function(*arguments)
+        except GuestStalled as error:
+            if attempt == 2:
+                raise
+            say(f"the guest stalled while it booted, this round again: {str(error)[-300:]}")
+    return None
 
 
 class Failures:
