@@ -38,8 +38,7 @@ struct trap_ring_producer {
 	__u64 data_bytes;
 	__u64 watermark_bytes; /* the data eventfd is signalled at this fill */
 	__u64 reserved[4];
-	/* release store after the record is whole; pairs with the consumer's
-	 * acquire load */
+	/* release store after the record is whole; pairs with the consumer's acquire load */
 	__u64 head __attribute__((aligned(64)));
 	__u64 next_seq;     /* number that the next record will get */
 	__u64 lost_records; /* since the ring was made */
@@ -49,8 +48,7 @@ struct trap_ring_producer {
 };
 
 struct trap_ring_consumer {
-	/* release store after the records are copied out; pairs with the
-	 * producer's acquire load */
+	/* release store after the records are copied out; pairs with the producer's acquire load */
 	__u64 tail;
 };
 
