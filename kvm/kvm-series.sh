@@ -15,15 +15,16 @@ source_package=linux-source-6.12
 # What the repository holds of the kernel's source: KVM with all the headers that a patch of it may touch, its selftests
 # with the libraries that they take, what installs the headers of user space, and checkpatch with what it looks for.
 source_paths=(
-	COPYING CREDITS Kbuild Kconfig MAINTAINERS Makefile README .clang-format .gitignore
+	COPYING CREDITS Kbuild Kconfig MAINTAINERS Makefile README .clang-format
 	Documentation/virt/kvm
 	arch/x86/Makefile arch/x86/kvm arch/x86/include arch/x86/entry/syscalls arch/x86/tools
 	include/asm-generic include/kvm include/linux/entry-kvm.h include/linux/kvm_dirty_ring.h include/linux/kvm_host.h
 	include/linux/kvm_irqfd.h include/linux/kvm_para.h include/linux/kvm_types.h include/trace/events/kvm.h include/uapi
 	drivers/Makefile fs/Makefile init/Makefile ipc/Makefile kernel/Makefile lib/Makefile
 	scripts
-	tools/arch/x86 tools/build tools/include tools/scripts tools/testing/selftests/kvm tools/testing/selftests/rseq
-	tools/testing/selftests/Makefile tools/testing/selftests/lib.mk tools/testing/selftests/kselftest.h
+	tools/arch/x86 tools/build tools/include tools/lib/rbtree.c tools/scripts
+	tools/testing/selftests/kvm tools/testing/selftests/rseq tools/testing/selftests/Makefile
+	tools/testing/selftests/lib.mk tools/testing/selftests/kselftest.h
 	tools/testing/selftests/kselftest_harness.h
 	usr/include virt
 )
@@ -65,4 +66,7 @@ unpack_source() {
 # fill_base FOLDER: the base in a new repository.
 fill_base() {
 	unpack_source "$1" "${source_paths[@]}"
+	# The kernel's own list, at its top, is Debian's here: it leaves out everything.
+	printf '%s\n' '*.o' '*.ko' '*.a' '*.mod' '*.mod.c' '.*.cmd' '.*.d' '*.symvers' '*.order' '*.orig' '*.rej' \
+		>>"$1/.git/info/exclude"
 }
