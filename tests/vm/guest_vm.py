@@ -92,101 +92,16 @@ class LineSocket:
         self.socket.close()
 
 
-class Guest:
-    """One virtual machine. Use it in a with statement: start() on entry, QEMU is gone on exit.
+class GuestPorts:
+    """What one can do with a guest over its agent's port and its QMP. A subclass connects self.agent and
+    self.qmp_socket, and knows the guest's console(), whether it is alive(), and its disk."""
 
-    qemu        path of the QEMU binary
-    image       folder with vmlinuz and initrd (scripts/guest); None: nothing to boot, the firmware looks for a disk
-    append      more words for the kernel command line
-    recorder    whether the vmtape-recorder object is there from the start; its socket is self.socket_path
-    shared      guest RAM in a shareable memfd, which a recorder can map
-    paused      do not run the vCPUs before cont()
-    more_initrd further initramfs archives, behind the image's own
-    """
-
-    def __init__(self, qemu, image, append="", smp=2, memory_mb=512, recorder=True, shared=True, paused=False,
-                 more_initrd=(), arguments=(), cpu="max"):
-        self.folder = tempfile.mkdtemp(prefix="vmtape-vm.")
-        self.socket_path = os.path.join(self.folder, "recorder.sock")
-        self.console_path = os.path.join(self.folder, "console.log")
-        self.disk_path = os.path.join(self.folder, "disk.img")
-        self.process = None
+    def __init__(self):
         self.agent = None
         self.qmp_socket = None
         self.qmp_lock = threading.Lock()
         self.request = 0
         self.events = []
-        with open(self.disk_path, "wb") as disk:
-            disk.truncate(DISK_BYTES)
-        kernel = []
-        if image:
-            # On a busy machine the emulated timer may come too late for the kernel's check of it, which would panic.
-            kernel = ["-kernel", os.path.join(image, "vmlinuz"), "-initrd", self.join_initrd(image, more_initrd),
-                      "-append", f"console=ttyS0 panic=-1 quiet no_timer_check {append}".strip()]
-        memory = "memory-backend-memfd,share=on" if shared else "memory-backend-ram"
-        self.command = [
-            qemu, *[word for folder in FIRMWARE for word in ("-L", folder)],
-            "-nodefaults", "-display", "none", "-no-reboot", "-accel", "tcg,thread=multi", "-cpu", cpu,
-            "-machine", "q35,memory-backend=ram0", "-object", f"{memory},id=ram0,size={memory_mb}M",
-            "-m", f"{memory_mb}M", "-smp", str(smp), "-name", "guest",
-            *kernel, "-serial", f"file:{self.console_path}",
-            "-chardev", f"socket,id=agent,path={self.folder}/agent.sock,server=on,wait=off", "-serial", "chardev:agent",
-            "-drive", f"if=none,id=disk,format=raw,file={self.disk_path}", "-device", "virtio-blk-pci,drive=disk",
-            "-qmp", f"unix:{self.folder}/qmp.sock,server=on,wait=off",
-        ]
-        if recorder:
-            self.command += ["-object", f"vmtape-recorder,id={RECORDER_ID},socket={self.socket_path}"]
-        if paused:
-            self.command.append("-S")
-        self.command += arguments
-
-    def join_initrd(self, image, more_initrd):
-        """The image's initramfs with others behind it, each at a multiple of 4 bytes as the kernel wants it."""
-        initrd = os.path.join(image, "initrd")
-        if not more_initrd:
-            return initrd
-        joined = os.path.join(self.folder, "initrd")
-        with open(joined, "wb") as out:
-            for part in (initrd, *more_initrd):
-                with open(part, "rb") as data:
-                    shutil.copyfileobj(data, out)
-                out.write(b"\0" * (-out.tell() % 4))
-        return joined
-
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
-
-    def start(self):
-        log = os.path.join(self.folder, "qemu.log")
-        with open(log, "wb") as out:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                            preexec_fn=die_with_parent)
-        try:
-            self.qmp_socket = LineSocket(f"{self.folder}/qmp.sock", self.process)
-            self.agent = LineSocket(f"{self.folder}/agent.sock", self.process)
-            self.qmp_socket.read_line(20)
-            self.qmp("qmp_capabilities")
-        except (GuestError, OSError) as error:
-            with open(log, "rb") as text:
-                raise GuestError(f"QEMU did not start: {error}\n{text.read()[-2000:].decode(errors='replace')}")
-
-    def console(self):
-        with open(self.console_path, "rb") as text:
-            return text.read().decode(errors="replace")
-
-    def pid(self):
-        return self.process.pid
-
-    def alive(self):
-        return self.process is not None and self.process.poll() is None
 
     def qmp(self, command, timeout=30, **arguments):
         """Runs a QMP command and returns its answer; raises GuestError with QEMU's words if it fails."""
@@ -261,11 +176,109 @@ class Guest:
         names = " ".join(path.lstrip("/") for path in paths)
         self.must(f"tar -C / -cf - {names} | dd of=/dev/vda bs=1M conv=notrunc,fsync", timeout)
         files = {}
-        with open(self.disk_path, "rb") as disk, tarfile.open(fileobj=disk, mode="r|") as archive:
+        with self.open_disk() as disk, tarfile.open(fileobj=disk, mode="r|") as archive:
             for member in archive:
                 if member.isfile():
                     files["/" + member.name] = archive.extractfile(member).read()
         return files
+
+
+class Guest(GuestPorts):
+    """One virtual machine. Use it in a with statement: start() on entry, QEMU is gone on exit.
+
+    qemu        path of the QEMU binary
+    image       folder with vmlinuz and initrd (scripts/guest); None: nothing to boot, the firmware looks for a disk
+    append      more words for the kernel command line
+    recorder    whether the vmtape-recorder object is there from the start; its socket is self.socket_path
+    shared      guest RAM in a shareable memfd, which a recorder can map
+    paused      do not run the vCPUs before cont()
+    more_initrd further initramfs archives, behind the image's own
+    accel       QEMU's -accel
+    """
+
+    def __init__(self, qemu, image, append="", smp=2, memory_mb=512, recorder=True, shared=True, paused=False,
+                 more_initrd=(), arguments=(), cpu="max", accel="tcg,thread=multi"):
+        super().__init__()
+        self.folder = tempfile.mkdtemp(prefix="vmtape-vm.")
+        self.socket_path = os.path.join(self.folder, "recorder.sock")
+        self.console_path = os.path.join(self.folder, "console.log")
+        self.disk_path = os.path.join(self.folder, "disk.img")
+        self.process = None
+        with open(self.disk_path, "wb") as disk:
+            disk.truncate(DISK_BYTES)
+        kernel = []
+        if image:
+            # On a busy machine the emulated timer may come too late for the kernel's check of it, which would panic.
+            kernel = ["-kernel", os.path.join(image, "vmlinuz"), "-initrd", self.join_initrd(image, more_initrd),
+                      "-append", f"console=ttyS0 panic=-1 quiet no_timer_check {append}".strip()]
+        memory = "memory-backend-memfd,share=on" if shared else "memory-backend-ram"
+        self.command = [
+            qemu, *[word for folder in FIRMWARE for word in ("-L", folder)],
+            "-nodefaults", "-display", "none", "-no-reboot", "-accel", accel, "-cpu", cpu,
+            "-machine", "q35,memory-backend=ram0", "-object", f"{memory},id=ram0,size={memory_mb}M",
+            "-m", f"{memory_mb}M", "-smp", str(smp), "-name", "guest",
+            *kernel, "-serial", f"file:{self.console_path}",
+            "-chardev", f"socket,id=agent,path={self.folder}/agent.sock,server=on,wait=off", "-serial", "chardev:agent",
+            "-drive", f"if=none,id=disk,format=raw,file={self.disk_path}", "-device", "virtio-blk-pci,drive=disk",
+            "-qmp", f"unix:{self.folder}/qmp.sock,server=on,wait=off",
+        ]
+        if recorder:
+            self.command += ["-object", f"vmtape-recorder,id={RECORDER_ID},socket={self.socket_path}"]
+        if paused:
+            self.command.append("-S")
+        self.command += arguments
+
+    def join_initrd(self, image, more_initrd):
+        """The image's initramfs with others behind it, each at a multiple of 4 bytes as the kernel wants it."""
+        initrd = os.path.join(image, "initrd")
+        if not more_initrd:
+            return initrd
+        joined = os.path.join(self.folder, "initrd")
+        with open(joined, "wb") as out:
+            for part in (initrd, *more_initrd):
+                with open(part, "rb") as data:
+                    shutil.copyfileobj(data, out)
+                out.write(b"\0" * (-out.tell() % 4))
+        return joined
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def start(self):
+        log = os.path.join(self.folder, "qemu.log")
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                            preexec_fn=die_with_parent)
+        try:
+            self.qmp_socket = LineSocket(f"{self.folder}/qmp.sock", self.process)
+            self.agent = LineSocket(f"{self.folder}/agent.sock", self.process)
+            self.qmp_socket.read_line(20)
+            self.qmp("qmp_capabilities")
+        except (GuestError, OSError) as error:
+            with open(log, "rb") as text:
+                raise GuestError(f"QEMU did not start: {error}\n{text.read()[-2000:].decode(errors='replace')}")
+
+    def console(self):
+        with open(self.console_path, "rb") as text:
+            return text.read().decode(errors="replace")
+
+    def pid(self):
+        return self.process.pid
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def open_disk(self):
+        """The guest's disk, for reading, as far as it is written."""
+        return open(self.disk_path, "rb")
 
     def push(self, files, timeout=120):
         """Brings files into the guest: {path: bytes or (bytes, mode)}."""

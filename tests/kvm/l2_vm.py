@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""L2: a guest of the KVM in L1, by the patched QEMU that runs there. The host talks to its agent as to any Guest's.
+
+L2's second serial port and its QMP are consoles of L1 (hvc0, hvc1), whose other ends are sockets of the host, so that
+scripts go to L2 straight from here. Its disk, its console and its recorder's socket are files of L1, below /tmp/l2.
+"""
+import io
+import json
+import os
+
+from guest_vm import RECORDER_ID, GuestError, GuestPorts, LineSocket
+from l1_vm import L1
+
+FOLDER = "/tmp/l2"
+PORTS = ("agent", "qmp")
+
+
+class L1ForL2(L1):
+    """L1 with the two consoles that lead to L2."""
+
+    def __init__(self, archive, **options):
+        super().__init__(archive, **options)
+        self.command += ["-device", "virtio-serial-pci"]
+        for number, name in enumerate(PORTS):
+            self.command += ["-chardev", f"socket,id=l2{name},path={self.port(name)},server=on,wait=off",
+                             "-device", f"virtconsole,chardev=l2{name},id=con{number}"]
+
+    def port(self, name):
+        return os.path.join(self.folder, f"l2-{name}.sock")
+
+    def start(self):
+        super().start()
+        self.must("for n in 0 1; do stty -F /dev/hvc$n raw -echo; done")
+
+
+class L2(GuestPorts):
+    """A guest in l1. In a with statement it runs; at the end of it, it is gone.
+
+    smp, append, paused, recorder, memory_mb: as for Guest
+    """
+
+    def __init__(self, l1, append="", smp=1, memory_mb=384, recorder=True, paused=False):
+        super().__init__()
+        self.l1 = l1
+        self.socket_path = f"{FOLDER}/recorder.sock"
+        self.qemu_pid = 0
+        self.command = " ".join([
+            "qemu-system-x86_64 -L /usr/share/qemu -nodefaults -display none -no-reboot -accel kvm -cpu host",
+            f"-machine q35,memory-backend=ram0 -object memory-backend-memfd,share=on,id=ram0,size={memory_mb}M",
+            f"-m {memory_mb}M -smp {smp} -kernel /l2/vmlinuz -initrd /l2/initrd",
+            f"-append 'console=ttyS0 panic=-1 quiet no_timer_check {append}'",
+            f"-serial file:{FOLDER}/console -chardev serial,id=agent,path=/dev/hvc0 -serial chardev:agent",
+            f"-drive if=none,id=disk,format=raw,file={FOLDER}/disk -device virtio-blk-pci,drive=disk",
+            "-chardev serial,id=mon,path=/dev/hvc1 -mon chardev=mon,mode=control",
+            f"-object vmtape-recorder,id={RECORDER_ID},socket={self.socket_path}" if recorder else "",
+            "-S" if paused else ""])
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def start(self):
+        self.agent = LineSocket(self.l1.port("agent"), self.l1.process)
+        self.qmp_socket = LineSocket(self.l1.port("qmp"), self.l1.process)
+        self.l1.must(f"rm -rf {FOLDER}; mkdir -p {FOLDER}; truncate -s 32M {FOLDER}/disk")
+        self.l1.must(f"cd {FOLDER}; setsid {self.command} </dev/null >qemu.log 2>&1 & echo $! >{FOLDER}/pid")
+        self.qemu_pid = int(self.l1.must(f"cat {FOLDER}/pid"))
+        try:
+            self.skip_to_greeting()
+            self.qmp("qmp_capabilities")
+        except GuestError as error:
+            raise GuestError(f"L2's QEMU did not start: {error}\n{self.l1.run(f'cat {FOLDER}/qemu.log')[1][-2000:]}")
+
+    def skip_to_greeting(self):
+        """The console may still hold words of an L2 before this one."""
+        while True:
+            line = self.qmp_socket.read_line(60)
+            try:
+                if "QMP" in json.loads(line):
+                    return
+            except ValueError:
+                continue
+
+    def console(self):
+        return self.l1.run(f"tail -c 4000 {FOLDER}/console; tail -n 5 {FOLDER}/qemu.log")[1]
+
+    def pid(self):
+        """Of QEMU, in L1."""
+        return self.qemu_pid
+
+    def alive(self):
+        return self.l1.run(f"kill -0 {self.qemu_pid} 2>/dev/null")[0] == 0
+
+    def open_disk(self):
+        """L2's disk, brought out of L1."""
+        return io.BytesIO(self.l1.pull(f"{FOLDER}/disk")[f"{FOLDER}/disk"])
+
+    def kill(self):
+        """SIGKILL for QEMU, and its end."""
+        self.l1.run(f"kill -9 {self.qemu_pid}; while kill -0 {self.qemu_pid} 2>/dev/null; do usleep 20000; done")
+
+    def close(self):
+        if self.qemu_pid and self.l1.alive():
+            self.kill()
+        for connection in (self.agent, self.qmp_socket):
+            if connection:
+                connection.close()
