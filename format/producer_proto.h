@@ -14,7 +14,7 @@
  *   client                      server
  *   PROTO_HELLO              -> PROTO_WELCOME
  *   PROTO_GET_RAM            -> PROTO_RAM_BLOCK (one a block, fd if shared), PROTO_DONE
- *   PROTO_START (and plan)   -> PROTO_RING (one a vCPU, 3 fds each), PROTO_DONE
+ *   PROTO_START (and plan)   -> PROTO_RING (one a vCPU, 2 or 3 fds each), PROTO_DONE
  *   PROTO_SET_PLAN (and plan)-> PROTO_DONE
  *   PROTO_SNAPSHOT           -> PROTO_SNAPSHOT_DATA [fd: staging memory, when it is new]
  *   PROTO_READ_RAM           -> PROTO_RAM_DATA, the same
@@ -120,10 +120,11 @@ struct proto_start {
 #define PROTO_START_DIRTY_LOG 0x01 /* snapshots will be asked for */
 
 /*
- * fds: ring memory; "data", which becomes readable (8 bytes, as of an eventfd)
- * when the watermark is reached; "room", an eventfd that the consumer writes when
- * it moved tail and `waiting` is set. O_NONBLOCK belongs to both sides: who relies
- * on it to write an eventfd hangs when the other has filled it.
+ * fds: ring memory; "data", which becomes readable when the watermark is
+ * reached; "room", a timerfd that the consumer arms when it moved tail and
+ * `waiting` is set, absent where the producer looks at tail itself (KVM).
+ * O_NONBLOCK belongs to both sides: who writes an eventfd hangs when the other
+ * has filled it and made it blocking. Arming a timer never blocks.
  */
 struct proto_ring {
 	__u32 vcpu;
@@ -188,7 +189,7 @@ struct proto_ram_data {
 };
 
 struct proto_vcpu_stats {
-	__u64 records[8]; /* appended, by enum trap_type */
+	__u64 records[8]; /* appended, by enum trap_type; KVM counts marks as plan changes */
 	__u64 lost_records;
 	__u64 bytes;
 	__u64 blocked_ns;
@@ -215,7 +216,7 @@ enum proto_event_kind {
 struct proto_event {
 	__u32 kind;
 	__u32 reserved;
-	__u64 tsc;
+	__u64 tsc; /* 0: not known */
 };
 
 #endif
