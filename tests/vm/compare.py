@@ -30,6 +30,7 @@ class Difference:
     detail: str = ""
     index: int = -1     # of the argument
     last: bool = False  # of its thread's calls
+    by_iret: bool = False  # its call returned by IRET, which the producer can't see
 
 
 def restarted(difference):
@@ -56,6 +57,8 @@ EXPLAINED = (
      lambda d: d.kind in ("result", "error") and d.truth.name == "rt_sigreturn"),
     ("before-strace", "calls that strace's child made before the execve with which strace's log starts",
      lambda d: d.kind == "extra" and d.detail == "before the log"),
+    ("iret", "results that KVM can't see: of calls that leave by IRET, successful execs and those that a handler follows",
+     lambda d: d.by_iret),
     ("fork-child", "a child's first return to user space, for which strace has no line",
      lambda d: d.kind == "extra" and d.event.get("state") == "exit-only"
      and d.event.get("syscall") in ("clone", "clone3", "fork", "vfork", None)),
@@ -109,10 +112,34 @@ def plain(text):
     return re.sub(r"\s*/\*.*?\*/|\s+", "", text)
 
 
-class Comparison:
-    """Totals and differences of one or more traced runs."""
+def mark_irets(by_call):
+    """Marks the missing results of calls that left by IRET, in one thread's [(StraceCall, [Difference])].
 
-    def __init__(self):
+    These are successful execs, and calls behind which a signal's handler ran: then an rt_sigreturn follows, one for each.
+    """
+    handlers = 0
+    for truth, found in reversed(by_call):
+        if truth.name == "rt_sigreturn":
+            handlers += 1
+            continue
+        for one in found:
+            if one.kind not in ("result", "error") or one.event.get("ret") is not None or one.event["state"] != "no-exit":
+                continue
+            if truth.name in ("execve", "execveat"):
+                one.by_iret = truth.ret == 0
+            elif handlers:
+                one.by_iret = True
+                handlers -= 1
+
+
+class Comparison:
+    """Totals and differences of one or more traced runs.
+
+    iret_seen  False: recorded by KVM, which traps SYSRET only. A call that returns by IRET has no result on the tape.
+    """
+
+    def __init__(self, iret_seen=True):
+        self.iret_seen = iret_seen
         self.total = self.matched = 0
         self.values = self.strings = self.texts = self.cut = 0
         self.undecoded = collections.Counter()
@@ -209,20 +236,25 @@ class Comparison:
         have = [f"syscall_{event.get('nr'):#x}" if event.get("nr_known", True) and name.startswith(("nr ", "syscall"))
                 and event.get("nr") is not None else name for name, event in zip(have, events)]
         matcher = difflib.SequenceMatcher(None, want, have, autojunk=False)
+        by_call = []
         for what, i1, i2, j1, j2 in matcher.get_opcodes():
             if what == "equal":
                 for truth, event in zip(truths[i1:i2], events[j1:j2]):
                     found = self.compare_call(tid, truth, event, compare_argument)
                     for difference in found:
                         difference.last = truth is truths[-1]
-                    differences += found
-                    self.matched += not any(not self.explanation(one) for one in found)
+                    by_call.append((truth, found))
                 continue
             for truth in truths[i1:i2]:
                 differences.append(Difference("missing", tid, truth, None, "not on the tape"))
             for event in events[j1:j2]:
                 detail = "before the log" if i1 == 0 else "not in strace's log"
                 differences.append(Difference("extra", tid, None, event, detail))
+        if not self.iret_seen:
+            mark_irets(by_call)
+        for _, found in by_call:
+            differences += found
+            self.matched += not any(not self.explanation(one) for one in found)
         self.total += len(truths)
         self.names.update(want)
         return differences
@@ -272,9 +304,9 @@ class Comparison:
         out.write(f"{len(self.unexplained)} unexplained differences\n")
 
 
-def compare(files, prefix, events, out=sys.stdout):
+def compare(files, prefix, events, out=sys.stdout, iret_seen=True):
     """files: {path: bytes} with PREFIX/raw/t.TID and PREFIX/text/t.TID; events: lines of JSON. The Comparison."""
-    comparison = Comparison()
+    comparison = Comparison(iret_seen)
     raw = strace_log.read_folder(files, f"{prefix}/raw/t")
     text = strace_log.read_folder(files, f"{prefix}/text/t")
     by_tid = read_events(events, raw.keys() | text.keys())
@@ -288,6 +320,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("truth", help="folder with raw/t.TID and text/t.TID")
     parser.add_argument("events", help="output of vmtape events --format json")
+    parser.add_argument("--no-iret", dest="iret_seen", action="store_false", help="the tape was recorded by KVM")
     options = parser.parse_args()
     files = {}
     for kind in ("raw", "text"):
@@ -296,7 +329,7 @@ def main():
             with open(os.path.join(folder, name), "rb") as data:
                 files[f"truth/{kind}/{name}"] = data.read()
     with open(options.events, encoding="utf-8", errors="surrogateescape") as events:
-        comparison = compare(files, "truth", events)
+        comparison = compare(files, "truth", events, iret_seen=options.iret_seen)
     return 1 if comparison.unexplained or not comparison.total else 0
 
 

@@ -7,6 +7,7 @@ against `vmtape ps --at` of that moment; and, as a control, that the comparison 
 """
 import argparse
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -29,10 +30,10 @@ printf '%s\\n' '#!/tmp/sh' 'echo $$ $(readlink /proc/$$/exe)' '(read p x </proc/
 chmod +x s; ./s"""
 
 
-def run_workloads(guest):
+def run_workloads(guest, workloads=WORKLOADS):
     """{path: bytes} of strace's logs: each workload once with raw numbers, once with texts."""
     script = [f"rm -rf {TRUTH}; mkdir -p {TRUTH}/raw {TRUTH}/text; cd /tmp; fails=0"]
-    for name in WORKLOADS:
+    for name in workloads:
         for kind, options in (("raw", "-e raw=all"), ("text", "-v -s 4096")):
             script.append(f"strace -ff -qqq -e signal=none {options} -o {TRUTH}/{kind}/t {name} >/tmp/out 2>&1 "
                           f"|| {{ echo {name} {kind} $?; cat /tmp/out; fails=1; }}")
@@ -98,28 +99,45 @@ def run(options, failures):
         tape = os.path.join(folder, "truth.vmt")
         if os.path.exists(tape):
             os.unlink(tape)
-        old = None
-        if not before:
-            guest.wait_ready()
-            old = int(guest.must(OLD_PROCESS))
-        with Recorder(guest.socket_path, tape, "--snapshot-interval", "5s") as recorder:
-            if before:
-                recorder.wait_for(ATTACHED)
-                guest.qmp("cont")
-                guest.wait_ready()
-            recorder.wait_for(PLAN_IN_FORCE)
-            say(f"guest {guest.must('uname -r').strip()} {options.append} is recorded, plan in force")
-            files = run_workloads(guest)
-            say("workloads have run under strace")
-            exe_text = guest.must(EXECUTABLES)
-            ps_text = guest.must("sleep 1; ps -o pid,ppid,comm")
-            failures.check(recorder.stop() == 0, "the recorder ends with status 0 on SIGINT")
-            say("recorder: " + recorder.log().strip().replace("\n", "\n          "))
+        truth = record_truth(failures, guest, before, Recorder(guest.socket_path, tape, "--snapshot-interval", "5s"))
         guest.power_off()
-        check_tape(failures, tape, folder, files, exe_text, ps_text, old)
+        check_tape(failures, tape, folder, truth)
 
 
-def check_tape(failures, tape, folder, files, exe_text, ps_text, old):
+@dataclasses.dataclass
+class Truth:
+    """What the guest itself says about the time that is on the tape."""
+    files: dict         # strace's logs, {path: bytes}
+    exe_text: str       # of EXECUTABLES
+    ps_text: str
+    old: object         # pid of OLD_PROCESS, or None
+
+
+def record_truth(failures, guest, before, with_recorder, workloads=WORKLOADS):
+    """Records the workloads in a guest that runs (or, to be recorded before its boot, waits for cont); the Truth."""
+    old = None
+    if not before:
+        guest.wait_ready()
+        old = int(guest.must(OLD_PROCESS))
+    with with_recorder as recorder:
+        if before:
+            recorder.wait_for(ATTACHED)
+            guest.qmp("cont")
+            guest.wait_ready()
+        recorder.wait_for(PLAN_IN_FORCE)
+        say(f"guest {guest.must('cut -c -100 /proc/version /proc/cmdline').strip()} is recorded, plan in force")
+        files = run_workloads(guest, workloads)
+        say("workloads have run under strace")
+        exe_text = guest.must(EXECUTABLES)
+        ps_text = guest.must("sleep 1; ps -o pid,ppid,comm")
+        failures.check(recorder.stop() == 0, "the recorder ends with status 0 on SIGINT")
+        say("recorder: " + recorder.log().strip().replace("\n", "\n          "))
+    return Truth(files, exe_text, ps_text, old)
+
+
+def check_tape(failures, tape, folder, truth, least_calls=2000, least_names=150, iret_seen=True):
+    """All that the tape says against the truth. iret_seen: whether the producer sees returns by IRET (compare.py)."""
+    files, old = truth.files, truth.old
     status, out, err = vmtape("verify", tape)
     failures.check(status == 0, f"vmtape verify: status {status} {out.strip()[-300:]} {err.strip()[-300:]}")
     status, out, err = vmtape("info", tape)
@@ -137,9 +155,9 @@ def check_tape(failures, tape, folder, files, exe_text, ps_text, old):
             out.write(data)
 
     report = io.StringIO()
-    comparison = compare.compare(files, TRUTH, lines, report)
+    comparison = compare.compare(files, TRUTH, lines, report, iret_seen)
     say("comparison with strace:\n" + report.getvalue())
-    failures.check(comparison.total > 2000 and len(comparison.names) >= 150,
+    failures.check(comparison.total > least_calls and len(comparison.names) >= least_names,
                    f"{comparison.total} calls of {len(comparison.names)} kinds were traced")
     failures.check(not comparison.unexplained and comparison.matched == comparison.total,
                    f"{comparison.matched} / {comparison.total} calls agree with strace")
@@ -147,15 +165,16 @@ def check_tape(failures, tape, folder, files, exe_text, ps_text, old):
     events = [json.loads(line) for line in lines]
     text_tids = strace_log.read_folder(files, f"{TRUTH}/text/t").keys()
     check_odd_bytes(failures, tape, files)
-    control = compare.compare(files, TRUTH, [json.dumps(one) for one in tampered(events, text_tids)], io.StringIO())
+    control = compare.compare(files, TRUTH, [json.dumps(one) for one in tampered(events, text_tids)], io.StringIO(),
+                              iret_seen)
     failures.check(len(control.unexplained) >= len(comparison.unexplained) + 3, "the comparison notices tampering")
     if old is not None:
         status, out, err = vmtape("ps", tape, "--format", "json")
         rows = [row for row in map(json.loads, out.splitlines()) if row["pid"] == old]
         failures.check(status == 0 and rows and rows[0]["process"] == "sleep" and rows[0]["exe"] == "/tmp/elder",
                        f"a process older than the recorder is known: {rows or err[-300:]}")
-    check_executables(failures, events, exe_text)
-    check_ps(failures, tape, events, ps_text)
+    check_executables(failures, events, truth.exe_text)
+    check_ps(failures, tape, events, truth.ps_text)
 
 
 def check_executables(failures, events, exe_text):
