@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static struct trap_ring_producer *ring_producer(const struct trap_ring *ring)
@@ -28,11 +28,13 @@ static const uint8_t *ring_data(const struct trap_ring *ring)
 static int map_ring(struct trap_ring *ring, int memory_fd)
 {
 	struct stat st;
+	bool is_file;
 
 	if (fstat(memory_fd, &st))
 		return -errno;
-	/* Shared memory that is shorter, or becomes so, would kill us with SIGBUS. A kernel's ring can't be sealed. */
-	if (S_ISREG(st.st_mode)) {
+	/* Shared memory that is shorter, or becomes so, would kill us with SIGBUS. */
+	is_file = S_ISREG(st.st_mode);
+	if (is_file) {
 		if (st.st_size < 0 || (uint64_t)st.st_size < ring->memory_bytes)
 			return -EBADMSG;
 		fcntl(memory_fd, F_ADD_SEALS, F_SEAL_SHRINK);
@@ -42,6 +44,9 @@ static int map_ring(struct trap_ring *ring, int memory_fd)
 		ring->memory = NULL;
 		return -errno;
 	}
+	/* A kernel's ring tells no size: all of its pages are touched here, where one that is missing is an error. */
+	if (!is_file && madvise(ring->memory, ring->memory_bytes, MADV_POPULATE_READ) && errno != EINVAL)
+		return -EBADMSG;
 	return 0;
 }
 
@@ -138,7 +143,7 @@ static int64_t walk_run(const uint8_t *run, size_t run_bytes, uint64_t there_byt
 /* Gives room back. What follows sees a head no older than this. */
 static void store_tail(struct trap_ring *ring, uint64_t tail)
 {
-	const uint64_t one = 1;
+	static const struct itimerspec now = {.it_value.tv_nsec = 1};
 
 	ring->tail = tail;
 	/* pairs with the acquire load in trap_writer_has_room(): our copy is done */
@@ -149,13 +154,12 @@ static void store_tail(struct trap_ring *ring, uint64_t tail)
 	 * trap_writer_should_signal() and trap_writer_wait_begin().
 	 */
 	__sync_synchronize();
-	if (ring->room_fd >= 0 && __atomic_load_n(&ring_producer(ring)->waiting, __ATOMIC_RELAXED)) {
-		struct pollfd room = {.fd = ring->room_fd, .events = POLLOUT};
-
-		/* never sleep on a descriptor that the producer chose; a saturated one wakes it as well */
-		if (poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) && write(ring->room_fd, &one, sizeof(one)) < 0)
-			return;
-	}
+	/*
+	 * Never sleep on a descriptor that the producer chose: whatever it does to a timer, arming it does not
+	 * block. One that can't be armed harms the producer alone.
+	 */
+	if (ring->room_fd >= 0 && __atomic_load_n(&ring_producer(ring)->waiting, __ATOMIC_RELAXED))
+		timerfd_settime(ring->room_fd, 0, &now, NULL);
 }
 
 int64_t trap_ring_drain(struct trap_ring *ring, void *buffer, size_t size_bytes)

@@ -19,11 +19,14 @@ struct trap_ring {
 	uint64_t data_bytes; /* read once, checked */
 	uint64_t tail;       /* our own copy; the shared one is only written */
 	uint32_t vcpu;
-	int data_fd; /* eventfd to wait on */
-	int room_fd; /* eventfd to write when a waiting producer got room */
+	int data_fd; /* readable when the watermark is reached */
+	int room_fd; /* timerfd to arm when a waiting producer got room; -1: it looks at the tail itself */
 };
 
-/* Maps the ring and checks its head; takes the three descriptors (closes them in _deinit, or at once on error). */
+/*
+ * Maps the ring and checks its head; takes the descriptors (closes them in _deinit, or at once on error). Of memory
+ * that is no regular file the caller knows that it can't shrink.
+ */
 int trap_ring_init(struct trap_ring *ring, int memory_fd, size_t memory_bytes, int data_fd, int room_fd);
 void trap_ring_deinit(struct trap_ring *ring);
 

@@ -2,14 +2,13 @@
 #include "producer_calls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
+
+#include "ring_memory.h"
 
 #define START_MS 30000
 
@@ -157,35 +156,16 @@ int producer_get_ram(struct producer *producer, struct guest_ram *ram, struct re
 
 /* ---- rings ----------------------------------------------------------- */
 
-/* A file that its owner can cut short under our mapping would kill us. */
-static int check_ring_memory(int fd, uint64_t memory_bytes, struct record_error *error)
-{
-	struct statfs fs;
-	struct stat st;
-	int seals;
-
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || fstatfs(fd, &fs) || fs.f_type != TMPFS_MAGIC)
-		return record_error_set(error, -EPROTO, "a ring's memory is not a memfd");
-	if (memory_bytes > TRAP_RING_MAX_BYTES + 2ull * TRAP_RING_PAGE || (uint64_t)st.st_size < memory_bytes)
-		return record_error_set(error, -EPROTO, "a ring's memory has not the %" PRIu64 " bytes it should have",
-					memory_bytes);
-	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || !(seals & F_SEAL_SHRINK))
-		return record_error_set(error, -EPROTO, "a ring's memory is not sealed against shrinking");
-	return 0;
-}
-
-/* What epoll takes wakes the drain thread; a plain file does not. */
+/* What epoll takes wakes the drain thread. */
 static int check_wakeable(int fd, struct record_error *error)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	int ret = epoll_fd < 0 ? -1 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	int ret = epoll_fd < 0 || !ring_fd_is_anonymous(fd) ? -1 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
 
 	if (epoll_fd >= 0)
 		close(epoll_fd);
-	return ret ? record_error_set(error, -EPROTO, "a ring's data descriptor is no eventfd") : 0;
+	return ret ? record_error_set(error, -EPROTO, "a ring's data descriptor is no eventfd or timer") : 0;
 }
 
 int producer_open_ring(struct producer_message *message, struct trap_ring *out, struct record_error *error)
@@ -195,14 +175,14 @@ int producer_open_ring(struct producer_message *message, struct trap_ring *out, 
 
 	if (ret)
 		return ret;
-	if (message->header.nr_fds != 3)
-		return record_error_set(error, -EPROTO, "a ring came with %u descriptors, not 3",
+	if (message->header.nr_fds < 2)
+		return record_error_set(error, -EPROTO, "a ring came with %u descriptors, not 2 or 3",
 					message->header.nr_fds);
 	memcpy(&said, message->body, sizeof(said));
 	if (said.vcpu >= PRODUCER_MAX_VCPUS)
 		return record_error_set(error, -EPROTO, "a ring is for vCPU %u, over the limit of %u", said.vcpu,
 					PRODUCER_MAX_VCPUS);
-	ret = check_ring_memory(message->fds[0], said.memory_bytes, error);
+	ret = ring_memory_check(message->fds[0], said.memory_bytes, error);
 	if (!ret)
 		ret = check_wakeable(message->fds[1], error);
 	if (ret)
@@ -212,6 +192,7 @@ int producer_open_ring(struct producer_message *message, struct trap_ring *out, 
 	if (ret)
 		return record_error_set(error, -EPROTO, "vCPU %u: its ring cannot be opened: %s", said.vcpu,
 					ret == -EBADMSG           ? "its head is not one of a ring"
+					: ret == -EINVAL          ? "it is shorter than the VM says"
 					: ret == -EPROTONOSUPPORT ? "of another version"
 								  : strerror(-ret));
 	if (out->vcpu != said.vcpu) {

@@ -20,6 +20,18 @@ const char *record_producer_name(const struct proto_welcome *welcome)
 	}
 }
 
+const char *record_producer_label(const struct proto_welcome *welcome)
+{
+	switch (welcome->producer) {
+	case PROTO_PRODUCER_TCG:
+		return "TCG";
+	case PROTO_PRODUCER_KVM:
+		return "KVM";
+	default:
+		return "unknown producer";
+	}
+}
+
 static void put(FILE *out, const char *key, const char *value, size_t size_bytes)
 {
 	char clean[512];

@@ -8,6 +8,8 @@
 
 /* key=value lines; the caller frees it. NULL: no memory. */
 char *record_meta_text(const struct record_options *options, const struct proto_welcome *welcome);
+/* Of the tape ("qemu-kvm"); of lines for people ("KVM"). */
 const char *record_producer_name(const struct proto_welcome *welcome);
+const char *record_producer_label(const struct proto_welcome *welcome);
 
 #endif

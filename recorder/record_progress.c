@@ -35,7 +35,8 @@ static const char *sized(char *out, size_t room, uint64_t bytes)
 	return out;
 }
 
-void record_progress_init(struct record_progress *progress, struct tape_thread *tape, struct drain *drain)
+void record_progress_init(struct record_progress *progress, struct tape_thread *tape, struct drain *drain,
+			  const char *producer)
 {
 	*progress = (struct record_progress){
 		.tape = tape,
@@ -43,6 +44,7 @@ void record_progress_init(struct record_progress *progress, struct tape_thread *
 		.started_ns = now_ns(),
 		.last_ns = now_ns(),
 		.is_terminal = isatty(STDERR_FILENO) == 1,
+		.producer = producer,
 	};
 }
 
@@ -75,8 +77,8 @@ void record_progress_tick(void *ctx)
 
 		snprintf(lost, sizeof(lost), "%s LOST", grouped(number, sizeof(number), rings.lost_records));
 	}
-	snprintf(line, sizeof(line), "%s events/s  %s events  %s  rings %u%%  tape %s  %" PRIu64 " snapshots", rate,
-		 events, lost, rings.fill_percent, size, stats.snapshots);
+	snprintf(line, sizeof(line), "%s: %s events/s  %s events  %s  rings %u%%  tape %s  %" PRIu64 " snapshots",
+		 progress->producer, rate, events, lost, rings.fill_percent, size, stats.snapshots);
 	report_live(line);
 	progress->last_events = stats.traps.events;
 	progress->last_ns = now;

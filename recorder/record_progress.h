@@ -17,9 +17,11 @@ struct record_progress {
 	uint64_t last_ns;
 	uint64_t last_events;
 	bool is_terminal;
+	const char *producer; /* what traps, for people; static */
 };
 
-void record_progress_init(struct record_progress *progress, struct tape_thread *tape, struct drain *drain);
+void record_progress_init(struct record_progress *progress, struct tape_thread *tape, struct drain *drain,
+			  const char *producer);
 /* ctx is a struct record_progress. */
 void record_progress_tick(void *ctx);
 /* Records that nobody will see again: the gaps' sum, or more when the end of a ring was lost. */

@@ -159,8 +159,8 @@ static int start_trapping(struct session *session, struct record_error *error)
 	start.plan_bytes = (uint32_t)plan_bytes;
 	ret = producer_start(&session->producer, &start, plan, session->welcome.nr_vcpus, add_ring, session, &why);
 	if (ret == -EREMOTEIO)
-		return record_error_set(error, ret, "%s: the VM refuses to be recorded: %s", options->socket_path,
-					why.message);
+		return record_error_set(error, ret, "%s: the VM (%s) refuses to be recorded: %s", options->socket_path,
+					record_producer_label(&session->welcome), why.message);
 	if (ret)
 		return record_error_set(error, ret, "%s: %s", options->socket_path, why.message);
 	return 0;
@@ -244,7 +244,8 @@ static int start(struct session *session, struct record_error *error)
 	session->snapshot.producer = &session->producer;
 	session->snapshot.tape = session->tape;
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
-	record_progress_init(&session->progress, session->tape, session->drain);
+	record_progress_init(&session->progress, session->tape, session->drain,
+			     record_producer_label(&session->welcome));
 	session->loop.tick = record_progress_tick;
 	session->loop.tick_ctx = &session->progress;
 	if (options->duration_ms)

@@ -3,6 +3,7 @@
 # Trap ring, records, capture plans.
 vmtape_test(NAME trap_record LABEL unit SOURCES unit/test_trap_record.c LIBS vmtape-format)
 vmtape_test(NAME trap_ring LABEL unit SOURCES unit/test_trap_ring.c LIBS vmtape-format)
+vmtape_test(NAME hostile_room LABEL unit SOURCES unit/test_hostile_room.c LIBS vmtape-format Threads::Threads)
 vmtape_test(NAME trap_ring_threads LABEL unit SOURCES unit/test_trap_ring_threads.c LIBS vmtape-format Threads::Threads)
 vmtape_test(NAME plan_text LABEL unit SOURCES unit/test_plan_text.c LIBS vmtape-format)
 vmtape_test(NAME plan_exec LABEL unit SOURCES unit/test_plan_exec.c LIBS vmtape-format)

@@ -53,6 +53,8 @@ enum fake_fault {
 	FAULT_RING_MAGIC,       /* head is not one of a ring */
 	FAULT_RING_VCPU,        /* head names another vCPU */
 	FAULT_RING_EVENTFD,     /* data descriptor is a plain file */
+	FAULT_RING_ANONYMOUS,   /* memory is of the kernel, and no ring */
+	FAULT_RING_FDS,         /* only one descriptor */
 	FAULT_RING_BROKEN,      /* later: head runs away */
 	FAULT_RECORD_BROKEN,    /* later: a record of size 4 */
 	FAULT_SNAPSHOT_SHORT,   /* staging shorter than said */
@@ -95,6 +97,7 @@ struct fake_vm {
 	unsigned ram_pages;
 	bool shared;
 	bool hides_tsc_hz;
+	bool is_kvm; /* looks for room by itself, as KVM does: rings have no descriptor for it */
 	enum fake_fault fault;
 
 	char folder[64];

@@ -88,7 +88,7 @@ static bool serve_hello(struct fake_vm *vm, uint32_t request)
 {
 	struct proto_welcome welcome = {
 		.version = PROTO_VERSION,
-		.producer = PROTO_PRODUCER_TCG,
+		.producer = vm->is_kvm ? PROTO_PRODUCER_KVM : PROTO_PRODUCER_TCG,
 		.abi_version = TRAP_ABI_VERSION,
 		.nr_vcpus = vm->nr_vcpus,
 		.page_bytes = 4096,
@@ -221,6 +221,7 @@ static void send_ring(struct fake_vm *vm, unsigned vcpu, uint32_t request)
 	struct fake_ring *ring = &vm->rings[vcpu];
 	struct proto_ring body = {.vcpu = vcpu, .memory_bytes = trap_ring_memory_bytes(vm->start.ring_bytes)};
 	int fds[3] = {ring->memory_fd, ring->data_fd, ring->room_fd};
+	unsigned nr_fds = vm->is_kvm ? 2 : 3;
 
 	switch (vm->fault) {
 	case FAULT_RING_SIZE:
@@ -235,10 +236,16 @@ static void send_ring(struct fake_vm *vm, unsigned vcpu, uint32_t request)
 	case FAULT_RING_EVENTFD:
 		fds[1] = vm->ram_fd;
 		break;
+	case FAULT_RING_ANONYMOUS:
+		fds[0] = ring->data_fd;
+		break;
+	case FAULT_RING_FDS:
+		nr_fds = 1;
+		break;
 	default:
 		break;
 	}
-	fake_vm_send(vm, PROTO_RING, request, &body, sizeof(body), fds, 3);
+	fake_vm_send(vm, PROTO_RING, request, &body, sizeof(body), fds, nr_fds);
 }
 
 static void serve_start(struct fake_vm *vm, uint32_t request, const uint8_t *body, size_t size_bytes)
@@ -247,8 +254,10 @@ static void serve_start(struct fake_vm *vm, uint32_t request, const uint8_t *bod
 
 	CHECK(size_bytes >= sizeof(vm->start));
 	if (vm->fault == FAULT_NO_SUPPORT) {
-		fake_vm_send_error(vm, request, EOPNOTSUPP,
-				   "this KVM cannot trap system calls: it lacks vmtape's patches");
+		fake_vm_send_error(
+			vm, request, EOPNOTSUPP,
+			"this KVM cannot trap system calls: it lacks vmtape's patches (kvm/README.md of vmtape "
+			"tells how to build and load modules that have them)");
 		return;
 	}
 	/* A recorder that was killed leaves rings behind; the next gets new ones. */

@@ -76,7 +76,7 @@ static void account(struct tape_reader *reader, struct vcpu_account *accounts)
 }
 
 /* Two vCPUs at full speed; after half a second the recorder is stopped for a while, if pause_ms. */
-static void run(bool block, const char *ring_bytes, unsigned pause_ms, bool plug)
+static void run(bool kvm, bool block, const char *ring_bytes, unsigned pause_ms, bool plug)
 {
 	struct vcpu_account accounts[FAKE_VM_MAX_VCPUS + 1] = {0};
 	struct vcpu_thread vcpus[3];
@@ -88,6 +88,7 @@ static void run(bool block, const char *ring_bytes, unsigned pause_ms, bool plug
 	bool cut_off;
 
 	fake_vm_init(&vm, 2, 1024, true);
+	vm.is_kvm = kvm;
 	fake_vm_start(&vm);
 	record_run_start(&recorder, vm.socket_path, vm.folder, 0, "--plan", "generic", "--on-full",
 			 block ? "block" : "drop", "--block-limit", "20s", "--ring-bytes", ring_bytes,
@@ -114,6 +115,7 @@ static void run(bool block, const char *ring_bytes, unsigned pause_ms, bool plug
 	record_run_check(&recorder, 0, "stopped by SIGTERM");
 
 	reader = record_run_open_tape(&recorder);
+	CHECK_STR(tape_reader_meta(reader, "producer"), kvm ? "qemu-kvm" : "qemu-tcg");
 	CHECK_INT(record_run_verify(reader, &cut_off), 0);
 	CHECK(!cut_off);
 	account(reader, accounts);
@@ -127,10 +129,11 @@ static void run(bool block, const char *ring_bytes, unsigned pause_ms, bool plug
 		appended += accounts[i].calls;
 		dropped += accounts[i].gap_lost;
 	}
-	printf("%s, rings of %s: %" PRIu64 " records, %" PRIu64 " lost in %" PRIu64 " gaps, %u snapshots, %" PRIu64
+	printf("%s, %s, rings of %s: %" PRIu64 " records, %" PRIu64 " lost in %" PRIu64 " gaps, %u snapshots, %" PRIu64
 	       " bytes; said: %s",
-	       block ? "block" : "drop", ring_bytes, appended, dropped, accounts[0].gaps + accounts[1].gaps,
-	       vm.nr_snapshots, tape_reader_info(reader)->size_bytes, recorder.text);
+	       kvm ? "KVM" : "TCG", block ? "block" : "drop", ring_bytes, appended, dropped,
+	       accounts[0].gaps + accounts[1].gaps, vm.nr_snapshots, tape_reader_info(reader)->size_bytes,
+	       recorder.text);
 	if (block) {
 		CHECK_INT(dropped, 0);
 		CHECK_INT(appended, (uint64_t)nr_threads * NR_RECORDS);
@@ -149,10 +152,12 @@ static void run(bool block, const char *ring_bytes, unsigned pause_ms, bool plug
 
 int main(void)
 {
-	run(true, "8M", 0, false);
-	run(true, "64K", 300, true);
-	run(false, "256K", 400, false);
-	run(false, "1M", 0, true);
-	run(false, "16M", 0, true);
+	run(false, true, "8M", 0, false);
+	run(false, true, "64K", 300, true);
+	run(false, false, "256K", 400, false);
+	run(false, false, "1M", 0, true);
+	run(false, false, "16M", 0, true);
+	run(true, true, "64K", 300, true);
+	run(true, false, "256K", 400, true);
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * Trap ring with a real producer and a real consumer thread that sleeps on the
  * eventfd: a million records, every number checked, and no lost wake-up (the
- * sleep has no other way out than the eventfd; a time-out fails the test).
+ * sleep has no other way out than its descriptor; a time-out fails the test).
  */
 #include <poll.h>
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -189,7 +190,7 @@ static void run_threads(const char *name, uint64_t nr_records, bool block, unsig
 	CHECK(memory != MAP_FAILED);
 	trap_writer_init(&run.writer, memory, DATA_BYTES, DATA_BYTES / 8, 0);
 	run.data_fd = eventfd(0, 0);
-	run.room_fd = eventfd(0, 0);
+	run.room_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	CHECK_INT(trap_ring_init(&run.ring, fd, size, dup(run.data_fd), dup(run.room_fd)), 0);
 
 	CHECK_INT(pthread_create(&consumer, NULL, consume, &run), 0);
