@@ -52,20 +52,20 @@ fetch_package() {
 	printf '%s\n' "$file"
 }
 
-# unpack_source FOLDER PATH...: files and folders of the kernel's source.
+# unpack_source FOLDER ARGUMENT...: the kernel's source, as tar's arguments say: files and folders, options.
 unpack_source() {
 	local folder=$1 file
 	shift
 	file=$(fetch_package "$source_package")
 	step "unpacking $(basename "$file")"
 	dpkg-deb --fsys-tarfile "$file" | tar -xO "./usr/src/$source_package.tar.xz" | xz -dc -T0 |
-		tar -x -C "$folder" --strip-components=1 --no-same-owner "${@/#/$source_package/}" ||
+		tar -x -C "$folder" --strip-components=1 --no-same-owner "$@" ||
 		die "$(basename "$file") lacks files that are needed"
 }
 
 # fill_base FOLDER: the base in a new repository.
 fill_base() {
-	unpack_source "$1" "${source_paths[@]}"
+	unpack_source "$1" "${source_paths[@]/#/$source_package/}"
 	# The kernel's own list, at its top, is Debian's here: it leaves out everything.
 	printf '%s\n' '*.o' '*.ko' '*.a' '*.mod' '*.mod.c' '.*.cmd' '.*.d' '*.symvers' '*.order' '*.orig' '*.rej' \
 		>>"$1/.git/info/exclude"
