@@ -70,3 +70,13 @@ fill_base() {
 	printf '%s\n' '*.o' '*.ko' '*.a' '*.mod' '*.mod.c' '.*.cmd' '.*.d' '*.symvers' '*.order' '*.orig' '*.rej' \
 		>>"$1/.git/info/exclude"
 }
+
+# Sees to it that the base's repository is there, one process at a time; descriptor 9 holds the lock from then on.
+lock_repository() {
+	exec 9>"$cache/kvm/lock"
+	if ! flock -n 9; then
+		say "another build is running; waiting for it"
+		flock 9
+	fi
+	make_base_repository
+}
