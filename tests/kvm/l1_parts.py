@@ -19,7 +19,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tests", "vm"))
 
 from initramfs import Initramfs  # noqa: E402
-from vm_env import RECORD, made_by, qemu, skip  # noqa: E402
+from vm_env import RECORD, VMTAPE, made_by, qemu, skip  # noqa: E402
 
 MODULES = ("kvm", "kvm-amd", "kvm-intel")
 FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin", "/usr/share/qemu/kvmvapic.bin",
@@ -127,12 +127,22 @@ def add_selftests(archive, names=None):
             archive.program(f"/selftests/{name}", path)
 
 
+def add_compiled(archive, name):
+    """A program of this folder, static, in /usr/bin."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, name)
+        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-static", "-o", out,
+                        os.path.join(TOP, "tests", "kvm", f"{name}.c")], check=True)
+        archive.add(f"/usr/bin/{name}", out, 0o755)
+
+
 def add_l2(archive, image):
-    """QEMU and its firmware, the recorder, and the kernel and initramfs of an L2 guest at /l2."""
+    """QEMU and its firmware, the recorder, vmtape (which makes the plan), and the kernel and initramfs of an L2 guest at /l2."""
     archive.program("/usr/bin/qemu-system-x86_64", qemu())
     for path in FIRMWARE:
         archive.add(f"/usr/share/qemu/{os.path.basename(path)}", os.path.realpath(path))
     archive.program("/usr/bin/vmtape-record", RECORD)
+    archive.program("/usr/bin/vmtape", VMTAPE)
     for name in ("vmlinuz", "initrd"):
         archive.add(f"/l2/{name}", os.path.join(image, name))
 

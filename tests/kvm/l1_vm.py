@@ -53,7 +53,8 @@ class L1(Guest):
 
     def unload_kvm(self):
         """Raises GuestError if the modules are in use."""
-        self.must("for m in kvm_amd kvm_intel; do ! grep -q \"^$m \" /proc/modules || rmmod $m || exit; done; rmmod kvm")
+        self.must("for m in kvm_amd kvm_intel; do ! grep -q \"^$m \" /proc/modules || rmmod $m || exit; done; "
+                  "rmmod kvm")
 
     def dmesg(self):
         return self.must("dmesg -r 2>/dev/null || dmesg", timeout=120)

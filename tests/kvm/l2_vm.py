@@ -7,8 +7,10 @@ scripts go to L2 straight from here. Its disk, its console and its recorder's so
 import io
 import json
 import os
+import re
+import shlex
 
-from guest_vm import RECORDER_ID, GuestError, GuestPorts, LineSocket
+from guest_vm import RECORDER_ID, GuestError, GuestPorts, LineSocket, wait_until
 from l1_vm import L1
 
 FOLDER = "/tmp/l2"
@@ -112,3 +114,70 @@ class L2(GuestPorts):
         for connection in (self.agent, self.qmp_socket):
             if connection:
                 connection.close()
+
+
+class L1Recorder:
+    """vmtape-record in L1, on the socket of L2's QEMU; like vm_env.Recorder. The tape is brought out by bring_tape()."""
+
+    def __init__(self, l2, *options, tape="tape.vmt"):
+        self.l1 = l2.l1
+        self.tape = f"{FOLDER}/{tape}"
+        self.log_path = f"{self.tape}.log"
+        self.command = " ".join(["vmtape-record --connect", l2.socket_path, "-o", self.tape, *map(shlex.quote, options)])
+        self.pid = 0
+        self.ended = None
+
+    def __enter__(self):
+        # Its status is left in a file by the shell that waits for it.
+        self.l1.must(f"(setsid {self.command} </dev/null >{self.log_path} 2>&1 & echo $! >{self.tape}.pid; wait $!; "
+                     f"echo $? >{self.tape}.status) </dev/null >/dev/null 2>&1 &\n"
+                     f"until [ -s {self.tape}.pid ]; do usleep 10000; done")
+        self.pid = int(self.l1.must(f"cat {self.tape}.pid"))
+        return self
+
+    def __exit__(self, *exception):
+        if self.ended is None and self.l1.alive():
+            self.kill()
+
+    def status(self):
+        """The exit status, a signal's as the shell gives it; None while it runs."""
+        text = self.l1.run(f"cat {self.tape}.status 2>/dev/null")[1].strip()
+        return int(text) if text else None
+
+    def log(self):
+        return self.l1.run(f"cat {self.log_path}")[1]
+
+    def wait_for(self, pattern, timeout=120):
+        """Waits for a line of the recorder's output."""
+        def found():
+            if re.search(pattern, self.log()):
+                return True
+            status = self.status()
+            if status is not None:
+                raise GuestError(f"vmtape-record ended with {status}:\n{self.log()}")
+            return False
+        try:
+            wait_until(found, timeout, f"'{pattern}' in the recorder's output", interval=0.3)
+        except GuestError as error:
+            raise GuestError(f"{error}, which is:\n{self.log()}") from None
+        return self
+
+    def wait(self, timeout=120):
+        """Its exit status, once it has ended."""
+        wait_until(lambda: self.status() is not None, timeout, "the end of the recorder", interval=0.2)
+        self.ended = self.status()
+        return self.ended
+
+    def stop(self, timeout=120, name="INT"):
+        """Stops it in good order; its exit status."""
+        self.l1.run(f"kill -{name} {self.pid}")
+        return self.wait(timeout)
+
+    def kill(self):
+        self.l1.run(f"kill -9 {self.pid} 2>/dev/null")
+        self.wait(30)
+
+    def bring_tape(self, path):
+        """Copies the tape out of L1."""
+        with open(path, "wb") as out:
+            out.write(self.l1.pull(self.tape)[self.tape])

@@ -57,7 +57,7 @@ EXPLAINED = (
      lambda d: d.kind in ("result", "error") and d.truth.name == "rt_sigreturn"),
     ("before-strace", "calls that strace's child made before the execve with which strace's log starts",
      lambda d: d.kind == "extra" and d.detail == "before the log"),
-    ("iret", "results that KVM can't see: of calls that leave by IRET, successful execs and those that a handler follows",
+    ("iret", "what KVM can't see: the exit of calls that leave by IRET: execs, INT 0x80, before a signal's handler",
      lambda d: d.by_iret),
     ("fork-child", "a child's first return to user space, for which strace has no line",
      lambda d: d.kind == "extra" and d.event.get("state") == "exit-only"
@@ -112,24 +112,45 @@ def plain(text):
     return re.sub(r"\s*/\*.*?\*/|\s+", "", text)
 
 
-def mark_irets(by_call):
-    """Marks the missing results of calls that left by IRET, in one thread's [(StraceCall, [Difference])].
+EXECS = ("execve", "execveat")
 
-    These are successful execs, and calls behind which a signal's handler ran: then an rt_sigreturn follows, one for each.
+
+def not_read_again(difference):
+    """An argument of which the tape lacks nothing but strings that were not in memory when the call began."""
+    text = difference.event["args"][difference.index][1].get("text")
+    if text is None or is_number(text):
+        return True
+    want, have = difference.truth.args[difference.index], text
+    if not (want.startswith("[") and have.startswith("[")):
+        return False
+    want, have = strace_log.split_args(want[1:-1]), strace_log.split_args(have[1:-1])
+    return len(want) == len(have) and all(one == other or is_number(other) for one, other in zip(want, have))
+
+
+def mark_irets(by_call):
+    """Marks what is missing of calls that left by IRET, in one thread's [(StraceCall, [Difference])].
+
+    These are successful execs, all by INT 0x80, and calls behind which a signal's handler ran: an rt_sigreturn follows,
+    one for each. They have no result on the tape, nor what is read at the exit: results in memory, and strings that
+    the kernel had to fetch from a file first.
     """
     handlers = 0
     for truth, found in reversed(by_call):
         if truth.name == "rt_sigreturn":
             handlers += 1
             continue
+        event = found[0].event if found else {}
+        if event.get("ret") is not None or event.get("error") or event.get("state") != "no-exit":
+            continue
+        by_handler = False
+        if truth.name in EXECS:
+            left = truth.ret == 0
+        else:
+            by_handler = event.get("abi") != "i386" and handlers > 0
+            left = event.get("abi") == "i386" or by_handler
+        handlers -= by_handler
         for one in found:
-            if one.kind not in ("result", "error") or one.event.get("ret") is not None or one.event["state"] != "no-exit":
-                continue
-            if truth.name in ("execve", "execveat"):
-                one.by_iret = truth.ret == 0
-            elif handlers:
-                one.by_iret = True
-                handlers -= 1
+            one.by_iret = left and (one.kind in ("result", "error") or one.kind in ("string", "text") and not_read_again(one))
 
 
 class Comparison:
