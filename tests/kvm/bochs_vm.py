@@ -12,9 +12,11 @@ import tempfile
 import time
 
 import l1_log
-from guest_vm import GuestError, die_with_parent
 from initramfs import Initramfs
 from l1_parts import add_modules, l1_image, modules
+
+# From tests/vm, which l1_parts has put on the path.
+from guest_vm import GuestError, die_with_parent
 from vm_env import skip
 
 NEEDED = {"bochs": "/usr/bin/bochs-bin", "bochs's BIOS": "/usr/share/bochs/BIOS-bochs-latest",
@@ -82,7 +84,7 @@ class VmxResult:
 def need_bochs():
     for what, path in NEEDED.items():
         if not os.path.exists(path):
-            skip(f"{what} is missing ({path}): scripts/deps --kvm installs it")
+            skip(f"{what} is missing ({path}): scripts/deps --test installs it")
 
 
 def make_iso(folder, archive, append):

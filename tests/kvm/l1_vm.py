@@ -9,8 +9,10 @@ import re
 import tempfile
 
 import l1_log
-from guest_vm import Guest, GuestError
 from l1_parts import add_modules, l1_image, modules, new_archive
+
+# From tests/vm, which l1_parts has put on the path.
+from guest_vm import Guest, GuestError
 from vm_env import qemu
 
 PATIENCE = ("rcupdate.rcu_cpu_stall_timeout=300 rcupdate.rcu_exp_cpu_stall_timeout=300000 "

@@ -10,8 +10,10 @@ import os
 import re
 import shlex
 
-from guest_vm import RECORDER_ID, GuestError, GuestPorts, LineSocket, wait_until
 from l1_vm import L1
+
+# From tests/vm, which l1_vm has put on the path.
+from guest_vm import RECORDER_ID, GuestError, GuestPorts, LineSocket, wait_until
 
 FOLDER = "/tmp/l2"
 PORTS = ("agent", "qmp")
