@@ -46,7 +46,8 @@ static void observe_identity(struct boot_clock *clock, const struct trap_view *v
 	}
 }
 
-static struct vmtape_error *scan(struct boot_clock *clock, struct session *session)
+/* *user_tsc: of the first task that was seen to run. */
+static struct vmtape_error *scan(struct boot_clock *clock, struct session *session, uint64_t *user_tsc)
 {
 	struct tape_error error = {.offset = TAPE_NO_OFFSET};
 	struct tape_cursor *cursor;
@@ -58,8 +59,11 @@ static struct vmtape_error *scan(struct boot_clock *clock, struct session *sessi
 			result = tape_cursor_next(cursor, &view, &error);
 			if (result <= 0)
 				break;
-			if (view.header.type == TRAP_IDENTITY && session_guest_at(session, view.header.tsc))
-				observe_identity(clock, &view);
+			if (view.header.type != TRAP_IDENTITY || !session_guest_at(session, view.header.tsc))
+				continue;
+			if (!*user_tsc)
+				*user_tsc = view.header.tsc;
+			observe_identity(clock, &view);
 		}
 		tape_cursor_destroy(cursor);
 	}
@@ -73,17 +77,22 @@ struct vmtape_error *boot_clock_create(struct boot_clock *out, struct session *s
 	const struct tape_info *info = session_info(session);
 	uint32_t step = info->nr_snapshots / MAX_SNAPSHOTS + 1;
 	struct vmtape_error *error;
+	uint64_t user_tsc = 0;
 
 	*out = (struct boot_clock){.base_tsc = info->first_tsc, .ns_per_tick = session_clock(session)->ns_per_tick};
 	if (out->ns_per_tick == 0)
 		return NULL;
-	error = scan(out, session);
+	error = scan(out, session, &user_tsc);
 	if (error || !session_guest(session))
 		return error;
 	for (uint32_t i = 0; i < info->nr_snapshots; i += step) {
 		struct observer observer = {out, tape_reader_snapshot(session_reader(session), i)->info.tsc};
 
-		if (session_guest_at(session, observer.tsc))
+		/*
+		 * While the kernel boots, its clock loses ticks: later births
+		 * would seem to be long before they were.
+		 */
+		if (observer.tsc >= user_tsc && session_guest_at(session, observer.tsc))
 			vmtape_error_destroy(session_tasks(session, i, observe_task, &observer));
 	}
 	return NULL;
