@@ -11,7 +11,7 @@ import io
 import os
 import sys
 
-from l1_parts import TOP, cache_folder, files_hash, l1_image, modules, selftests
+from l1_parts import TOP, cache_folder, files_hash, l1_image, l1_kernel, modules, selftests
 from vm_env import RECORD, VMTAPE, qemu
 
 
@@ -34,7 +34,7 @@ def inputs_key(name, *more, kinds=("patched",), with_selftests=False, with_l2=Fa
     """A hash of all that can make a difference to a test of this name. more: words, paths of files."""
     digest = hashlib.sha256(name.encode())
     paths = [os.path.join(TOP, "tests", "kvm"), os.path.join(TOP, "tests", "vm"), qemu()]
-    paths += [os.path.join(l1_image(), part) for part in ("vmlinuz", "initrd")]
+    paths += [l1_kernel(), os.path.join(l1_image(), "initrd")]
     paths += [os.path.join(modules(kind), f"{module}.ko") for kind in kinds for module in ("kvm", "kvm-amd", "kvm-intel")]
     if with_selftests:
         paths += selftests().values()

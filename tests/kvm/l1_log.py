@@ -8,8 +8,10 @@ TROUBLE = re.compile(
     r"|general protection|unable to handle|double fault|stack guard page|stack segment|invalid opcode|divide error"
     r"|Call Trace|cut here|[Kk]ernel panic|detected (stalls|expedited)|self-detected stall|soft lockup|hard LOCKUP|blocked for more than"
     r"|scheduling while atomic|sleeping function called|refcount_t|list_(add|del) corruption|[Bb]ad page"
-    r"|use-after-free|double free|unchecked MSR|vmwrite failed|vmread failed|vmptrld|Unknown symbol"
+    r"|unchecked MSR|vmwrite failed|vmread failed|vmptrld|Unknown symbol"
     r"|disagrees about version|exported twice|segfault|traps: |nobody cared")
+# Those that a report of many lines follows.
+REPORT = re.compile(r"cut here|WARNING|BUG|Call Trace|Oops|possible (recursive|circular)|inconsistent|general protection")
 # Not trouble: what the kernel says about its own command line.
 ORDINARY = re.compile(r"[Cc]ommand line: ")
 
@@ -21,12 +23,12 @@ TAINTS = {0: "proprietary module", 1: "forced load", 2: "CPU out of specificatio
 
 
 def troubles(dmesg):
-    """The lines that mean trouble, each with the ones around it."""
+    """The lines that mean trouble, each with what follows it: a report's first line tells too little."""
     lines = dmesg.splitlines()
     wanted = set()
     for index, line in enumerate(lines):
         if TROUBLE.search(line) and not ORDINARY.search(line):
-            wanted.update(range(max(0, index - 2), min(len(lines), index + 30)))
+            wanted.update(range(max(0, index - 1), min(len(lines), index + (30 if REPORT.search(line) else 2))))
     return [lines[index] for index in sorted(wanted)]
 
 

@@ -3,7 +3,8 @@
 
 L1's kernel must be exactly the one that the modules are built for, which kvm/base pins; scripts/guest makes its image.
 VMTAPE_KVM names a folder with modules to be used instead of those that kvm/build makes, VMTAPE_KVM_UNPATCHED the same for
-those without the patches, VMTAPE_KVM_SELFTESTS the selftests' folder.
+those without the patches, VMTAPE_KVM_SELFTESTS the selftests' folder. VMTAPE_L1 names a folder with a kernel (vmlinuz) and
+all of its modules, to be L1's instead: what kvm/debug-kernel prints.
 """
 import functools
 import glob
@@ -61,6 +62,11 @@ def l1_image():
         del os.environ["VMTAPE_KERNEL_6_12"]
 
 
+def l1_kernel():
+    """Path of L1's kernel."""
+    return os.path.join(os.environ.get("VMTAPE_L1") or l1_image(), "vmlinuz")
+
+
 @functools.lru_cache
 def stock_modules():
     """Folder with the KVM modules of the kernel's own package, and irqbypass.ko, which is never built again."""
@@ -88,6 +94,8 @@ def modules(kind="patched"):
     """Folder with kvm.ko, kvm-amd.ko, kvm-intel.ko. kind: patched, unpatched (built the same way), or stock."""
     if kind == "stock":
         return stock_modules()
+    if kind == "patched" and "VMTAPE_L1" in os.environ:
+        return os.environ["VMTAPE_L1"]
     variable, option = {"patched": ("VMTAPE_KVM", []), "unpatched": ("VMTAPE_KVM_UNPATCHED", ["--unpatched"])}[kind]
     folder = os.environ.get(variable) or made_by([KVM_BUILD, *option], f"{kind} KVM modules")
     for name in MODULES:
@@ -106,7 +114,7 @@ def selftests():
 
 def add_modules(archive, folder):
     """At /kvm; load_kvm() of l1_vm.py loads them."""
-    archive.add("/kvm/irqbypass.ko", os.path.join(stock_modules(), "irqbypass.ko"))
+    archive.add("/kvm/irqbypass.ko", os.path.join(os.environ.get("VMTAPE_L1") or stock_modules(), "irqbypass.ko"))
     for name in MODULES:
         archive.add(f"/kvm/{name}.ko", stripped(os.path.join(folder, f"{name}.ko")))
 

@@ -9,14 +9,16 @@ import re
 import tempfile
 
 import l1_log
-from l1_parts import add_modules, l1_image, modules, new_archive
+from l1_parts import add_modules, l1_image, l1_kernel, modules, new_archive
 
 # From tests/vm, which l1_parts has put on the path.
 from guest_vm import Guest, GuestError
 from vm_env import qemu
 
 PATIENCE = ("rcupdate.rcu_cpu_stall_timeout=300 rcupdate.rcu_exp_cpu_stall_timeout=300000 "
-            "sysctl.kernel.watchdog_thresh=60 sysctl.kernel.hung_task_timeout_secs=600 log_buf_len=8M")
+            "sysctl.kernel.watchdog_thresh=60 sysctl.kernel.hung_task_timeout_secs=600 tsc=reliable log_buf_len=8M")
+# A tape of a guest's boot is some 80 MB.
+DISK_BYTES = 512 << 20
 ICOUNT = ("-icount", "shift=0,sleep=off")
 
 
@@ -31,12 +33,16 @@ class L1(Guest):
     def __init__(self, archive=None, kind="patched", smp=2, memory_mb=2048, icount=False, append="", arguments=()):
         archive = archive or new_archive()
         add_modules(archive, modules(kind))
+        self.log_lines = self.taint = 0
         self.parts = tempfile.TemporaryDirectory(prefix="vmtape-l1.")
         more = archive.save(os.path.join(self.parts.name, "parts"))
-        super().__init__(qemu(), l1_image(), f"{PATIENCE} {append}".strip(), smp=1 if icount else smp,
+        for name, path in (("vmlinuz", l1_kernel()), ("initrd", os.path.join(l1_image(), "initrd"))):
+            os.symlink(path, os.path.join(self.parts.name, name))
+        super().__init__(qemu(), self.parts.name, f"{PATIENCE} {append}".strip(), smp=1 if icount else smp,
                          memory_mb=memory_mb, recorder=False, shared=False, more_initrd=[more],
                          accel="tcg,thread=single" if icount else "tcg,thread=multi",
                          arguments=[*(ICOUNT if icount else ()), *arguments])
+        os.truncate(self.disk_path, DISK_BYTES)
 
     def start(self):
         super().start()
@@ -62,9 +68,13 @@ class L1(Guest):
         return self.must("dmesg -r 2>/dev/null || dmesg", timeout=120)
 
     def troubles(self):
-        """What L1's kernel has to complain about: lines of dmesg and reasons of its taint. Empty if it is well."""
+        """What L1's kernel has had to complain about since this was last asked: lines of dmesg, reasons of its taint."""
         taint = int(self.must("cat /proc/sys/kernel/tainted"))
-        return l1_log.troubles(self.dmesg()) + [f"kernel is tainted: {reason}" for reason in l1_log.taints(taint)]
+        lines = self.dmesg().splitlines()
+        new, self.log_lines = lines[self.log_lines:], len(lines)
+        reasons = [f"kernel is tainted: {reason}" for reason in l1_log.taints(taint & ~self.taint)]
+        self.taint |= taint
+        return l1_log.troubles("\n".join(new)) + reasons
 
     def check_log(self, failures, what):
         """A check that L1's kernel has nothing to complain about; its lines are shown if it has."""
