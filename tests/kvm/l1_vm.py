@@ -28,9 +28,11 @@ class L1(Guest):
     archive   Initramfs of what L1 shall hold besides its modules, or None
     kind      which modules lie in /kvm: patched, unpatched, stock (l1_parts.modules())
     icount    one vCPU whose TSC counts instructions, for figures instead of times
+    parallel  False: its CPUs take turns, as QEMU's SVM does not always stand the load of many guests' vCPUs
     """
 
-    def __init__(self, archive=None, kind="patched", smp=2, memory_mb=2048, icount=False, append="", arguments=()):
+    def __init__(self, archive=None, kind="patched", smp=2, memory_mb=2048, icount=False, append="", arguments=(),
+                 parallel=True):
         archive = archive or new_archive()
         add_modules(archive, modules(kind))
         self.log_lines = self.taint = 0
@@ -40,7 +42,7 @@ class L1(Guest):
             os.symlink(path, os.path.join(self.parts.name, name))
         super().__init__(qemu(), self.parts.name, f"{PATIENCE} {append}".strip(), smp=1 if icount else smp,
                          memory_mb=memory_mb, recorder=False, shared=False, more_initrd=[more],
-                         accel="tcg,thread=single" if icount else "tcg,thread=multi",
+                         accel="tcg,thread=multi" if parallel and not icount else "tcg,thread=single",
                          arguments=[*(ICOUNT if icount else ()), *arguments])
         os.truncate(self.disk_path, DISK_BYTES)
 

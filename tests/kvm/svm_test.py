@@ -16,15 +16,16 @@ from vm_env import Failures, say
 KSFT_SKIP = 4
 # Not tests but measurements, which bench/ runs.
 MEASUREMENTS = ("syscall_trap_perf",)
+# Many vCPUs under load, which QEMU's own SVM does not always stand when the CPUs of L1 run in parallel: about one run in 25
+# ends with a guest or an L1 whose memory is another's, also with modules that never trap. There, L1's CPUs take turns.
+UNDER_LOAD = ("syscall_trap_switch_test", "syscall_trap_hostile_test")
 RECORDS = "syscall_trap_records_test"
 MILLION = 1_000_000
 
 
-def run_selftests(failures, l1, what, timeout=300):
+def run_selftests(failures, l1, what, names, timeout=400):
     """Each test of the series; one that skips tested nothing, which is a failure where the capability must be there."""
-    for name in selftests():
-        if name in MEASUREMENTS:
-            continue
+    for name in names:
         status, output, seconds = l1.timed(f"/selftests/{name}", timeout)
         failures.check(status == 0, f"{name}{what}: status {status}{' (skipped)' if status == KSFT_SKIP else ''}, "
                        f"{seconds:.1f} s" + ("" if status == 0 else f"\n{output[-3000:]}"))
@@ -51,14 +52,25 @@ def check_hold(failures, l1, what):
     l1.load_kvm()
 
 
+def run_under_load(failures, archive):
+    with L1(archive, parallel=False) as l1:
+        for vendor, what in (("", " under load"), ("npt=0", " under load, without nested paging")):
+            l1.load_kvm(vendor=vendor)
+            run_selftests(failures, l1, what, UNDER_LOAD)
+            l1.unload_kvm()
+        l1.check_log(failures, "after the tests under load")
+
+
 def run(failures, million):
+    names = [name for name in selftests() if name not in MEASUREMENTS + UNDER_LOAD]
     archive = new_archive()
     add_selftests(archive)
     add_compiled(archive, "ring_hold")
+    run_under_load(failures, archive)
     with L1(archive) as l1:
         say(f"L1 is up: {l1.must('uname -r').strip()}, {l1.load_kvm()} is loaded")
         failures.check(l1.must("cat /sys/module/kvm_amd/parameters/npt").strip() == "Y", "nested paging is on")
-        run_selftests(failures, l1, "")
+        run_selftests(failures, l1, "", names)
         l1.check_log(failures, "after the selftests")
         for what in ("fd", "map"):
             check_hold(failures, l1, what)
@@ -71,7 +83,7 @@ def run(failures, million):
         l1.unload_kvm()
         l1.load_kvm(vendor="npt=0")
         failures.check(l1.must("cat /sys/module/kvm_amd/parameters/npt").strip() == "N", "nested paging is off")
-        run_selftests(failures, l1, " without nested paging")
+        run_selftests(failures, l1, " without nested paging", names)
         l1.unload_kvm()
         l1.check_log(failures, "without nested paging, modules unloaded")
         if million:
