@@ -23,7 +23,8 @@ from vm_env import Failures, image, need_programs, say, vmtape, vmtape_events
 ROUNDS = 4
 # Two of them keep both vCPUs in system calls; the counters tell that they go on.
 BUSY = "for n in 1 2; do (i=0; while :; do i=$((i+1)); echo $i >/tmp/counter$n; done) >/dev/null 2>&1 & done; sleep 1"
-READ = "for n in 1 2; do c=; until [ -n \"$c\" ]; do read c </tmp/counter$n; done; echo $c; done"
+# By cat, at once: the shell's own read goes byte by byte, and the file may be emptied in between.
+READ = "for n in 1 2; do c=; until [ -n \"$c\" ]; do c=$(cat /tmp/counter$n); done; echo $c; done"
 
 
 def counters(l2, timeout=60):

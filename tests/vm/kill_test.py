@@ -18,8 +18,9 @@ ROUNDS = 10
 MOST_LOST_S = 1.0
 # Makes system calls all the time, so that the last event on a tape tells how much is missing.
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i >/tmp/counter; usleep 2000; done"
-# The counter empties the file before it writes it: who reads in between reads again.
-READ_COUNTER = "n=; until [ -n \"$n\" ]; do read n </tmp/counter; done; echo $n"
+# The counter empties the file before it writes it: who reads in between reads again. By cat, at once, for the shell's
+# own read goes byte by byte.
+READ_COUNTER = "n=; until [ -n \"$n\" ]; do n=$(cat /tmp/counter); done; echo $n"
 
 
 def last_event_time(tape):

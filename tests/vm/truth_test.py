@@ -207,7 +207,11 @@ def check_ps(failures, tape, events, ps_text, iret_seen):
     status, out, err = vmtape("ps", tape, "--at", moments[-1], "--format", "json")
     want, (have, ended) = guest_processes(ps_text), tape_processes(out)
     # A parent with a handler for SIGCHLD returns to that from wait4, by IRET: KVM can't see which child it took leave of.
-    mourned = [pid for pid in ended if pid not in want and not iret_seen]
+    # One that a signal killed has made no call that tells its end, either.
+    unseen_waits = {event["pid"] for event in events if event.get("syscall") in ("wait4", "waitid")
+                    and event.get("state") == "no-exit"}
+    mourned = [pid for pid, (parent, _) in have.items()
+               if pid not in want and not iret_seen and (pid in ended or parent in unseen_waits)]
     for pid in mourned:
         del have[pid]
     differ = [pid for pid in sorted(want.keys() | have.keys()) if want.get(pid) != have.get(pid)]
