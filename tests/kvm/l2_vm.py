@@ -59,17 +59,6 @@ class L2(GuestPorts):
             f"-object vmtape-recorder,id={RECORDER_ID},socket={self.socket_path}" if recorder else "",
             "-S" if paused else ""])
 
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
-
     def start(self):
         self.agent = LineSocket(self.l1.port("agent"), self.l1.process)
         self.qmp_socket = LineSocket(self.l1.port("qmp"), self.l1.process)

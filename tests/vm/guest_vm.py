@@ -94,7 +94,8 @@ class LineSocket:
 
 class GuestPorts:
     """What one can do with a guest over its agent's port and its QMP. A subclass connects self.agent and
-    self.qmp_socket, and knows the guest's console(), whether it is alive(), and its disk."""
+    self.qmp_socket in start(), and knows the guest's console(), whether it is alive(), and its disk. In a with
+    statement it runs; at the end of it, it is closed."""
 
     def __init__(self):
         self.agent = None
@@ -102,6 +103,17 @@ class GuestPorts:
         self.qmp_lock = threading.Lock()
         self.request = 0
         self.events = []
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def qmp(self, command, timeout=30, **arguments):
         """Runs a QMP command and returns its answer; raises GuestError with QEMU's words if it fails."""
@@ -240,17 +252,6 @@ class Guest(GuestPorts):
                     shutil.copyfileobj(data, out)
                 out.write(b"\0" * (-out.tell() % 4))
         return joined
-
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
 
     def start(self):
         log = os.path.join(self.folder, "qemu.log")
