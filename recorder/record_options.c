@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tape.h"
 #include "trap_abi.h"
 
 static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [OPTION]...\n"
@@ -16,6 +17,8 @@ static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [O
 			    "  --connect SOCKET         UNIX socket of the VM's vmtape-recorder object\n"
 			    "  -o, --output OUT.vmt     the tape; must not exist yet\n"
 			    "      --force              overwrite OUT.vmt\n"
+			    "  --ring-size SIZE         a tape of this size (32M or more) that never grows: the\n"
+			    "                           oldest events are overwritten, the others stay readable\n"
 			    "  --plan auto|generic|none|FILE\n"
 			    "                           what memory to take at each trap: found out from the\n"
 			    "                           guest (auto, the default), 64 bytes at each argument,\n"
@@ -147,6 +150,17 @@ static int set_ring_bytes(const struct parser *parser, const char *text)
 	return 0;
 }
 
+static int set_ring_size(const struct parser *parser, const char *text)
+{
+	uint64_t *bytes = &parser->out->tape_ring_bytes;
+
+	if (parse_size_bytes(text, bytes) || *bytes < TAPE_RING_MIN_BYTES || *bytes > TAPE_RING_MAX_BYTES)
+		return record_error_set(parser->error, -EINVAL, "--ring-size %s: want a size from %lluM to %lluG", text,
+					TAPE_RING_MIN_BYTES >> 20, TAPE_RING_MAX_BYTES >> 30);
+	*bytes -= *bytes % TAPE_SLOT_BYTES;
+	return 0;
+}
+
 static int set_level(const struct parser *parser, const char *text)
 {
 	const char *rest;
@@ -164,6 +178,7 @@ enum {
 	OPT_ON_FULL,
 	OPT_BLOCK_LIMIT,
 	OPT_RING_BYTES,
+	OPT_RING_SIZE,
 	OPT_SNAPSHOT_INTERVAL,
 	OPT_NO_SNAPSHOTS,
 	OPT_DURATION,
@@ -184,6 +199,7 @@ static const struct option long_options[] = {
 	{"on-full", required_argument, NULL, OPT_ON_FULL},
 	{"block-limit", required_argument, NULL, OPT_BLOCK_LIMIT},
 	{"ring-bytes", required_argument, NULL, OPT_RING_BYTES},
+	{"ring-size", required_argument, NULL, OPT_RING_SIZE},
 	{"snapshot-interval", required_argument, NULL, OPT_SNAPSHOT_INTERVAL},
 	{"no-snapshots", no_argument, NULL, OPT_NO_SNAPSHOTS},
 	{"duration", required_argument, NULL, OPT_DURATION},
@@ -223,6 +239,8 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return ret;
 	case OPT_RING_BYTES:
 		return set_ring_bytes(parser, text);
+	case OPT_RING_SIZE:
+		return set_ring_size(parser, text);
 	case OPT_SNAPSHOT_INTERVAL:
 		return get_duration(parser, "snapshot-interval", text, 1000, 100, day_ms, &out->snapshot_interval_ms);
 	case OPT_NO_SNAPSHOTS:

@@ -188,6 +188,9 @@ static void commit(struct tape_thread *thread, const struct tape_snapshot_info *
 		return;
 	}
 	tape_pages_get_stats(thread->pages, &pages);
+	if (pages.lost && !thread->stats.pages.lost)
+		report("the ring is too small for the guest's memory: of old snapshots not all pages can be kept; "
+		       "a larger --ring-size helps");
 	pthread_mutex_lock(&thread->lock);
 	thread->stats.snapshots++;
 	thread->stats.pages = pages;
@@ -318,8 +321,8 @@ static void *run(void *arg)
 
 /* ---- made and ended -------------------------------------------------- */
 
-int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx),
-		       void *wake_ctx, struct record_error *error)
+int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, unsigned nr_encoders, int zstd_level,
+		       void (*wake)(void *ctx), void *wake_ctx, struct record_error *error)
 {
 	struct tape_thread *thread = calloc(1, sizeof(*thread));
 	struct tape_error tape_error = {0};
@@ -347,7 +350,10 @@ int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, i
 	if (!uring_sink_is_uring(thread->sink))
 		report("io_uring is not permitted here: writing with pwrite, which costs more");
 	sink = uring_sink_as_tape_sink(thread->sink);
-	ret = tape_writer_create(&thread->writer, &sink, &tape_error);
+	if (ring_bytes)
+		ret = tape_writer_create_ring(&thread->writer, &sink, ring_bytes, &tape_error);
+	else
+		ret = tape_writer_create(&thread->writer, &sink, &tape_error);
 	if (!ret)
 		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level, &tape_error);
 	if (ret) {
