@@ -136,7 +136,8 @@ int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info 
 
 struct tape_pages_stats {
 	uint64_t added, zero, duplicate, unchanged, stored, stored_bytes;
-	uint64_t lost; /* of a ring tape: that it still needed, and had no room to carry forward */
+	/* of a ring tape: what the contents that it needs take, and how many had no room to be carried forward */
+	uint64_t live_bytes, lost;
 };
 void tape_pages_get_stats(const struct tape_pages *pages, struct tape_pages_stats *out);
 

@@ -4,9 +4,29 @@
 
 #include "tape_read.h"
 
+/* Has a recorder that is still at work on a ring tape taken the slot's place since it was looked at? */
+static bool is_overwritten(const struct tape_reader *reader, const struct tape_slot *slot)
+{
+	uint8_t bytes[TAPE_SLOT_HEADER_BYTES];
+	struct tape_slot_header header;
+
+	return reader->identity.nr_places &&
+	       !tape_source_read(&reader->source, slot->start + (slot->start ? 0 : TAPE_FILE_HEADER_BYTES), bytes,
+				 sizeof(bytes)) &&
+	       tape_get_slot_header(bytes, &header) && header.seq > slot->seq;
+}
+
 static int turn_bad(struct tape_reader *reader, struct tape_stored_chunk *chunk, const char *why)
 {
 	chunk->bad = true;
+	if (is_overwritten(reader, &reader->slots[chunk->slot])) {
+		if (!reader->told_overwritten)
+			tape_reader_problem(reader, chunk->offset,
+					    "slots from here on were overwritten while the tape was read: it is still "
+					    "being recorded");
+		reader->told_overwritten = true;
+		return -EBADMSG;
+	}
 	return tape_reader_problem(reader, chunk->offset, "%s chunk %s", tape_type_name(chunk->header.type), why);
 }
 

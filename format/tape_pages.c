@@ -11,12 +11,14 @@
 int tape_pages_create(struct tape_pages **out, struct tape_writer *writer, int zstd_level, struct tape_error *error)
 {
 	struct tape_pages *pages = calloc(1, sizeof(*pages));
-	uint32_t room = tape_writer_slot_bytes(writer) / 2 / TAPE_PAGE_BYTES;
+	/* Small parts of a slot, so that little of it stays empty when they do not compress; 2 fit in the smallest. */
+	uint32_t room = tape_writer_slot_bytes(writer) / 8 / TAPE_PAGE_BYTES;
 
 	if (!pages)
 		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for pages");
 	pages->writer = writer;
 	pages->zstd_level = zstd_level;
+	room = room > 2 ? room : 2;
 	pages->batch_room = room < TAPE_PAGES_MAX ? room : TAPE_PAGES_MAX;
 	pages->leaves_room = 256;
 	pages->contents = tape_contents_create();
@@ -59,6 +61,7 @@ void tape_pages_destroy(struct tape_pages *pages)
 void tape_pages_get_stats(const struct tape_pages *pages, struct tape_pages_stats *out)
 {
 	*out = pages->stats;
+	out->live_bytes = tape_pages_live_bytes(pages);
 }
 
 /* ---- leaves ---------------------------------------------------------- */

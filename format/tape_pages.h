@@ -47,6 +47,8 @@ struct tape_leaf **tape_pages_sorted(const struct tape_pages *pages, bool (*want
 
 /* Ids that neither a snapshot that counts nor one that is being taken uses are not live. */
 bool tape_pages_is_live(const struct tape_pages *pages, uint64_t id);
+/* What live contents take on the tape, about. */
+uint64_t tape_pages_live_bytes(const struct tape_pages *pages);
 /* A live id's content could not be carried forward. */
 void tape_pages_lose(struct tape_pages *pages, uint64_t id);
 /* The snapshot behind the oldest one becomes the oldest: what it brings replaces, or (base) is all there is. */

@@ -13,6 +13,11 @@ bool tape_pages_is_live(const struct tape_pages *pages, uint64_t id)
 	return tape_refs_is_live(&pages->refs, id);
 }
 
+uint64_t tape_pages_live_bytes(const struct tape_pages *pages)
+{
+	return pages->refs.count * (pages->stats.stored_bytes / (pages->stats.stored + 1));
+}
+
 void tape_pages_lose(struct tape_pages *pages, uint64_t id)
 {
 	pages->stats.lost += tape_refs_is_kept(&pages->refs, id);

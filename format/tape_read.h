@@ -95,7 +95,8 @@ struct tape_reader {
 	size_t nr_page_chunks;
 	struct tape_extents page_index; /* where each page number is */
 	bool page_index_built;
-	size_t *maps; /* PAGE_MAP chunks by ordinal and part */
+	bool told_overwritten; /* by a recorder, since it was opened */
+	size_t *maps;          /* PAGE_MAP chunks by ordinal and part */
 	size_t nr_maps;
 	struct tape_stored_snapshot *snapshots; /* by ordinal, from the first base on which one that counts builds */
 	size_t nr_snapshots;

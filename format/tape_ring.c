@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tape_ring.c - see tape_ring.h. A slot is cleaned some slots before its place
- * is taken, and what it must hand on waits in two queues: pages, of which some
- * are given up when there are too many for the ring, and all else.
+ * tape_ring.c - see tape_ring.h. Slots are cleaned well before their places are
+ * taken, as far as the slots that are written have room for what they hand on:
+ * a run of slots that are needed whole, as a base snapshot leaves it, then does
+ * not come as a surprise. What was taken out of a slot waits in two queues.
  */
 #include "tape_ring.h"
 
@@ -11,8 +12,13 @@
 
 #include "tape_ring_state.h"
 
-/* Slots between the one that is written and the one that is cleaned for it, at least. */
-#define LOOKAHEAD 2u
+/*
+ * Of so many places, one may be cleaned before it is taken: more would fill the
+ * ring with contents that are there twice. It is enough for a run of slots that
+ * are needed whole and take half of the ring, if a quarter of each slot is new.
+ */
+#define PLACES_PER_AHEAD 8u
+#define MIN_AHEAD        2u
 
 int tape_ring_create(struct tape_ring **out, const struct tape_sink *sink, const struct tape_identity *identity,
 		     struct tape_error *error)
@@ -29,7 +35,6 @@ int tape_ring_create(struct tape_ring **out, const struct tape_sink *sink, const
 	ring->slot_bytes = identity->slot_bytes;
 	ring->nr_places = identity->nr_places;
 	ring->full_ordinal = RING_NO_ORDINAL;
-	ring->lookahead = LOOKAHEAD;
 	for (uint32_t i = 0; i < ring->nr_places; i++)
 		ring->slots[i].min_tsc = UINT64_MAX;
 	*out = ring;
@@ -140,7 +145,7 @@ int ring_carry(struct tape_ring *ring, struct tape_chunk *chunk)
 		tape_chunk_destroy(chunk);
 		return -ENOMEM;
 	}
-	*carried = (struct ring_carried){.chunk = chunk, .from_seq = ring->cleaned_seq};
+	*carried = (struct ring_carried){.chunk = chunk, .from_seq = ring->next_clean};
 	if (queue->tail && queue->head)
 		queue->tail->next = carried;
 	else
@@ -161,28 +166,49 @@ static struct tape_chunk *take_from(struct ring_queue *queue)
 	return chunk;
 }
 
-const struct tape_chunk *tape_ring_peek(const struct tape_ring *ring)
-{
-	const struct ring_carried *first = ring->others.head ? ring->others.head : ring->pages_queue.head;
-
-	return first ? first->chunk : NULL;
-}
-
 struct tape_chunk *tape_ring_take(struct tape_ring *ring)
 {
 	return take_from(ring->others.head ? &ring->others : &ring->pages_queue);
 }
 
-/*
- * Pages whose old copy is about to be overwritten, and more than can be placed
- * before that, are given up: then the ring is too small for the guest's memory.
- */
-static void give_up_pages(struct tape_ring *ring)
-{
-	uint64_t limit = (uint64_t)ring->lookahead * ring->slot_bytes / 2;
+/* ---- how far ahead --------------------------------------------------- */
 
-	while (ring->pages_queue.head && (ring->pages_queue.size_bytes > limit ||
-					  ring->pages_queue.head->from_seq + ring->nr_places <= ring->now_seq)) {
+uint64_t tape_ring_ahead(const struct tape_ring *ring)
+{
+	uint64_t done = ring->next_clean, next = ring->now_seq + 1;
+
+	if (ring->others.head && ring->others.head->from_seq < done)
+		done = ring->others.head->from_seq;
+	if (ring->pages_queue.head && ring->pages_queue.head->from_seq < done)
+		done = ring->pages_queue.head->from_seq;
+	return done + ring->nr_places > next ? done + ring->nr_places - next : 0;
+}
+
+/* A map of all pages can be longer than a slot: then there must be more of them to place it in. */
+static uint64_t wanted_ahead(const struct tape_ring *ring)
+{
+	uint64_t wanted = ring->nr_places / PLACES_PER_AHEAD;
+
+	wanted = wanted > MIN_AHEAD ? wanted : MIN_AHEAD;
+	wanted += 2 * ring->max_map_bytes / (ring->slot_bytes / 2);
+	return wanted < ring->nr_places / 2 ? wanted : ring->nr_places / 2;
+}
+
+bool tape_ring_is_pressed(const struct tape_ring *ring)
+{
+	return tape_ring_ahead(ring) <= wanted_ahead(ring) / 2;
+}
+
+bool tape_ring_is_overfull(const struct tape_ring *ring)
+{
+	uint64_t room = (ring->nr_places - MIN_AHEAD) * (uint64_t)ring->slot_bytes;
+
+	return ring->pages && tape_pages_live_bytes(ring->pages) > room - room / 8;
+}
+
+void tape_ring_give_up_pages(struct tape_ring *ring)
+{
+	while (ring->pages_queue.head) {
 		struct tape_chunk *chunk = take_from(&ring->pages_queue);
 
 		ring_lose_pages(ring, chunk);
@@ -190,23 +216,26 @@ static void give_up_pages(struct tape_ring *ring)
 	}
 }
 
-/* ---- slots ----------------------------------------------------------- */
-
-int tape_ring_slot_opened(struct tape_ring *ring, uint64_t slot_seq, struct tape_error *error)
+void tape_ring_slot_opened(struct tape_ring *ring, uint64_t slot_seq)
 {
 	struct ring_slot *slot = &ring->slots[slot_seq % ring->nr_places];
-	int result = 0;
 
-	slot->seq = slot_seq;
 	slot->min_tsc = UINT64_MAX;
 	slot->nr_chunks = 0;
 	ring->now_seq = slot_seq;
-	/* A map of all pages can be longer than a slot: then there must be more of them to place it in. */
-	ring->lookahead = LOOKAHEAD + (uint32_t)(2 * ring->max_map_bytes / (ring->slot_bytes / 2));
-	if (ring->lookahead > ring->nr_places / 2)
-		ring->lookahead = ring->nr_places / 2;
-	while (!result && ring->next_clean + ring->nr_places <= slot_seq + ring->lookahead)
-		result = ring_clean(ring, ring->next_clean++, error);
-	give_up_pages(ring);
+}
+
+int tape_ring_next(struct tape_ring *ring, const struct tape_chunk **out, struct tape_error *error)
+{
+	const struct ring_carried *first;
+	int result = 0;
+
+	while (!result && !ring->others.head && !ring->pages_queue.head && ring->next_clean < ring->now_seq &&
+	       tape_ring_ahead(ring) < wanted_ahead(ring)) {
+		result = ring_clean(ring, ring->next_clean, error);
+		ring->next_clean++;
+	}
+	first = ring->others.head ? ring->others.head : ring->pages_queue.head;
+	*out = first && !result ? first->chunk : NULL;
 	return result;
 }

@@ -20,13 +20,21 @@ void tape_ring_set_pages(struct tape_ring *ring, struct tape_pages *pages);
 
 /* Ordinal of the oldest snapshot that counts once a slot of this number has been opened. */
 uint64_t tape_ring_first_snapshot(const struct tape_ring *ring, uint64_t slot_seq);
-/* A slot was opened: what its place held is gone. Makes the chunks that must be carried soon. */
-int tape_ring_slot_opened(struct tape_ring *ring, uint64_t slot_seq, struct tape_error *error);
+/* A slot was opened: what its place held is gone. */
+void tape_ring_slot_opened(struct tape_ring *ring, uint64_t slot_seq);
 /* A chunk is placed in the open slot; its buffer is still there. -ENOMEM */
 int tape_ring_chunk_placed(struct tape_ring *ring, uint32_t slot_offset, const struct tape_chunk *chunk);
 
-/* The chunk that should be placed next, or NULL; the ring keeps it until it is taken. */
-const struct tape_chunk *tape_ring_peek(const struct tape_ring *ring);
+/* The chunk that should be placed next, or NULL: none has to be by now. The ring keeps it until it is taken. */
+int tape_ring_next(struct tape_ring *ring, const struct tape_chunk **out, struct tape_error *error);
 struct tape_chunk *tape_ring_take(struct tape_ring *ring);
+/* So many slots can be opened before a place is taken of which something still waits. */
+uint64_t tape_ring_ahead(const struct tape_ring *ring);
+/* There are fewer of these than there should be: the open slot should do what it can. */
+bool tape_ring_is_pressed(const struct tape_ring *ring);
+/* What is in use takes more than the ring has. */
+bool tape_ring_is_overfull(const struct tape_ring *ring);
+/* Pages that wait are not carried: they are lost. */
+void tape_ring_give_up_pages(struct tape_ring *ring);
 
 #endif

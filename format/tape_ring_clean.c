@@ -15,6 +15,7 @@
 
 struct clean {
 	struct tape_ring *ring;
+	uint64_t slot_seq;
 	struct ring_slot *slot;
 	struct tape_error *error;
 	bool has_oldest;   /* there is a snapshot: ring->first_snapshot */
@@ -78,7 +79,7 @@ static int carry_copy(struct clean *clean, const struct tape_chunk_header *heade
 static int carry_as_is(struct clean *clean, const struct ring_chunk *chunk)
 {
 	const uint8_t *payload;
-	int result = read_back(clean->ring, clean->slot->seq, chunk, &payload, clean->error);
+	int result = read_back(clean->ring, clean->slot_seq, chunk, &payload, clean->error);
 
 	return result ? result : carry_copy(clean, &chunk->header, payload);
 }
@@ -293,7 +294,7 @@ static bool is_on_way(const struct clean *clean, const struct tape_chunk_header 
 	if (!clean->base_is_full)
 		return !is_full && header->first_seq >= clean->base;
 	if (is_full)
-		return header->first_seq == clean->base && clean->slot->seq >= ring->full_from_seq;
+		return header->first_seq == clean->base && clean->slot_seq >= ring->full_from_seq;
 	return header->first_seq > clean->base;
 }
 
@@ -397,7 +398,7 @@ static int clean_pages(struct clean *clean, const struct ring_chunk *chunk)
 		if (!count_live(ring, ids, header->nr_items))
 			return 0;
 	}
-	result = read_back(ring, clean->slot->seq, chunk, &payload, clean->error);
+	result = read_back(ring, clean->slot_seq, chunk, &payload, clean->error);
 	if (result)
 		return result;
 	if (!page_ids(ids, &list_bytes, header, payload))
@@ -413,12 +414,12 @@ static int clean_pages(struct clean *clean, const struct ring_chunk *chunk)
 /* ---- a slot ---------------------------------------------------------- */
 
 /* A plan is kept for as long as records that were made under it may be: a whole round longer than their slots. */
-static bool is_plan_needed(const struct tape_ring *ring, const struct ring_slot *slot, uint64_t id)
+static bool is_plan_needed(const struct tape_ring *ring, uint64_t slot_seq, uint64_t id)
 {
 	for (size_t i = ring->nr_plans; i-- > 0;)
 		if (ring->plans[i].id == id)
 			return ring->plans[i].superseded_seq == UINT64_MAX ||
-			       slot->seq < ring->plans[i].superseded_seq + ring->nr_places;
+			       slot_seq < ring->plans[i].superseded_seq + ring->nr_places;
 	return false;
 }
 
@@ -431,7 +432,7 @@ static int clean_chunk(struct clean *clean, const struct ring_chunk *chunk)
 		clean->wants_meta = true;
 		return 0;
 	case TAPE_CHUNK_PLAN:
-		return is_plan_needed(clean->ring, clean->slot, header->first_seq) ? carry_as_is(clean, chunk) : 0;
+		return is_plan_needed(clean->ring, clean->slot_seq, header->first_seq) ? carry_as_is(clean, chunk) : 0;
 	case TAPE_CHUNK_PAGES:
 		return clean_pages(clean, chunk);
 	case TAPE_CHUNK_PAGE_MAP:
@@ -448,6 +449,7 @@ static int clean_chunk(struct clean *clean, const struct ring_chunk *chunk)
 int ring_clean(struct tape_ring *ring, uint64_t slot_seq, struct tape_error *error)
 {
 	struct clean clean = {.ring = ring,
+			      .slot_seq = slot_seq,
 			      .slot = &ring->slots[slot_seq % ring->nr_places],
 			      .error = error,
 			      .base = RING_NO_ORDINAL,
@@ -455,7 +457,6 @@ int ring_clean(struct tape_ring *ring, uint64_t slot_seq, struct tape_error *err
 	uint64_t oldest = ring->pages ? find_oldest(ring, slot_seq) : RING_NO_ORDINAL;
 	int result = 0;
 
-	ring->cleaned_seq = slot_seq;
 	if (oldest != RING_NO_ORDINAL) {
 		ring->first_snapshot = oldest;
 		while (ring->advanced <= oldest && !result)

@@ -17,7 +17,6 @@ struct ring_chunk {
 };
 
 struct ring_slot {
-	uint64_t seq;
 	uint64_t min_tsc; /* of its records; UINT64_MAX: none */
 	struct ring_chunk *chunks;
 	uint32_t nr_chunks, room;
@@ -55,12 +54,10 @@ struct tape_ring {
 	struct tape_sink sink;
 	uint32_t slot_bytes;
 	uint32_t nr_places;
-	uint32_t lookahead;
 	struct tape_pages *pages; /* NULL: none */
 	struct ring_slot *slots;  /* by number modulo nr_places */
 	uint64_t now_seq;         /* of the open slot */
 	uint64_t next_clean;      /* slots below were cleaned */
-	uint64_t cleaned_seq;     /* the one that is being cleaned */
 	struct ring_queue others, pages_queue;
 	struct ring_meta meta;
 	struct ring_plan *plans;

@@ -315,16 +315,24 @@ static int list_and_place(struct tape_writer *writer, struct tape_chunk *chunk, 
 	return tape_fail(error, -ENOMEM, writer->size_bytes, "no memory for the index of a slot");
 }
 
-/* What older slots hand on goes first, up to three quarters of the slot, and with room left for the next chunk. */
+/*
+ * What older slots hand on goes first, with room left for the next chunk, and for
+ * more of them, so that slots which are needed whole and others come to mix.
+ * When the next place to be taken is not clean by then, that comes before all.
+ */
 static int place_carried(struct tape_writer *writer, const struct tape_chunk *next, struct tape_error *error)
 {
+	size_t next_bytes = tape_chunk_bytes(&next->header) + tape_index_bound(&writer->index, next);
+	uint32_t limit = writer->identity.slot_bytes / 4 * 3;
 	const struct tape_chunk *carried;
-	int result = tape_ring_slot_opened(writer->ring, writer->slot_seq, error);
+	int result = 0;
 
-	while (!result && (carried = tape_ring_peek(writer->ring)) &&
-	       writer->position < writer->identity.slot_bytes / 4 * 3 &&
-	       fits(writer, carried, tape_chunk_bytes(&next->header) + tape_index_bound(&writer->index, next)))
+	while (!result && (writer->position < limit || tape_ring_is_pressed(writer->ring))) {
+		result = tape_ring_next(writer->ring, &carried, error);
+		if (result || !carried || !fits(writer, carried, tape_ring_ahead(writer->ring) ? next_bytes : 0))
+			break;
 		result = list_and_place(writer, tape_ring_take(writer->ring), error);
+	}
 	return result;
 }
 
@@ -339,7 +347,27 @@ static int next_slot(struct tape_writer *writer, const struct tape_chunk *chunk,
 				   "%s chunk of %zu bytes does not fit in a slot of %u",
 				   tape_type_name(chunk->header.type), tape_chunk_stored_bytes(chunk),
 				   writer->identity.slot_bytes);
-	return result || !writer->ring ? result : place_carried(writer, chunk, error);
+	if (result || !writer->ring)
+		return result;
+	tape_ring_slot_opened(writer->ring, writer->slot_seq);
+	return place_carried(writer, chunk, error);
+}
+
+/*
+ * Room for the chunk, in the open slot or a new one. In a ring tape, slots that
+ * are needed whole are passed on until one comes that is not; where there is
+ * none, old pages give way.
+ */
+static int make_room(struct tape_writer *writer, const struct tape_chunk *chunk, struct tape_error *error)
+{
+	int result = 0;
+
+	for (uint32_t passed = 0; !result && !(writer->slot_is_open && fits(writer, chunk, 0)); passed++) {
+		if (passed && (passed > writer->identity.nr_places || tape_ring_is_overfull(writer->ring)))
+			tape_ring_give_up_pages(writer->ring);
+		result = next_slot(writer, chunk, error);
+	}
+	return result;
 }
 
 int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error)
@@ -348,8 +376,8 @@ int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, str
 
 	if (!result && writer->finished)
 		result = tape_fail(error, -EINVAL, writer->size_bytes, "the tape is finished");
-	if (!result && (!writer->slot_is_open || !fits(writer, chunk, 0)))
-		result = next_slot(writer, chunk, error);
+	if (!result)
+		result = make_room(writer, chunk, error);
 	if (!result)
 		return list_and_place(writer, chunk, error);
 	tape_chunk_destroy(chunk);

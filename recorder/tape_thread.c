@@ -189,8 +189,9 @@ static void commit(struct tape_thread *thread, const struct tape_snapshot_info *
 	}
 	tape_pages_get_stats(thread->pages, &pages);
 	if (pages.lost && !thread->stats.pages.lost)
-		report("the ring is too small for the guest's memory: of old snapshots not all pages can be kept; "
-		       "a larger --ring-size helps");
+		report_always("the ring is too small for the guest's memory, which takes about %" PRIu64
+			      " MiB of it: pages are lost, and names may be; want a --ring-size of twice that",
+			      pages.live_bytes >> 20);
 	pthread_mutex_lock(&thread->lock);
 	thread->stats.snapshots++;
 	thread->stats.pages = pages;
