@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "check.h"
+#include "tape_key.h"
 
 /* ---- file in memory -------------------------------------------------- */
 
@@ -77,16 +78,38 @@ void fixture_file_deinit(struct fixture_file *file)
 	*file = (struct fixture_file){0};
 }
 
-struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_bytes)
+static struct tape_writer *create_writer(struct fixture_file *file, uint32_t slot_bytes, uint64_t compat_features)
 {
 	const struct tape_sink sink = fixture_sink(file);
-	struct tape_identity identity = {.version = TAPE_VERSION, .slot_bytes = slot_bytes};
+	struct tape_identity identity = {
+		.version = TAPE_VERSION, .slot_bytes = slot_bytes, .compat_features = compat_features};
 	struct tape_writer *writer;
 
 	for (unsigned i = 0; i < 16; i++)
 		identity.uuid[i] = (uint8_t)(0xa0 + i);
 	identity.created_ns = 1700000000000000000u;
 	CHECK_INT(tape_writer_create_as(&writer, &sink, &identity, NULL), 0);
+	return writer;
+}
+
+struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_bytes)
+{
+	return create_writer(file, slot_bytes, 0);
+}
+
+struct tape_writer *fixture_sealed_writer(struct fixture_file *file, uint32_t slot_bytes, const char *key_path)
+{
+	struct tape_writer *writer = create_writer(file, slot_bytes, TAPE_COMPAT_CHAIN);
+	struct tape_error error = {0};
+	struct tape_key *key;
+	bool exposed;
+
+	if (!key_path)
+		return writer;
+	if (tape_key_load(&key, key_path, &exposed, &error))
+		fprintf(stderr, "%s\n", error.message);
+	CHECK_INT(error.error, 0);
+	CHECK_INT(tape_writer_sign_with(writer, key, NULL), 0);
 	return writer;
 }
 

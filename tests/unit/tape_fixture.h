@@ -27,6 +27,9 @@ void fixture_file_deinit(struct fixture_file *file);
 /* A writer with slots of slot_bytes, a fixed uuid and time of creation. */
 struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_bytes);
 
+/* One whose tape has a hash chain, and, with a key file, signatures. */
+struct tape_writer *fixture_sealed_writer(struct fixture_file *file, uint32_t slot_bytes, const char *key_path);
+
 struct fixture_call {
 	uint8_t type; /* TRAP_ENTER or TRAP_EXIT */
 	uint16_t vcpu;
