@@ -29,6 +29,9 @@ find_program(PYTHON3 python3)
 if(PYTHON3)
   add_test(NAME golden.tape_decode COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/small-v1.txt golden/small-v1.vmt
            WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  set_tests_properties(golden.tape_decode PROPERTIES LABELS golden)
+  add_test(NAME golden.tape_decode_signed
+           COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/small-v1-signed.txt golden/small-v1-signed.vmt
+           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  set_tests_properties(golden.tape_decode golden.tape_decode_signed PROPERTIES LABELS golden)
 endif()
 vmtape_fuzz(NAME tape LIBS vmtape-format)

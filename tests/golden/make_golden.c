@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * make_golden.c - wrote tests/golden/small-v1.vmt, once; it is never written
- * again (another zstd may compress otherwise), only read by tests. A new
- * version of the format adds a file.
+ * make_golden.c - wrote tests/golden/small-v1.vmt and small-v1-signed.vmt, once;
+ * they are never written again (another zstd may compress otherwise), only read
+ * by tests. A new version of the format adds a file.
  *
- *   make_golden OUT.vmt
+ *   make_golden OUT.vmt                           small-v1.vmt
+ *   make_golden OUT.vmt golden/test-sign-key.pem  with a hash chain, signed
  */
 #include "check.h"
 #include "tape_fixture.h"
@@ -96,12 +97,13 @@ static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages
 int main(int argc, char **argv)
 {
 	struct fixture_file file = {0};
-	struct tape_writer *writer = fixture_writer(&file, SLOT_BYTES);
+	struct tape_writer *writer;
 	struct tape_pages *pages;
 	uint64_t seqs[2] = {0};
 	FILE *out;
 
-	CHECK_INT(argc, 2);
+	CHECK(argc == 2 || argc == 3);
+	writer = argc > 2 ? fixture_sealed_writer(&file, SLOT_BYTES, argv[2]) : fixture_writer(&file, SLOT_BYTES);
 	CHECK_INT(tape_pages_create(&pages, writer, 3, NULL), 0);
 	fixture_append_meta(writer, "producer=golden\ntsc_hz=1000000000\nvm.name=\xc3\xa4=b\n");
 	append_snapshot(writer, pages, 0);
@@ -113,6 +115,9 @@ int main(int argc, char **argv)
 			append_gap(writer, 1, &seqs[1]);
 		if (round == 4)
 			append_snapshot(writer, pages, 1);
+		/* Does nothing without a key. */
+		if (round % 2)
+			CHECK_INT(tape_writer_sign(writer, NULL), 0);
 	}
 	fixture_append_meta(writer, "producer=golden tape");
 	tape_pages_destroy(pages);
