@@ -13,19 +13,34 @@ static const char domain[32] = "vmtape tape signature, version 1";
 _Static_assert(crypto_sign_BYTES == TAPE_RAW_SIGNATURE_BYTES, "Ed25519 signature");
 _Static_assert(crypto_sign_PUBLICKEYBYTES == TAPE_PUBLIC_KEY_BYTES, "Ed25519 key");
 
-void tape_chain_link(uint8_t value[TAPE_CHAIN_BYTES], const void *bytes, size_t size_bytes)
+void tape_chain_digest(uint8_t digest[TAPE_CHAIN_BYTES], const void *bytes, size_t size_bytes)
 {
-	crypto_generichash_state state;
+	crypto_generichash(digest, TAPE_CHAIN_BYTES, bytes, size_bytes, NULL, 0);
+}
 
-	crypto_generichash_init(&state, NULL, 0, TAPE_CHAIN_BYTES);
-	crypto_generichash_update(&state, value, TAPE_CHAIN_BYTES);
-	crypto_generichash_update(&state, bytes, size_bytes);
-	crypto_generichash_final(&state, value, TAPE_CHAIN_BYTES);
+void tape_chain_link_slot(uint8_t value[TAPE_CHAIN_BYTES], const uint8_t header[TAPE_SLOT_HEADER_BYTES])
+{
+	uint8_t bytes[TAPE_CHAIN_BYTES + TAPE_SLOT_HEADER_BYTES];
+
+	memcpy(bytes, value, TAPE_CHAIN_BYTES);
+	memcpy(bytes + TAPE_CHAIN_BYTES, header, TAPE_SLOT_HEADER_BYTES);
+	tape_chain_digest(value, bytes, sizeof(bytes));
+}
+
+void tape_chain_link_chunk(uint8_t value[TAPE_CHAIN_BYTES], const uint8_t header[TAPE_CHUNK_HEADER_BYTES],
+			   const uint8_t digest[TAPE_CHAIN_BYTES])
+{
+	uint8_t bytes[TAPE_CHAIN_BYTES + TAPE_CHUNK_HEADER_BYTES + TAPE_CHAIN_BYTES];
+
+	memcpy(bytes, value, TAPE_CHAIN_BYTES);
+	memcpy(bytes + TAPE_CHAIN_BYTES, header, TAPE_CHUNK_HEADER_BYTES);
+	memcpy(bytes + TAPE_CHAIN_BYTES + TAPE_CHUNK_HEADER_BYTES, digest, TAPE_CHAIN_BYTES);
+	tape_chain_digest(value, bytes, sizeof(bytes));
 }
 
 void tape_chain_root(uint8_t root[TAPE_CHAIN_BYTES], const uint8_t file_header[TAPE_FILE_HEADER_BYTES])
 {
-	crypto_generichash(root, TAPE_CHAIN_BYTES, file_header, TAPE_FILE_HEADER_BYTES, NULL, 0);
+	tape_chain_digest(root, file_header, TAPE_FILE_HEADER_BYTES);
 }
 
 /* ---- signatures ------------------------------------------------------ */
@@ -101,14 +116,17 @@ void tape_seal_open_slot(struct tape_seal *seal, uint8_t header[TAPE_SLOT_HEADER
 	if (!seal->on)
 		return;
 	tape_put_slot_chain(header, seal->value);
-	tape_chain_link(seal->value, header, TAPE_SLOT_HEADER_BYTES);
+	tape_chain_link_slot(seal->value, header);
 }
 
 void tape_seal_add(struct tape_seal *seal, uint16_t type, const uint8_t *bytes, size_t size_bytes)
 {
+	uint8_t digest[TAPE_CHAIN_BYTES];
+
 	if (!seal->on)
 		return;
-	tape_chain_link(seal->value, bytes, size_bytes);
+	tape_chain_digest(digest, bytes + TAPE_CHUNK_HEADER_BYTES, size_bytes - TAPE_CHUNK_HEADER_BYTES);
+	tape_chain_link_chunk(seal->value, bytes, digest);
 	if (type == TAPE_CHUNK_SIGNATURE)
 		seal->unsigned_since_ns = 0;
 	else if (type != TAPE_CHUNK_INDEX && seal->key && !seal->unsigned_since_ns)

@@ -13,8 +13,12 @@
 #define TAPE_SLOT_CHAIN_OFFSET 64u  /* of the value in a slot header */
 #define TAPE_SIGNATURE_BYTES   184u /* payload of a SIGNATURE chunk */
 
-/* value = hash(value, bytes) */
-void tape_chain_link(uint8_t value[TAPE_CHAIN_BYTES], const void *bytes, size_t size_bytes);
+/* value = blake(value, slot header) */
+void tape_chain_link_slot(uint8_t value[TAPE_CHAIN_BYTES], const uint8_t header[TAPE_SLOT_HEADER_BYTES]);
+/* value = blake(value, chunk header, blake(payload and padding)); the inner one needs no order. */
+void tape_chain_link_chunk(uint8_t value[TAPE_CHAIN_BYTES], const uint8_t header[TAPE_CHUNK_HEADER_BYTES],
+			   const uint8_t digest[TAPE_CHAIN_BYTES]);
+void tape_chain_digest(uint8_t digest[TAPE_CHAIN_BYTES], const void *bytes, size_t size_bytes);
 /* Value before slot 0. */
 void tape_chain_root(uint8_t root[TAPE_CHAIN_BYTES], const uint8_t file_header[TAPE_FILE_HEADER_BYTES]);
 

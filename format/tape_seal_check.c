@@ -44,14 +44,13 @@ static void tell_break(struct tape_seal_check *check, uint64_t to, uint64_t befo
 	tell(check, check->sure_offset, to, what, seq, check->sure_offset, to);
 }
 
-/* As tape_chain_link(), of bytes in the file; what can't be read breaks the chain. */
-static void link_file(struct tape_seal_check *check, uint64_t from, uint64_t to)
+/* Of bytes in the file; what can't be read breaks the chain. */
+static void digest_file(struct tape_seal_check *check, uint8_t digest[TAPE_CHAIN_BYTES], uint64_t from, uint64_t to)
 {
 	struct tape_reader *reader = check->reader;
 	crypto_generichash_state state;
 
 	crypto_generichash_init(&state, NULL, 0, TAPE_CHAIN_BYTES);
-	crypto_generichash_update(&state, check->value, TAPE_CHAIN_BYTES);
 	while (from < to) {
 		size_t size_bytes = to - from < WINDOW_BYTES ? to - from : WINDOW_BYTES;
 		const uint8_t *bytes;
@@ -64,7 +63,17 @@ static void link_file(struct tape_seal_check *check, uint64_t from, uint64_t to)
 		crypto_generichash_update(&state, bytes, size_bytes);
 		from += size_bytes;
 	}
-	crypto_generichash_final(&state, check->value, TAPE_CHAIN_BYTES);
+	crypto_generichash_final(&state, digest, TAPE_CHAIN_BYTES);
+}
+
+static void link_chunk(struct tape_seal_check *check, uint64_t from, uint64_t to)
+{
+	uint8_t header[TAPE_CHUNK_HEADER_BYTES] = {0}, digest[TAPE_CHAIN_BYTES];
+
+	/* If it can't be read, what is behind it can't be either, which is told. */
+	tape_source_read(&check->reader->source, from, header, sizeof(header));
+	digest_file(check, digest, from + sizeof(header), to);
+	tape_chain_link_chunk(check->value, header, digest);
 }
 
 static void note_value(struct tape_seal_check *check, uint64_t offset)
@@ -150,12 +159,12 @@ static void tell_misfit(struct tape_seal_check *check, const struct tape_slot *s
 			   "(offsets %" PRIu64 " to %" PRIu64 ")",
 			   slot->seq);
 	else if (check->before_was_foreign)
-		tell_break(check, header_offset, 0,
+		tell_break(check, check->before->end, 0,
 			   "slot %" PRIu64 " fits neither the slot before it nor the one behind it: it was replaced or "
 			   "altered (offsets %" PRIu64 " to %" PRIu64 ")",
 			   check->before->seq);
 	else
-		tell_break(check, header_offset, 0,
+		tell_break(check, check->before->end, 0,
 			   "slot %" PRIu64 " was altered between these offsets, or the slot behind it was replaced: "
 			   "%" PRIu64 " to %" PRIu64,
 			   check->before->seq);
@@ -167,7 +176,7 @@ static uint64_t place_of(const struct tape_reader *reader, uint64_t seq)
 	return seq * reader->identity.slot_bytes;
 }
 
-/* Compares the header's value with that of the slots before; true: the slot is to be looked at. */
+/* Compares the header's value with that of the slots before, and goes on from it; true: look at the slot's chunks. */
 static bool enter_slot(struct tape_seal_check *check, const struct tape_slot *slot, uint64_t header_offset)
 {
 	struct tape_reader *reader = check->reader;
@@ -189,8 +198,12 @@ static bool enter_slot(struct tape_seal_check *check, const struct tape_slot *sl
 		     slot->start / reader->identity.slot_bytes);
 	if (!follows) {
 		reader->seal.nr_breaks++;
-		tell(check, check->before ? check->before->end : 0, header_offset,
-		     "slots %" PRIu64 " to %" PRIu64 " are missing", check->next_seq, slot->seq - 1);
+		if (slot->seq - check->next_seq == 1)
+			tell(check, check->before ? check->before->end : 0, header_offset,
+			     "slot %" PRIu64 " is missing", check->next_seq);
+		else
+			tell(check, check->before ? check->before->end : 0, header_offset,
+			     "slots %" PRIu64 " to %" PRIu64 " are missing", check->next_seq, slot->seq - 1);
 	}
 	/* A damaged header tells nothing; that it is damaged has been reported. */
 	fits = !slot->has_header || !memcmp(value, check->value, TAPE_CHAIN_BYTES);
@@ -201,6 +214,7 @@ static bool enter_slot(struct tape_seal_check *check, const struct tape_slot *sl
 		memcpy(check->value, value, TAPE_CHAIN_BYTES);
 		check->sure_offset = header_offset;
 	}
+	tape_chain_link_slot(check->value, header);
 	return true;
 }
 
@@ -211,7 +225,6 @@ void tape_seal_check_slot(struct tape_seal_check *check, const struct tape_slot 
 
 	if (!reader->info.has_chain || !enter_slot(check, slot, at))
 		return;
-	link_file(check, at, at + TAPE_SLOT_HEADER_BYTES);
 	at += TAPE_SLOT_HEADER_BYTES;
 	for (size_t i = 0; i < slot->nr_chunks; i++) {
 		struct tape_stored_chunk *chunk = &reader->chunks[slot->first_chunk + i];
@@ -227,7 +240,7 @@ void tape_seal_check_slot(struct tape_seal_check *check, const struct tape_slot 
 		}
 		if (chunk->header.type == TAPE_CHUNK_SIGNATURE)
 			check_signature(check, slot, (uint32_t)i, chunk);
-		link_file(check, chunk->offset, end);
+		link_chunk(check, chunk->offset, end);
 		note_value(check, end);
 		at = end;
 	}

@@ -172,7 +172,7 @@ class Tape:
         need((version, length, slot_bytes, sequence) == (1, 128, self.slot_bytes, number), f"slot header at {at}")
         need(data[at + 32:at + 48] == self.uuid, f"slot of another tape at {at}")
         need(data[at + 64:at + 96] == (self.chain or bytes(32)), f"hash chain at {at}")
-        self.link(at, at + 128)
+        self.link(data[at:at + 128])
         at += 128
         chunks = []
         while not chunks or chunks[-1].type != INDEX:
@@ -180,7 +180,7 @@ class Tape:
             need(chunk.slot == number & 0xffffffff and chunk.number == len(chunks), f"chunk at {at}: number")
             if chunk.type == SIGNATURE:
                 self.sign(number, chunk)
-            self.link(at, chunk.end)
+            self.link(data[at:at + 96], blake(data[at + 96:chunk.end]))
             chunks.append(chunk)
             at = chunk.end
         closed = end == place + self.slot_bytes
@@ -193,9 +193,9 @@ class Tape:
         self.slots.append((number, closed, chunks, self.index(place, chunks)))
         self.chunks += chunks
 
-    def link(self, start, end):
+    def link(self, *parts):
         if self.chain:
-            self.chain = blake(self.chain, self.data[start:end])
+            self.chain = blake(self.chain, *parts)
 
     def sign(self, slot, chunk):
         need(len(chunk.payload) == 184 and self.chain, f"signature at {chunk.at}")
