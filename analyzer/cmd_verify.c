@@ -34,7 +34,7 @@ static void put_when(struct verification *v, uint64_t offset)
 	const struct guest_clock *clock = session_clock(v->session);
 	struct tape_reported reported;
 	int64_t from = -1, to = -1;
-	const char *what = "events";
+	bool by_events;
 
 	if (offset == TAPE_NO_OFFSET)
 		return;
@@ -43,17 +43,18 @@ static void put_when(struct verification *v, uint64_t offset)
 		from = guest_clock_ns(clock, reported.first_tsc);
 	if (reported.last_tsc != UINT64_MAX)
 		to = guest_clock_ns(clock, reported.last_tsc);
-	if (from < 0 && to < 0) {
-		what = "signed";
+	by_events = from >= 0 || to >= 0;
+	if (!by_events) {
 		from = reported.after_ns ? (int64_t)reported.after_ns : -1;
 		to = reported.before_ns ? (int64_t)reported.before_ns : -1;
 	}
 	if (from < 0 && to < 0)
 		return;
-	strbuf_printf(&v->line, " (%s %s ", what, from < 0 ? "before" : to < 0 ? "after" : "of");
+	strbuf_put(&v->line, by_events ? " (events " : " (signed ");
+	strbuf_put(&v->line, from < 0 ? "before " : to < 0 ? "after " : by_events ? "of " : "between ");
 	time_put_date(&v->line, from < 0 ? to : from, v->local);
 	if (from >= 0 && to >= 0) {
-		strbuf_put(&v->line, " to ");
+		strbuf_put(&v->line, by_events ? " to " : " and ");
 		time_put_date(&v->line, to, v->local);
 	}
 	strbuf_put(&v->line, v->local ? ")" : " UTC)");
