@@ -89,9 +89,11 @@ int tape_writer_check(const struct tape_writer *writer, struct tape_error *error
 uint64_t tape_writer_size_bytes(const struct tape_writer *writer);
 
 struct tape_key; /* tape_key.h */
-/* Before the first chunk: takes the key, with which each slot is signed, and what is older than a second at each
- * append. */
-int tape_writer_sign_with(struct tape_writer *writer, struct tape_key *key, struct tape_error *error);
+/*
+ * Before the first chunk. Borrows the key until the writer is destroyed. Each slot is signed, and at each append what
+ * is older than TAPE_SIGN_MS.
+ */
+int tape_writer_sign_with(struct tape_writer *writer, const struct tape_key *key, struct tape_error *error);
 /* Age of the oldest chunk that is not signed; 0: none. Who has nothing to append for TAPE_SIGN_MS calls sign(). */
 uint64_t tape_writer_unsigned_ms(const struct tape_writer *writer);
 int tape_writer_sign(struct tape_writer *writer, struct tape_error *error);

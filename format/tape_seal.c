@@ -105,12 +105,6 @@ int tape_seal_start(struct tape_seal *seal, const struct tape_identity *identity
 	return 0;
 }
 
-void tape_seal_deinit(struct tape_seal *seal)
-{
-	tape_key_destroy(seal->key);
-	seal->key = NULL;
-}
-
 void tape_seal_open_slot(struct tape_seal *seal, uint8_t header[TAPE_SLOT_HEADER_BYTES])
 {
 	if (!seal->on)

@@ -41,14 +41,13 @@ struct tape_seal {
 	bool on;
 	uint8_t root[TAPE_CHAIN_BYTES];
 	uint8_t value[TAPE_CHAIN_BYTES];
-	struct tape_key *key;       /* owned; NULL: nothing is signed */
+	const struct tape_key *key; /* borrowed; NULL: nothing is signed */
 	uint64_t unsigned_since_ns; /* CLOCK_MONOTONIC of the oldest chunk that is not signed; 0: none */
 };
 
 /* Without TAPE_COMPAT_CHAIN in identity it stays off, and the other functions do nothing. */
 int tape_seal_start(struct tape_seal *seal, const struct tape_identity *identity,
 		    const uint8_t file_header[TAPE_FILE_HEADER_BYTES], struct tape_error *error);
-void tape_seal_deinit(struct tape_seal *seal);
 /* Puts the value into the header of a new slot, and takes the header in. */
 void tape_seal_open_slot(struct tape_seal *seal, uint8_t header[TAPE_SLOT_HEADER_BYTES]);
 /* Takes in a chunk as it is written. */

@@ -176,7 +176,6 @@ void tape_writer_destroy(struct tape_writer *writer)
 	if (!writer)
 		return;
 	tape_index_deinit(&writer->index);
-	tape_seal_deinit(&writer->seal);
 	write_state_put(writer->state);
 	free(writer);
 }
@@ -323,14 +322,11 @@ int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, str
 
 /* ---- signing --------------------------------------------------------- */
 
-int tape_writer_sign_with(struct tape_writer *writer, struct tape_key *key, struct tape_error *error)
+int tape_writer_sign_with(struct tape_writer *writer, const struct tape_key *key, struct tape_error *error)
 {
 	/* Slots keep room for their signatures from the first chunk on. */
-	if (!writer->seal.on || writer->slot_seq || writer->slot_is_open) {
-		tape_key_destroy(key);
+	if (!writer->seal.on || writer->slot_seq || writer->slot_is_open)
 		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET, "this tape can't be signed, or not any more");
-	}
-	tape_seal_deinit(&writer->seal);
 	writer->seal.key = key;
 	return 0;
 }

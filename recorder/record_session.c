@@ -39,7 +39,7 @@ struct session {
 	struct proto_welcome welcome;
 	struct trap_ring *early_rings; /* that came before the drain thread runs */
 	unsigned nr_early_rings;
-	struct tape_key *sign_key; /* until the tape's thread takes it */
+	struct tape_key *sign_key; /* NULL: the tape is not signed */
 	struct tape_thread *tape;
 	struct drain *drain;
 	struct ram_snapshot snapshot;
@@ -188,12 +188,8 @@ static int store_meta(struct session *session, struct record_error *error)
 
 static int start_threads(struct session *session, struct record_error *error)
 {
-	struct tape_key *sign_key = session->sign_key;
-	int ret;
-
-	session->sign_key = NULL;
-	ret = tape_thread_create(&session->tape, session->file.fd, sign_key, nr_encoders(), session->options->level,
-				 wake, &session->loop, error);
+	int ret = tape_thread_create(&session->tape, session->file.fd, session->sign_key, nr_encoders(),
+				     session->options->level, wake, &session->loop, error);
 	if (!ret)
 		ret = store_meta(session, error);
 	if (!ret)

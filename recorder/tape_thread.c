@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tape_key.h"
 #include "uring_sink.h"
 
 #define IN_FLIGHT_MAX_BYTES (32u << 20)
@@ -337,7 +336,7 @@ static void *run(void *arg)
 
 /* ---- made and ended -------------------------------------------------- */
 
-int tape_thread_create(struct tape_thread **out, int fd, struct tape_key *sign_key, unsigned nr_encoders,
+int tape_thread_create(struct tape_thread **out, int fd, const struct tape_key *sign_key, unsigned nr_encoders,
 		       int zstd_level, void (*wake)(void *ctx), void *wake_ctx, struct record_error *error)
 {
 	struct tape_thread *thread = calloc(1, sizeof(*thread));
@@ -347,10 +346,8 @@ int tape_thread_create(struct tape_thread **out, int fd, struct tape_key *sign_k
 	int ret;
 
 	*out = NULL;
-	if (!thread) {
-		tape_key_destroy(sign_key);
+	if (!thread)
 		return record_error_set(error, -ENOMEM, "out of memory");
-	}
 	pthread_mutex_init(&thread->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -369,10 +366,8 @@ int tape_thread_create(struct tape_thread **out, int fd, struct tape_key *sign_k
 		report("io_uring is not permitted here: writing with pwrite, which costs more");
 	sink = uring_sink_as_tape_sink(thread->sink);
 	ret = tape_writer_create(&thread->writer, &sink, &tape_error);
-	if (!ret && sign_key) {
+	if (!ret && sign_key)
 		ret = tape_writer_sign_with(thread->writer, sign_key, &tape_error);
-		sign_key = NULL;
-	}
 	if (!ret)
 		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level, &tape_error);
 	if (ret) {
@@ -392,7 +387,6 @@ int tape_thread_create(struct tape_thread **out, int fd, struct tape_key *sign_k
 	*out = thread;
 	return 0;
 failed:
-	tape_key_destroy(sign_key);
 	tape_thread_destroy(thread);
 	return ret;
 }

@@ -101,12 +101,13 @@ struct tape_writer *fixture_sealed_writer(struct fixture_file *file, uint32_t sl
 {
 	struct tape_writer *writer = create_writer(file, slot_bytes, TAPE_COMPAT_CHAIN);
 	struct tape_error error = {0};
-	struct tape_key *key;
+	static struct tape_key *key;
 	bool exposed;
 
 	if (!key_path)
 		return writer;
-	if (tape_key_load(&key, key_path, &exposed, &error))
+	/* One key serves all tapes, as the recorder's does; it lives as long as the program. */
+	if (!key && tape_key_load(&key, key_path, &exposed, &error))
 		fprintf(stderr, "%s\n", error.message);
 	CHECK_INT(error.error, 0);
 	CHECK_INT(tape_writer_sign_with(writer, key, NULL), 0);

@@ -210,6 +210,7 @@ static void test_no_chain(void)
 
 	CHECK_INT(tape_key_load(&secret, KEY_PATH, &exposed, NULL), 0);
 	CHECK_INT(tape_writer_sign_with(writer, secret, &error), -EINVAL);
+	tape_key_destroy(secret);
 	fixture_append_meta(writer, "a=1");
 	CHECK_INT(tape_writer_unsigned_ms(writer), 0);
 	CHECK_INT(tape_writer_sign(writer, NULL), 0);
@@ -226,6 +227,7 @@ static void test_no_chain(void)
 	fixture_append_meta(writer, "a=1");
 	CHECK_INT(tape_key_load(&secret, KEY_PATH, &exposed, NULL), 0);
 	CHECK_INT(tape_writer_sign_with(writer, secret, &error), -EINVAL);
+	tape_key_destroy(secret);
 	tape_writer_destroy(writer);
 	fixture_file_deinit(&file);
 }
