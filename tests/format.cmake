@@ -20,7 +20,10 @@ vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/t
 vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_hostile LABEL unit SOURCES unit/test_tape_hostile.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_key LABEL unit SOURCES unit/test_tape_key.c LIBS vmtape-format)
-vmtape_test(NAME tape_seal LABEL unit SOURCES unit/test_tape_seal.c unit/tape_fixture.c LIBS vmtape-format TIMEOUT 600)
+vmtape_test(NAME tape_seal LABEL unit SOURCES unit/test_tape_seal.c unit/seal_fixture.c unit/tape_fixture.c
+            LIBS vmtape-format TIMEOUT 600)
+vmtape_test(NAME tape_forged LABEL unit SOURCES unit/test_tape_forged.c unit/seal_fixture.c unit/tape_fixture.c
+            LIBS vmtape-format)
 vmtape_test(NAME tape_golden LABEL golden SOURCES unit/test_tape_golden.c unit/tape_fixture.c LIBS vmtape-format)
 add_executable(make_golden EXCLUDE_FROM_ALL golden/make_golden.c unit/tape_fixture.c)
 target_include_directories(make_golden PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} unit)
