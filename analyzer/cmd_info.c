@@ -8,6 +8,7 @@
 #include "command.h"
 #include "output/output.h"
 #include "tape_census.h"
+#include "tape_key.h"
 
 struct info {
 	const char *path;
@@ -195,6 +196,27 @@ static void put_sizes(struct info *i)
 	line(i, "plans", "%u", i->tape->nr_plans);
 }
 
+/* Fingerprint of the key that the tape names; NULL: it is not signed. */
+static const char *signer(struct info *i, char fingerprint[TAPE_FINGERPRINT_CHARS])
+{
+	uint8_t key[TAPE_PUBLIC_KEY_BYTES];
+
+	if (!i->tape->has_chain || tape_reader_signer(session_reader(i->session), key))
+		return NULL;
+	tape_key_fingerprint(fingerprint, key);
+	return fingerprint;
+}
+
+static void put_seal(struct info *i)
+{
+	char fingerprint[TAPE_FINGERPRINT_CHARS];
+
+	if (signer(i, fingerprint))
+		line(i, "hash chain", "yes; signed by %s (vmtape verify checks it)", fingerprint);
+	else
+		line(i, "hash chain", i->tape->has_chain ? "yes; not signed" : "no");
+}
+
 static void put_snapshots(struct info *i)
 {
 	line(i, "snapshots", "%u", i->tape->nr_snapshots);
@@ -321,6 +343,7 @@ static void json_problems(struct info *i)
 static void put_json(struct info *i)
 {
 	struct tape_reader *reader = session_reader(i->session);
+	char fingerprint[TAPE_FINGERPRINT_CHARS];
 
 	strbuf_printf(&i->out, "{\"version\": %u", i->tape->version);
 	json_text(i, "vm_name", tape_reader_meta(reader, "vm_name"));
@@ -351,6 +374,8 @@ static void put_json(struct info *i)
 	json_count(i, "pages_stored_bytes", i->tape->pages_stored_bytes);
 	json_count(i, "plans", i->tape->nr_plans);
 	json_snapshots(i);
+	strbuf_printf(&i->out, ", \"hash_chain\": %s", i->tape->has_chain ? "true" : "false");
+	json_text(i, "signing_key", signer(i, fingerprint));
 	strbuf_printf(&i->out, ", \"finished\": %s", i->tape->finished ? "true" : "false");
 	json_text(i, "end_reason", i->tape->finished ? i->tape->end_reason : NULL);
 	json_problems(i);
@@ -400,6 +425,7 @@ static struct vmtape_error *run(struct info *i, bool json)
 		put_losses(i);
 		put_snapshots(i);
 		put_sizes(i);
+		put_seal(i);
 		put_health(i);
 	}
 	command_write(&i->out);

@@ -15,6 +15,7 @@ endmacro()
 need(ZSTD libzstd 1.4 libzstd-dev)
 need(XXHASH libxxhash 0.8 libxxhash-dev)
 need(URING liburing 2.3 liburing-dev)
+need(SODIUM libsodium 1.0.18 libsodium-dev)
 need(LIBBPF libbpf 1.0 libbpf-dev)
 
 # CRoaring: Debian 12's own is too old to validate untrusted bitmaps. scripts/deps unpacks a newer one under the

@@ -25,6 +25,11 @@
 #define TAPE_RING_MAX_BYTES  (4096ull << 30)
 #define TAPE_NO_OFFSET       UINT64_MAX
 
+#define TAPE_CHAIN_BYTES         32u /* a value of the hash chain */
+#define TAPE_PUBLIC_KEY_BYTES    32u /* Ed25519 */
+#define TAPE_RAW_SIGNATURE_BYTES 64u
+#define TAPE_SIGN_MS             1000u /* what is older than this gets signed */
+
 struct tape_error {
 	int error;       /* negative errno */
 	uint64_t offset; /* in the file, or TAPE_NO_OFFSET */
@@ -34,14 +39,15 @@ struct tape_error {
 /* ---- chunks ---------------------------------------------------------- */
 
 enum tape_chunk_type {
-	TAPE_CHUNK_META = 1,     /* key=value lines: producer, VM, host, recorder, tsc_hz … */
-	TAPE_CHUNK_PLAN = 2,     /* a capture plan as it was uploaded */
-	TAPE_CHUNK_TRAPS = 3,    /* records of one vCPU */
-	TAPE_CHUNK_PAGES = 4,    /* contents of guest pages */
-	TAPE_CHUNK_SNAPSHOT = 5, /* commits a snapshot */
-	TAPE_CHUNK_INDEX = 6,    /* closes a slot */
-	TAPE_CHUNK_END = 7,      /* clean end of the tape: why, and the totals */
-	TAPE_CHUNK_PAGE_MAP = 8, /* part of a snapshot: which pages it brings, and where they are */
+	TAPE_CHUNK_META = 1,      /* key=value lines: producer, VM, host, recorder, tsc_hz … */
+	TAPE_CHUNK_PLAN = 2,      /* a capture plan as it was uploaded */
+	TAPE_CHUNK_TRAPS = 3,     /* records of one vCPU */
+	TAPE_CHUNK_PAGES = 4,     /* contents of guest pages */
+	TAPE_CHUNK_SNAPSHOT = 5,  /* commits a snapshot */
+	TAPE_CHUNK_INDEX = 6,     /* closes a slot */
+	TAPE_CHUNK_END = 7,       /* clean end of the tape: why, and the totals */
+	TAPE_CHUNK_PAGE_MAP = 8,  /* part of a snapshot: which pages it brings, and where they are */
+	TAPE_CHUNK_SIGNATURE = 9, /* signs the hash chain up to here */
 	TAPE_CHUNK_TYPES
 };
 
@@ -92,6 +98,16 @@ int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, str
 int tape_writer_check(const struct tape_writer *writer, struct tape_error *error);
 /* Size of the file so far. */
 uint64_t tape_writer_size_bytes(const struct tape_writer *writer);
+
+struct tape_key; /* tape_key.h */
+/*
+ * Before the first chunk. Borrows the key until the writer is destroyed. Each slot is signed, and at each append what
+ * is older than TAPE_SIGN_MS.
+ */
+int tape_writer_sign_with(struct tape_writer *writer, const struct tape_key *key, struct tape_error *error);
+/* Age of the oldest chunk that is not signed; 0: none. Who has nothing to append for TAPE_SIGN_MS calls sign(). */
+uint64_t tape_writer_unsigned_ms(const struct tape_writer *writer);
+int tape_writer_sign(struct tape_writer *writer, struct tape_error *error);
 
 struct tape_totals {
 	uint64_t records;
@@ -169,7 +185,8 @@ struct tape_info {
 	uint64_t first_tsc, last_tsc;
 	uint64_t traps_raw_bytes, traps_stored_bytes;
 	uint64_t pages_raw_bytes, pages_stored_bytes;
-	bool finished; /* has its end chunk */
+	bool has_chain; /* hash chain over its slots */
+	bool finished;  /* has its end chunk */
 	const char *end_reason;
 	struct tape_totals totals; /* of the end chunk */
 };
@@ -198,6 +215,35 @@ int tape_reader_page(struct tape_reader *reader, uint32_t index, uint64_t gfn, v
 /* Reads every chunk and checks all sums, indices and sequences; each problem is reported. Returns their number. */
 uint64_t tape_reader_verify(struct tape_reader *reader, void (*report)(void *ctx, uint64_t offset, const char *message),
 			    void *ctx);
+
+/* What a problem concerns, for the report function of tape_reader_verify() while it runs. */
+struct tape_reported {
+	uint64_t from, to;            /* file offsets; to is behind the last byte */
+	uint64_t first_tsc, last_tsc; /* of the events there, or of those around; 0 and UINT64_MAX: not known */
+	uint64_t after_ns, before_ns; /* wall clock: written between two signatures; 0: not known */
+};
+void tape_reader_reported(const struct tape_reader *reader, uint64_t offset, struct tape_reported *out);
+
+/* ---- hash chain and signatures --------------------------------------- */
+
+/* What tape_reader_verify() shall find, else that is a problem; NULL: nothing special. Copied. */
+void tape_reader_expect(struct tape_reader *reader, const uint8_t public_key[TAPE_PUBLIC_KEY_BYTES],
+			const uint8_t chain_value[TAPE_CHAIN_BYTES]);
+
+/* What tape_reader_verify() found. */
+struct tape_seal_info {
+	uint64_t nr_breaks;                        /* places where the chain does not go on */
+	uint8_t value[TAPE_CHAIN_BYTES];           /* behind the last chunk */
+	uint64_t end_offset;                       /* of that */
+	uint64_t nr_signatures;                    /* good ones */
+	uint8_t public_key[TAPE_PUBLIC_KEY_BYTES]; /* that made them */
+	uint64_t signed_ns;                        /* wall clock of the last one */
+	uint64_t signed_offset;                    /* where it ends; what is behind is not signed: */
+	uint64_t unsigned_chunks, unsigned_bytes;  /* INDEX not counted */
+};
+const struct tape_seal_info *tape_reader_seal(const struct tape_reader *reader);
+/* The key that the newest signature names, without a check. -ENOENT: the tape is not signed. */
+int tape_reader_signer(struct tape_reader *reader, uint8_t public_key[TAPE_PUBLIC_KEY_BYTES]);
 
 /* ---- records, in time order ------------------------------------------ */
 

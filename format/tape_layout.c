@@ -114,6 +114,12 @@ bool tape_get_slot_header(const uint8_t bytes[TAPE_SLOT_HEADER_BYTES], struct ta
 	return get_le16(bytes + 10) == TAPE_SLOT_HEADER_BYTES;
 }
 
+void tape_put_slot_chain(uint8_t bytes[TAPE_SLOT_HEADER_BYTES], const uint8_t value[TAPE_CHAIN_BYTES])
+{
+	memcpy(bytes + 64, value, TAPE_CHAIN_BYTES);
+	put_hash(bytes, TAPE_SLOT_HEADER_BYTES);
+}
+
 void tape_put_slot_trailer(uint8_t bytes[TAPE_SLOT_TRAILER_BYTES], uint64_t tag, uint64_t slot_seq,
 			   uint32_t index_offset)
 {
@@ -219,7 +225,7 @@ const char *tape_type_name(uint16_t type)
 	static const char *const names[] = {
 		[TAPE_CHUNK_META] = "META",   [TAPE_CHUNK_PLAN] = "PLAN",         [TAPE_CHUNK_TRAPS] = "TRAPS",
 		[TAPE_CHUNK_PAGES] = "PAGES", [TAPE_CHUNK_SNAPSHOT] = "SNAPSHOT", [TAPE_CHUNK_INDEX] = "INDEX",
-		[TAPE_CHUNK_END] = "END",     [TAPE_CHUNK_PAGE_MAP] = "PAGE_MAP",
+		[TAPE_CHUNK_END] = "END",     [TAPE_CHUNK_PAGE_MAP] = "PAGE_MAP", [TAPE_CHUNK_SIGNATURE] = "SIGNATURE",
 	};
 
 	return type < sizeof(names) / sizeof(*names) && names[type] ? names[type] : "unknown";

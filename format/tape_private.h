@@ -15,6 +15,7 @@
 #define TAPE_VERSION            1
 #define TAPE_FEATURE_RING       1ull              /* the oldest slots are overwritten */
 #define TAPE_REQUIRED_FEATURES  TAPE_FEATURE_RING /* bits that this code knows */
+#define TAPE_COMPAT_CHAIN       1ull              /* compatible feature: has a hash chain */
 #define TAPE_FILE_HEADER_BYTES  256u
 #define TAPE_SLOT_HEADER_BYTES  128u
 #define TAPE_SLOT_TRAILER_BYTES 32u
@@ -103,6 +104,8 @@ uint64_t tape_tag(const uint8_t uuid[16]);
 
 void tape_put_file_header(uint8_t bytes[TAPE_FILE_HEADER_BYTES], const struct tape_identity *identity);
 void tape_put_slot_header(uint8_t bytes[TAPE_SLOT_HEADER_BYTES], const struct tape_slot_header *header);
+/* Puts a value of the hash chain into a slot header that is complete else. */
+void tape_put_slot_chain(uint8_t bytes[TAPE_SLOT_HEADER_BYTES], const uint8_t value[TAPE_CHAIN_BYTES]);
 void tape_put_slot_trailer(uint8_t bytes[TAPE_SLOT_TRAILER_BYTES], uint64_t tag, uint64_t slot_seq,
 			   uint32_t index_offset);
 void tape_put_chunk_header(uint8_t bytes[TAPE_CHUNK_HEADER_BYTES], const struct tape_chunk_header *header);

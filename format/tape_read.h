@@ -112,6 +112,12 @@ struct tape_reader {
 	uint64_t nr_reported; /* by verify */
 	void (*report)(void *ctx, uint64_t offset, const char *message);
 	void *report_ctx;
+	struct tape_reported
+		reported;           /* range and times of the problem that is being reported; to 0: only its offset */
+	struct tape_seal_info seal; /* found by verify */
+	bool expects_key, expects_value;
+	uint8_t expected_key[TAPE_PUBLIC_KEY_BYTES];
+	uint8_t expected_value[TAPE_CHAIN_BYTES];
 
 	ZSTD_DCtx *zstd;
 	struct tape_scratch scratch; /* of stored payloads */
@@ -178,5 +184,22 @@ struct tape_stored_chunk *tape_page_index_find(struct tape_reader *reader, uint6
 
 /* For tests: decompressed bytes of all vCPUs; beyond that they are read again when they are needed. */
 void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes);
+
+/* ---- tape_seal_check.c ----------------------------------------------- */
+
+/* Verify's walk over chain and signatures: each slot in order, then the end. What is wrong is reported. */
+struct tape_seal_check {
+	struct tape_reader *reader;
+	uint8_t root[TAPE_CHAIN_BYTES];
+	uint8_t value[TAPE_CHAIN_BYTES];
+	uint64_t next_seq;
+	uint64_t sure_offset; /* from here on nothing has confirmed the value yet */
+	const struct tape_slot *before;
+	bool before_was_foreign; /* it did not fit the slot before it */
+	bool saw_signature, told_root, told_key, saw_expected_value;
+};
+int tape_seal_check_begin(struct tape_seal_check *check, struct tape_reader *reader);
+void tape_seal_check_slot(struct tape_seal_check *check, const struct tape_slot *slot);
+void tape_seal_check_end(struct tape_seal_check *check);
 
 #endif

@@ -272,6 +272,7 @@ static int init(struct tape_reader *reader, struct tape_error *error)
 	reader->info.version = reader->identity.version;
 	memcpy(reader->info.uuid, reader->identity.uuid, 16);
 	reader->info.created_ns = reader->identity.created_ns;
+	reader->info.has_chain = reader->identity.compat_features & TAPE_COMPAT_CHAIN;
 	reader->info.size_bytes = reader->source.size_bytes;
 	reader->info.ring_bytes = (uint64_t)reader->identity.nr_places * reader->identity.slot_bytes;
 	result = tape_scan(reader, error);

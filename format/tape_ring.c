@@ -95,6 +95,12 @@ static int note_plan(struct tape_ring *ring, uint64_t id)
 	return 0;
 }
 
+static bool is_carried_type(uint16_t type)
+{
+	return type == TAPE_CHUNK_META || type == TAPE_CHUNK_PLAN || type == TAPE_CHUNK_PAGES ||
+	       type == TAPE_CHUNK_PAGE_MAP || type == TAPE_CHUNK_SNAPSHOT;
+}
+
 int tape_ring_chunk_placed(struct tape_ring *ring, uint32_t slot_offset, const struct tape_chunk *chunk)
 {
 	struct ring_slot *slot = &ring->slots[ring->now_seq % ring->nr_places];
@@ -102,10 +108,10 @@ int tape_ring_chunk_placed(struct tape_ring *ring, uint32_t slot_offset, const s
 	const uint8_t *payload = chunk->buffer + TAPE_CHUNK_HEADER_BYTES;
 	int result = 0;
 
-	if (header->type == TAPE_CHUNK_TRAPS) {
-		slot->min_tsc = header->min_tsc < slot->min_tsc ? header->min_tsc : slot->min_tsc;
+	if (header->type == TAPE_CHUNK_TRAPS && header->min_tsc < slot->min_tsc)
+		slot->min_tsc = header->min_tsc;
+	if (!is_carried_type(header->type))
 		return 0;
-	}
 	if (slot->nr_chunks == slot->room) {
 		uint32_t room = slot->room ? slot->room * 2 : 16;
 		struct ring_chunk *chunks = reallocarray(slot->chunks, room, sizeof(*chunks));

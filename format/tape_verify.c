@@ -16,10 +16,12 @@ struct vcpu_sequence {
 struct verify {
 	struct tape_reader *reader;
 	struct tape_scratch raw;
-	struct vcpu_sequence *sequences; /* by vCPU */
-	struct tape_touched touched;     /* by the records of this slot */
-	bool slot_is_whole;              /* all its chunks could be read */
-	uint64_t nr_chunks, nr_records, nr_pages, nr_snapshots;
+	struct vcpu_sequence *sequences;                        /* by vCPU */
+	struct tape_touched touched;                            /* by the records of this slot */
+	bool slot_is_whole;                                     /* all its chunks could be read */
+	uint64_t nr_chunks, nr_records, nr_pages, nr_snapshots; /* before the end chunk */
+	bool saw_end;
+	struct tape_seal_check seal;
 };
 
 /* ---- records --------------------------------------------------------- */
@@ -185,7 +187,8 @@ static int check_chunk(struct verify *verify, struct tape_stored_chunk *chunk)
 	const uint8_t *stored;
 	int result;
 
-	verify->nr_chunks += chunk->header.type != TAPE_CHUNK_INDEX;
+	verify->saw_end = verify->saw_end || chunk->header.type == TAPE_CHUNK_END;
+	verify->nr_chunks += chunk->header.type != TAPE_CHUNK_INDEX && !verify->saw_end;
 	result = known ? tape_load(reader, chunk, &verify->raw) : tape_load_stored(reader, chunk, &stored);
 	if (result) {
 		verify->slot_is_whole = false;
@@ -305,39 +308,40 @@ static void check_page_numbers(struct verify *verify)
 static void check_end(struct verify *verify)
 {
 	struct tape_reader *reader = verify->reader;
-	uint64_t nr_chunks = verify->nr_chunks;
-
 	if (!reader->info.finished) {
 		tape_reader_report(reader, reader->info.size_bytes, "cut off: the tape was not finished");
 		return;
 	}
 	if (reader->identity.nr_places)
-		return;           /* it tells of all that ever was on the tape */
-	nr_chunks -= !!nr_chunks; /* the end chunk does not count itself */
-	if (reader->written.chunks != nr_chunks || reader->written.records != verify->nr_records ||
+		return; /* it tells of all that ever was on the tape */
+	if (reader->written.chunks != verify->nr_chunks || reader->written.records != verify->nr_records ||
 	    reader->written.pages != verify->nr_pages || reader->written.snapshots != verify->nr_snapshots)
 		tape_reader_report(reader, reader->info.size_bytes,
 				   "the end tells of %" PRIu64 " chunks, %" PRIu64 " records, %" PRIu64
 				   " pages and %" PRIu64 " snapshots; there are %" PRIu64 ", %" PRIu64 ", %" PRIu64
 				   " and %" PRIu64,
 				   reader->written.chunks, reader->written.records, reader->written.pages,
-				   reader->written.snapshots, nr_chunks, verify->nr_records, verify->nr_pages,
+				   reader->written.snapshots, verify->nr_chunks, verify->nr_records, verify->nr_pages,
 				   verify->nr_snapshots);
 }
 
 static int check_all(struct verify *verify)
 {
 	struct tape_reader *reader = verify->reader;
-	int result = 0;
+	int result = tape_seal_check_begin(&verify->seal, reader);
 
-	for (size_t i = 0; i < reader->nr_slots && !result; i++)
+	for (size_t i = 0; i < reader->nr_slots && !result; i++) {
 		result = check_slot(verify, &reader->slots[i]);
+		if (!result)
+			tape_seal_check_slot(&verify->seal, &reader->slots[i]);
+	}
 	if (!result)
 		result = tape_page_index_build(reader);
 	for (size_t i = reader->first_snapshot; i < reader->nr_snapshots && !result; i++)
 		result = check_snapshot(verify, (uint32_t)i);
 	if (!result) {
 		check_page_numbers(verify);
+		tape_seal_check_end(&verify->seal);
 		check_end(verify);
 	}
 	return result;

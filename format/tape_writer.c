@@ -12,6 +12,7 @@
 
 #include "tape_private.h"
 #include "tape_ring.h"
+#include "tape_seal.h"
 
 /* Shared with writes that are on their way: they may end after the writer. */
 struct write_state {
@@ -38,6 +39,7 @@ struct tape_writer {
 	uint32_t nr_chunks; /* in the slot */
 	struct tape_index index;
 	struct tape_ring *ring; /* NULL: slots are never overwritten */
+	struct tape_seal seal;
 	uint64_t size_bytes;
 	struct {
 		uint64_t chunks, records, pages, snapshots;
@@ -122,10 +124,16 @@ struct tape_ring *tape_writer_ring(struct tape_writer *writer)
 static int write_file_header(struct tape_writer *writer, struct tape_error *error)
 {
 	uint8_t *bytes = malloc(TAPE_FILE_HEADER_BYTES);
+	int result;
 
 	if (!bytes)
 		return tape_fail(error, -ENOMEM, 0, "no memory for the file header");
 	tape_put_file_header(bytes, &writer->identity);
+	result = tape_seal_start(&writer->seal, &writer->identity, bytes, error);
+	if (result) {
+		free(bytes);
+		return result;
+	}
 	return write_bytes(writer, 0, bytes, TAPE_FILE_HEADER_BYTES, error);
 }
 
@@ -174,7 +182,8 @@ static int create_new(struct tape_writer **out, const struct tape_sink *sink, st
 
 int tape_writer_create(struct tape_writer **out, const struct tape_sink *sink, struct tape_error *error)
 {
-	struct tape_identity identity = {.version = TAPE_VERSION, .slot_bytes = TAPE_SLOT_BYTES};
+	struct tape_identity identity = {
+		.version = TAPE_VERSION, .slot_bytes = TAPE_SLOT_BYTES, .compat_features = TAPE_COMPAT_CHAIN};
 
 	return create_new(out, sink, &identity, error);
 }
@@ -184,6 +193,7 @@ int tape_writer_create_ring(struct tape_writer **out, const struct tape_sink *si
 {
 	struct tape_identity identity = {.version = TAPE_VERSION,
 					 .slot_bytes = TAPE_SLOT_BYTES,
+					 .compat_features = TAPE_COMPAT_CHAIN,
 					 .required_features = TAPE_FEATURE_RING,
 					 .nr_places = (uint32_t)(ring_bytes / TAPE_SLOT_BYTES)};
 
@@ -221,6 +231,7 @@ static int open_slot(struct tape_writer *writer, struct tape_error *error)
 	if (!bytes)
 		return tape_fail(error, -ENOMEM, writer->slot_start, "no memory for a slot header");
 	tape_put_slot_header(bytes, &header);
+	tape_seal_open_slot(&writer->seal, bytes);
 	writer->position = writer->slot_start ? 0 : TAPE_FILE_HEADER_BYTES;
 	writer->nr_chunks = 0;
 	tape_index_reset(&writer->index);
@@ -245,6 +256,7 @@ static int place(struct tape_writer *writer, struct tape_chunk *chunk, struct ta
 	chunk->header.slot_seq = (uint32_t)writer->slot_seq;
 	chunk->header.number = writer->nr_chunks++;
 	tape_put_chunk_header(buffer, &chunk->header);
+	tape_seal_add(&writer->seal, chunk->header.type, buffer, size_bytes);
 	writer->position += (uint32_t)size_bytes;
 	writer->written.chunks += chunk->header.type != TAPE_CHUNK_INDEX;
 	if (chunk->header.type == TAPE_CHUNK_TRAPS)
@@ -258,15 +270,33 @@ static int place(struct tape_writer *writer, struct tape_chunk *chunk, struct ta
 	return write_bytes(writer, offset, buffer, size_bytes, error);
 }
 
-/* Writes the index behind the last chunk; *index_offset: where it is in the slot's place. */
-static int write_index(struct tape_writer *writer, uint32_t *index_offset, struct tape_error *error)
+/* Signs what is not signed yet: its room was kept. */
+static int place_signature(struct tape_writer *writer, struct tape_error *error)
 {
-	const struct tape_chunk_header header = {
-		.type = TAPE_CHUNK_INDEX, .vcpu = TAPE_NO_VCPU, .nr_items = writer->index.nr_entries};
-	struct byte_buffer payload = {0};
-	struct tape_chunk *chunk = NULL;
+	struct tape_chunk *chunk;
 	int result;
 
+	if (!tape_seal_unsigned_ms(&writer->seal))
+		return 0;
+	result = tape_seal_encode(&writer->seal, writer->slot_seq, writer->nr_chunks, &chunk, error);
+	if (!result && tape_index_add(&writer->index, chunk, writer->position)) {
+		tape_chunk_destroy(chunk);
+		result = tape_fail(error, -ENOMEM, writer->size_bytes, "no memory for the index of a slot");
+	}
+	return result ? result : place(writer, chunk, error);
+}
+
+/* Writes the last signature and the index behind the last chunk; *index_offset: where it is in the slot's place. */
+static int write_index(struct tape_writer *writer, uint32_t *index_offset, struct tape_error *error)
+{
+	struct tape_chunk_header header = {.type = TAPE_CHUNK_INDEX, .vcpu = TAPE_NO_VCPU};
+	struct byte_buffer payload = {0};
+	struct tape_chunk *chunk = NULL;
+	int result = place_signature(writer, error);
+
+	if (result)
+		return result;
+	header.nr_items = writer->index.nr_entries;
 	tape_index_encode(&writer->index, &payload);
 	if (payload.bad)
 		result = tape_fail(error, -ENOMEM, writer->slot_start, "no memory for the index of a slot");
@@ -302,8 +332,10 @@ static bool fits(const struct tape_writer *writer, const struct tape_chunk *chun
 {
 	uint64_t end = writer->position + tape_chunk_bytes(&chunk->header) + more_bytes + TAPE_CHUNK_HEADER_BYTES +
 		       tape_index_bound(&writer->index, chunk) + 8 + TAPE_SLOT_TRAILER_BYTES;
+	uint32_t reserve_bytes = tape_seal_reserve_bytes(&writer->seal);
 
-	return end <= writer->identity.slot_bytes && writer->nr_chunks < TAPE_SLOT_MAX_CHUNKS;
+	return end + reserve_bytes <= writer->identity.slot_bytes &&
+	       writer->nr_chunks + !!reserve_bytes < TAPE_SLOT_MAX_CHUNKS;
 }
 
 /* Takes chunk, which fits. */
@@ -378,11 +410,40 @@ int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, str
 		result = tape_fail(error, -EINVAL, writer->size_bytes, "the tape is finished");
 	if (!result)
 		result = make_room(writer, chunk, error);
-	if (!result)
-		return list_and_place(writer, chunk, error);
-	tape_chunk_destroy(chunk);
+	if (result) {
+		tape_chunk_destroy(chunk);
+		return result;
+	}
+	result = list_and_place(writer, chunk, error);
+	if (!result && tape_writer_unsigned_ms(writer) >= TAPE_SIGN_MS)
+		result = place_signature(writer, error);
 	return result;
 }
+
+/* ---- signing --------------------------------------------------------- */
+
+int tape_writer_sign_with(struct tape_writer *writer, const struct tape_key *key, struct tape_error *error)
+{
+	/* Slots keep room for their signatures from the first chunk on. */
+	if (!writer->seal.on || writer->slot_seq || writer->slot_is_open)
+		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET, "this tape can't be signed, or not any more");
+	writer->seal.key = key;
+	return 0;
+}
+
+uint64_t tape_writer_unsigned_ms(const struct tape_writer *writer)
+{
+	return tape_seal_unsigned_ms(&writer->seal);
+}
+
+int tape_writer_sign(struct tape_writer *writer, struct tape_error *error)
+{
+	int result = tape_writer_check(writer, error);
+
+	return result || writer->finished ? result : place_signature(writer, error);
+}
+
+/* ---- end ------------------------------------------------------------- */
 
 int tape_writer_finish(struct tape_writer *writer, const char *reason, const struct tape_totals *totals,
 		       struct tape_error *error)

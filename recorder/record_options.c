@@ -35,6 +35,8 @@ static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [O
 			    "  --duration TIME          stop by itself\n"
 			    "  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
 			    "  --level N                zstd level, 1 to 19 (default 1)\n"
+			    "  --sign-key KEY.pem       sign what is recorded with this Ed25519 key, at least each\n"
+			    "                           second (see docs/evidence.md)\n"
 			    "  --quiet                  only errors and the summary\n"
 			    "  --help, --version\n"
 			    "\n"
@@ -185,6 +187,7 @@ enum {
 	OPT_FLUSH,
 	OPT_LEVEL,
 	OPT_FORCE,
+	OPT_SIGN_KEY,
 	OPT_FILTER,
 	OPT_QUIET,
 	OPT_HELP,
@@ -206,6 +209,7 @@ static const struct option long_options[] = {
 	{"flush", required_argument, NULL, OPT_FLUSH},
 	{"level", required_argument, NULL, OPT_LEVEL},
 	{"force", no_argument, NULL, OPT_FORCE},
+	{"sign-key", required_argument, NULL, OPT_SIGN_KEY},
 	{"quiet", no_argument, NULL, OPT_QUIET},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -254,6 +258,9 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return set_level(parser, text);
 	case OPT_FORCE:
 		out->force = true;
+		return 0;
+	case OPT_SIGN_KEY:
+		out->sign_key_path = text;
 		return 0;
 	case OPT_QUIET:
 		out->quiet = true;

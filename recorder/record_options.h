@@ -28,7 +28,8 @@ struct record_options {
 	uint64_t snapshot_interval_ms;
 	uint64_t duration_ms; /* 0: until stopped */
 	uint64_t flush_ms;
-	int level; /* of zstd */
+	int level;                 /* of zstd */
+	const char *sign_key_path; /* NULL: not signed */
 	bool no_snapshots;
 	bool force;
 	bool quiet;

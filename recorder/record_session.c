@@ -16,6 +16,7 @@
 #include "record_plan.h"
 #include "record_progress.h"
 #include "tape_file.h"
+#include "tape_key.h"
 #include "tape_thread.h"
 
 #define FIRST_QUICK_MS 1000
@@ -38,6 +39,7 @@ struct session {
 	struct proto_welcome welcome;
 	struct trap_ring *early_rings; /* that came before the drain thread runs */
 	unsigned nr_early_rings;
+	struct tape_key *sign_key; /* NULL: the tape is not signed */
 	struct tape_thread *tape;
 	struct drain *drain;
 	struct ram_snapshot snapshot;
@@ -186,8 +188,9 @@ static int store_meta(struct session *session, struct record_error *error)
 
 static int start_threads(struct session *session, struct record_error *error)
 {
-	int ret = tape_thread_create(&session->tape, session->file.fd, session->options->tape_ring_bytes, nr_encoders(),
-				     session->options->level, wake, &session->loop, error);
+	int ret = tape_thread_create(&session->tape, session->file.fd, session->options->tape_ring_bytes,
+				     session->sign_key, nr_encoders(), session->options->level, wake, &session->loop,
+				     error);
 
 	if (!ret)
 		ret = store_meta(session, error);
@@ -199,6 +202,28 @@ static int start_threads(struct session *session, struct record_error *error)
 	while (!ret && session->nr_early_rings)
 		ret = drain_add_ring(session->drain, &session->early_rings[--session->nr_early_rings], error);
 	return ret;
+}
+
+static int load_sign_key(struct session *session, struct record_error *error)
+{
+	const char *path = session->options->sign_key_path;
+	char fingerprint[TAPE_FINGERPRINT_CHARS];
+	uint8_t public_key[TAPE_PUBLIC_KEY_BYTES];
+	struct tape_error why = {0};
+	bool exposed;
+	int ret;
+
+	if (!path)
+		return 0;
+	ret = tape_key_load(&session->sign_key, path, &exposed, &why);
+	if (ret)
+		return record_error_set(error, ret, "--sign-key: %s", why.message);
+	if (exposed)
+		report("warning: others can read the key that signs: chmod 600 %s", path);
+	tape_key_public(session->sign_key, public_key);
+	tape_key_fingerprint(fingerprint, public_key);
+	report("signing with key %s", fingerprint);
+	return 0;
 }
 
 static void say_start(const struct session *session)
@@ -223,6 +248,8 @@ static int start(struct session *session, struct record_error *error)
 	struct record_error why = {0};
 	int ret = record_plan_init(&session->plan, options, error);
 
+	if (!ret)
+		ret = load_sign_key(session, error);
 	if (!ret)
 		ret = tape_file_open(&session->file, options->out_path, options->force, error);
 	if (!ret)
@@ -500,6 +527,7 @@ static void deinit(struct session *session)
 	producer_deinit(&session->producer);
 	drain_destroy(session->drain);
 	tape_thread_destroy(session->tape);
+	tape_key_destroy(session->sign_key);
 	while (session->nr_early_rings)
 		trap_ring_deinit(&session->early_rings[--session->nr_early_rings]);
 	free(session->early_rings);

@@ -269,20 +269,38 @@ static struct job *take_job(struct tape_thread *thread)
 	return job;
 }
 
+/* Nothing comes any more: what came last is signed all the same. Returns for how long that can wait, 0: for ever. */
+static uint64_t sign_old(struct tape_thread *thread)
+{
+	uint64_t unsigned_ms = thread->failed ? 0 : tape_writer_unsigned_ms(thread->writer);
+	struct tape_error error = {0};
+	int ret;
+
+	if (unsigned_ms < TAPE_SIGN_MS)
+		return unsigned_ms ? TAPE_SIGN_MS - unsigned_ms : 0;
+	ret = tape_writer_sign(thread->writer, &error);
+	if (ret)
+		fail(thread, ret, "signing", &error);
+	update_file_bytes(thread);
+	return 0;
+}
+
 /* Sleeps until there is something to do, or for a moment while writes are in flight. False: the end. */
 static bool wait_for_work(struct tape_thread *thread)
 {
-	unsigned in_flight = uring_sink_reap(thread->sink, false);
+	uint64_t wait_ns = sign_old(thread) * 1000000;
 	bool ending;
 
+	if (uring_sink_reap(thread->sink, false))
+		wait_ns = REAP_NS;
 	check_sink(thread);
 	pthread_mutex_lock(&thread->lock);
 	if (!thread->kicked && !thread->ending) {
-		if (in_flight) {
+		if (wait_ns) {
 			struct timespec until;
 
 			clock_gettime(CLOCK_MONOTONIC, &until);
-			until.tv_nsec += REAP_NS;
+			until.tv_nsec += (long)wait_ns;
 			if (until.tv_nsec >= 1000000000) {
 				until.tv_nsec -= 1000000000;
 				until.tv_sec++;
@@ -322,8 +340,9 @@ static void *run(void *arg)
 
 /* ---- made and ended -------------------------------------------------- */
 
-int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, unsigned nr_encoders, int zstd_level,
-		       void (*wake)(void *ctx), void *wake_ctx, struct record_error *error)
+int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, const struct tape_key *sign_key,
+		       unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx), void *wake_ctx,
+		       struct record_error *error)
 {
 	struct tape_thread *thread = calloc(1, sizeof(*thread));
 	struct tape_error tape_error = {0};
@@ -355,6 +374,8 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, un
 		ret = tape_writer_create_ring(&thread->writer, &sink, ring_bytes, &tape_error);
 	else
 		ret = tape_writer_create(&thread->writer, &sink, &tape_error);
+	if (!ret && sign_key)
+		ret = tape_writer_sign_with(thread->writer, sign_key, &tape_error);
 	if (!ret)
 		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level, &tape_error);
 	if (ret) {

@@ -43,10 +43,13 @@ struct tape_stats {
 };
 
 struct tape_thread;
-/* Borrows fd, which is empty; ring_bytes: size of a ring tape, or 0. encoders: number of compression threads. wake is
- * called when a job is done, room came, or it failed. */
-int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, unsigned nr_encoders, int zstd_level,
-		       void (*wake)(void *ctx), void *wake_ctx, struct record_error *error);
+/*
+ * Borrows fd, which is empty, and sign_key (NULL: the tape is not signed). ring_bytes: size of a ring tape, or 0.
+ * encoders: number of compression threads. wake is called when a job is done, room came, or it failed.
+ */
+int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, const struct tape_key *sign_key,
+		       unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx), void *wake_ctx,
+		       struct record_error *error);
 /* Ends the thread without a clean end of the tape, if tape_thread_finish() was not called. */
 void tape_thread_destroy(struct tape_thread *thread);
 struct pipeline *tape_thread_pipeline(struct tape_thread *thread);

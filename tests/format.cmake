@@ -20,13 +20,18 @@ vmtape_test(NAME tape_ring LABEL unit SOURCES unit/test_tape_ring.c unit/tape_fi
 vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_hostile LABEL unit SOURCES unit/test_tape_hostile.c unit/tape_fixture.c LIBS vmtape-format)
+vmtape_test(NAME tape_key LABEL unit SOURCES unit/test_tape_key.c LIBS vmtape-format)
+vmtape_test(NAME tape_seal LABEL unit SOURCES unit/test_tape_seal.c unit/seal_fixture.c unit/tape_fixture.c
+            LIBS vmtape-format TIMEOUT 600)
+vmtape_test(NAME tape_forged LABEL unit SOURCES unit/test_tape_forged.c unit/seal_fixture.c unit/tape_fixture.c
+            LIBS vmtape-format)
 vmtape_test(NAME tape_golden LABEL golden SOURCES unit/test_tape_golden.c unit/tape_fixture.c LIBS vmtape-format)
 add_executable(make_golden EXCLUDE_FROM_ALL golden/make_golden.c unit/tape_fixture.c)
 target_include_directories(make_golden PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} unit)
 target_link_libraries(make_golden PRIVATE vmtape-format)
 find_program(PYTHON3 python3)
 if(PYTHON3)
-  foreach(name small-v1 ring-v1)
+  foreach(name small-v1 small-v1-signed ring-v1)
     add_test(NAME golden.tape_decode.${name}
              COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/${name}.txt golden/${name}.vmt
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
@@ -34,3 +39,4 @@ if(PYTHON3)
   endforeach()
 endif()
 vmtape_fuzz(NAME tape LIBS vmtape-format)
+vmtape_fuzz(NAME tape_key LIBS vmtape-format)

@@ -74,8 +74,11 @@ static void repair(uint8_t *bytes, size_t size_bytes)
 	}
 }
 
-static void ignore(void *ctx, uint64_t offset, const char *message)
+static void ask_about(void *ctx, uint64_t offset, const char *message)
 {
+	struct tape_reported reported;
+
+	tape_reader_reported(ctx, offset, &reported);
 }
 
 static void read_records(struct tape_reader *reader)
@@ -116,6 +119,7 @@ static void read_tape(const uint8_t *bytes, size_t size_bytes)
 	struct tape_error error;
 	const void *plan;
 	size_t plan_bytes;
+	uint8_t key[TAPE_PUBLIC_KEY_BYTES];
 
 	if (tape_reader_open_memory(&reader, bytes, size_bytes, &error))
 		return;
@@ -123,7 +127,9 @@ static void read_tape(const uint8_t *bytes, size_t size_bytes)
 	tape_reader_plan(reader, 17, &plan, &plan_bytes);
 	read_records(reader);
 	read_pages(reader);
-	tape_reader_verify(reader, ignore, NULL);
+	if (!tape_reader_signer(reader, key))
+		tape_reader_expect(reader, key, NULL);
+	tape_reader_verify(reader, ask_about, reader);
 	tape_reader_problems(reader, &problems);
 	tape_reader_close(reader);
 }

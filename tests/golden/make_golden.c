@@ -6,6 +6,7 @@
  *
  *   make_golden small OUT.vmt     small-v1.vmt
  *   make_golden ring OUT.vmt      ring-v1.vmt
+ *   make_golden signed OUT.vmt    small-v1-signed.vmt, with golden/test-sign-key.pem
  */
 #include "check.h"
 #include "tape_fixture.h"
@@ -107,6 +108,9 @@ static void write_small(struct tape_writer *writer, struct tape_pages *pages)
 			append_gap(writer, 1, &seqs[1]);
 		if (round == 4)
 			append_snapshot(writer, pages, 1);
+		/* Does nothing without a key. */
+		if (round % 2)
+			CHECK_INT(tape_writer_sign(writer, NULL), 0);
 	}
 	fixture_append_meta(writer, "producer=golden tape");
 }
@@ -140,14 +144,16 @@ static void write_ring(struct tape_writer *writer, struct tape_pages *pages)
 
 int main(int argc, char **argv)
 {
-	bool ring = argc == 3 && !strcmp(argv[1], "ring");
+	bool ring = argc == 3 && !strcmp(argv[1], "ring"), is_signed = argc == 3 && !strcmp(argv[1], "signed");
 	struct fixture_file file = {0};
-	struct tape_writer *writer = fixture_ring_writer(&file, SLOT_BYTES, ring ? 8 : 0);
+	struct tape_writer *writer;
 	struct tape_pages *pages;
 	FILE *out;
 
 	CHECK_INT(argc, 3);
-	CHECK(ring || !strcmp(argv[1], "small"));
+	CHECK(ring || is_signed || !strcmp(argv[1], "small"));
+	writer = is_signed ? fixture_sealed_writer(&file, SLOT_BYTES, "golden/test-sign-key.pem")
+			   : fixture_ring_writer(&file, SLOT_BYTES, ring ? 8 : 0);
 	CHECK_INT(tape_pages_create(&pages, writer, 3, NULL), 0);
 	fixture_append_meta(writer, "producer=golden\ntsc_hz=1000000000\nvm.name=\xc3\xa4=b\n");
 	if (ring)

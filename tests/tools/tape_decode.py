@@ -2,16 +2,24 @@
 # SPDX-License-Identifier: MIT
 """Second decoder of tapes, written only from format/FORMAT.md: it proves that the document suffices.
 
-Prints all that a whole tape holds as text, or compares that with a file (--expect). It checks structure, but not checksums:
-the standard library has no XXH3. zstd comes from libzstd.so.1.
+Prints all that a whole tape holds as text, or compares that with a file (--expect). It checks structure and the hash chain, but
+not checksums: the standard library has no XXH3. zstd comes from libzstd.so.1; signatures are checked if the package
+cryptography is there, else stderr says that they were not.
 """
 import argparse
 import ctypes
 import difflib
+import hashlib
 import struct
 import sys
 
-META, PLAN, TRAPS, PAGES, SNAPSHOT, INDEX, END, PAGE_MAP = range(1, 9)
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    Ed25519PublicKey = None
+
+META, PLAN, TRAPS, PAGES, SNAPSHOT, INDEX, END, PAGE_MAP, SIGNATURE = range(1, 10)
 PAGE = 4096
 
 
@@ -31,6 +39,20 @@ def zstd(data, raw_bytes):
     out = ctypes.create_string_buffer(raw_bytes)
     need(library.ZSTD_decompress(out, raw_bytes, data, len(data)) == raw_bytes, "payload does not decompress")
     return out.raw
+
+
+def blake(*parts):
+    return hashlib.blake2b(b"".join(parts), digest_size=32).digest()
+
+
+def check_signature(payload):
+    if not Ed25519PublicKey:
+        return
+    try:
+        Ed25519PublicKey.from_public_bytes(payload[:32]).verify(
+            payload[120:], b"vmtape tape signature, version 1" + payload[:120])
+    except InvalidSignature:
+        raise Broken("a signature is not valid") from None
 
 
 def fnv(data):
@@ -138,12 +160,15 @@ class Chunk:
 class Tape:
     def __init__(self, data):
         need(data[:8] == bytes.fromhex("89564D540D0A1A0A"), "not a tape")
-        self.version, length, self.slot_bytes, _, required = struct.unpack_from("<HHIQQ", data, 8)
+        self.version, length, self.slot_bytes, compatible, required = struct.unpack_from("<HHIQQ", data, 8)
         need(self.version == 1 and required in (0, 1), "a newer version, or features that are not known")
         need(length == 256, "file header")
         self.uuid = data[32:48]
         self.created, = struct.unpack_from("<Q", data, 48)
         self.data = data
+        self.root = blake(data[:256])
+        self.chain = self.root if compatible & 1 else None
+        self.signatures = []
         self.chunks = []
         self.slots = []
         self.first_snapshot = 0
@@ -175,19 +200,38 @@ class Tape:
         if self.places:
             self.first_snapshot, places = struct.unpack_from("<QI", data, at + 96)
             need(places == self.places, f"slot header at {at}: places")
+        if self.chain and not self.chunks:
+            self.chain = data[at + 64:at + 96] if number else self.chain  # what came before is not there any more
+        need(data[at + 64:at + 96] == (self.chain or bytes(32)), f"hash chain at {at}")
+        self.link(data[at:at + 128])
         at += 128
         chunks = []
         while not chunks or chunks[-1].type != INDEX:
             chunk = Chunk(data, at, end)
             need(chunk.slot == number & 0xffffffff and chunk.number == len(chunks), f"chunk at {at}: number")
+            if chunk.type == SIGNATURE:
+                self.sign(number, chunk)
+            self.link(data[at:at + 96], blake(data[at + 96:chunk.end]))
             chunks.append(chunk)
             at = chunk.end
         trailer = struct.unpack_from("<8sQII", data, end - 32)
         closed = trailer == (b"VMTCLOS\x1a", number, chunks[-1].at - place, chunks[-1].tag & 0xffffffff)
-        need(closed or chunks[-2].type == END, f"trailer of slot {number}")
+        need(closed or any(chunk.type == END for chunk in chunks), f"trailer of slot {number}")
         need(closed or self.places or at == len(data), "bytes behind the last index")
         self.slots.append((number, closed, chunks, self.index(place, chunks)))
         self.chunks += chunks
+
+    def link(self, *parts):
+        if self.chain:
+            self.chain = blake(self.chain, *parts)
+
+    def sign(self, slot, chunk):
+        need(len(chunk.payload) == 184 and self.chain, f"signature at {chunk.at}")
+        key, root, value, seq, time, number, reserved = struct.unpack_from("<32s32s32sQQII", chunk.payload)
+        need((root, value, seq, number, reserved) == (self.root, self.chain, slot, chunk.number, 0),
+             f"signature at {chunk.at}: it signs something else")
+        check_signature(chunk.payload)
+        self.signatures.append((seq, number, time, key, value))
 
     @staticmethod
     def index(place, chunks):
@@ -312,6 +356,10 @@ def dump(data):
     for number, closed, chunks, (nrs, spaces) in tape.slots:
         yield (f"slot {number} {'closed' if closed else 'open'} types {' '.join(str(c.type) for c in chunks)} "
                f"calls {' '.join(map(str, nrs))} spaces {' '.join(map(str, spaces))}")
+    for seq, number, time, key, value in tape.signatures:
+        yield f"signature slot {seq} chunk {number} time {time} key {key.hex()} value {value.hex()}"
+    if tape.chain:
+        yield f"chain value {tape.chain.hex()}"
     for key, value in sorted(tape.meta().items()):
         yield f"meta {key}={value}"
     for chunk in tape.of(PLAN):
@@ -346,6 +394,8 @@ def main():
         lines = [line + "\n" for line in dump(data)]
     except (Broken, struct.error, IndexError, KeyError) as error:
         sys.exit(f"{arguments.tape}: {error}")
+    if not Ed25519PublicKey and any(line.startswith("signature ") for line in lines):
+        print(f"{arguments.tape}: signatures were not checked: no package cryptography", file=sys.stderr)
     if not arguments.expect:
         sys.stdout.writelines(lines)
         return

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "check.h"
+#include "tape_key.h"
 
 /* ---- file in memory -------------------------------------------------- */
 
@@ -90,16 +91,13 @@ void fixture_file_deinit(struct fixture_file *file)
 	*file = (struct fixture_file){0};
 }
 
-struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_bytes)
-{
-	return fixture_ring_writer(file, slot_bytes, 0);
-}
-
-struct tape_writer *fixture_ring_writer(struct fixture_file *file, uint32_t slot_bytes, uint32_t nr_places)
+static struct tape_writer *create_writer(struct fixture_file *file, uint32_t slot_bytes, uint32_t nr_places,
+					 uint64_t compat_features)
 {
 	const struct tape_sink sink = fixture_sink(file);
 	struct tape_identity identity = {.version = TAPE_VERSION,
 					 .slot_bytes = slot_bytes,
+					 .compat_features = compat_features,
 					 .required_features = nr_places ? TAPE_FEATURE_RING : 0,
 					 .nr_places = nr_places};
 	struct tape_writer *writer;
@@ -108,6 +106,33 @@ struct tape_writer *fixture_ring_writer(struct fixture_file *file, uint32_t slot
 		identity.uuid[i] = (uint8_t)(0xa0 + i);
 	identity.created_ns = 1700000000000000000u;
 	CHECK_INT(tape_writer_create_as(&writer, &sink, &identity, NULL), 0);
+	return writer;
+}
+
+struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_bytes)
+{
+	return create_writer(file, slot_bytes, 0, 0);
+}
+
+struct tape_writer *fixture_ring_writer(struct fixture_file *file, uint32_t slot_bytes, uint32_t nr_places)
+{
+	return create_writer(file, slot_bytes, nr_places, nr_places ? TAPE_COMPAT_CHAIN : 0);
+}
+
+struct tape_writer *fixture_sealed_writer(struct fixture_file *file, uint32_t slot_bytes, const char *key_path)
+{
+	struct tape_writer *writer = create_writer(file, slot_bytes, 0, TAPE_COMPAT_CHAIN);
+	struct tape_error error = {0};
+	static struct tape_key *key;
+	bool exposed;
+
+	if (!key_path)
+		return writer;
+	/* One key serves all tapes, as the recorder's does; it lives as long as the program. */
+	if (!key && tape_key_load(&key, key_path, &exposed, &error))
+		fprintf(stderr, "%s\n", error.message);
+	CHECK_INT(error.error, 0);
+	CHECK_INT(tape_writer_sign_with(writer, key, NULL), 0);
 	return writer;
 }
 

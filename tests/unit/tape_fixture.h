@@ -32,6 +32,9 @@ struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_byte
 /* The same of a ring tape; 0 places: not a ring. */
 struct tape_writer *fixture_ring_writer(struct fixture_file *file, uint32_t slot_bytes, uint32_t nr_places);
 
+/* One whose tape has a hash chain, and, with a key file, signatures. */
+struct tape_writer *fixture_sealed_writer(struct fixture_file *file, uint32_t slot_bytes, const char *key_path);
+
 struct fixture_call {
 	uint8_t type; /* TRAP_ENTER or TRAP_EXIT */
 	uint16_t vcpu;

@@ -4,13 +4,14 @@
  * always were: contents as text, compared with the file beside the tape.
  * tools/tape_decode.py prints the same from FORMAT.md alone.
  *
- *   test_tape_golden [TAPE]    prints instead
+ *   test_tape_golden TAPE    prints instead
  */
 #include <unistd.h>
 
 #include "check.h"
 #include "tape_fixture.h"
 #include "tape_read.h"
+#include "tape_seal.h"
 
 static uint64_t fnv(const uint8_t *bytes, size_t size_bytes)
 {
@@ -57,6 +58,38 @@ static void dump_slot(FILE *out, struct tape_reader *reader, const struct tape_s
 	fputs("\n", out);
 	tape_index_deinit(&index);
 	free(raw.data);
+}
+
+static void dump_hex(FILE *out, const char *name, const uint8_t *bytes, size_t size_bytes)
+{
+	fprintf(out, " %s ", name);
+	for (size_t i = 0; i < size_bytes; i++)
+		fprintf(out, "%02x", bytes[i]);
+}
+
+/* After verify, which has followed the chain. */
+static void dump_seal(FILE *out, struct tape_reader *reader)
+{
+	for (size_t i = 0; i < reader->nr_chunks; i++) {
+		struct tape_stored_chunk *chunk = &reader->chunks[i];
+		struct tape_signature signature;
+		const uint8_t *payload;
+
+		if (chunk->header.type != TAPE_CHUNK_SIGNATURE)
+			continue;
+		CHECK_INT(tape_load_stored(reader, chunk, &payload), 0);
+		CHECK(tape_get_signature(payload, &signature));
+		fprintf(out, "signature slot %" PRIu64 " chunk %u time %" PRIu64, signature.slot_seq, signature.number,
+			signature.time_ns);
+		dump_hex(out, "key", signature.public_key, TAPE_PUBLIC_KEY_BYTES);
+		dump_hex(out, "value", signature.value, TAPE_CHAIN_BYTES);
+		fputs("\n", out);
+	}
+	if (!tape_reader_info(reader)->has_chain)
+		return;
+	fputs("chain", out);
+	dump_hex(out, "value", tape_reader_seal(reader)->value, TAPE_CHAIN_BYTES);
+	fputs("\n", out);
 }
 
 /* ---- contents -------------------------------------------------------- */
@@ -145,6 +178,7 @@ static void dump(FILE *out, struct tape_reader *reader)
 	fprintf(out, " created %" PRIu64 "\n", info->created_ns);
 	for (size_t i = 0; i < reader->nr_slots; i++)
 		dump_slot(out, reader, &reader->slots[i]);
+	dump_seal(out, reader);
 	dump_meta(out, reader);
 	dump_plans(out, reader);
 	dump_records(out, reader);
@@ -189,16 +223,16 @@ static char *read_tape(const char *path)
 		fprintf(stderr, "%s: %s\n", path, error.message);
 		exit(1);
 	}
+	CHECK_INT(tape_reader_verify(reader, fixture_report, &report), 0);
 	dump(out, reader);
 	CHECK_INT(fclose(out), 0);
-	CHECK_INT(tape_reader_verify(reader, fixture_report, &report), 0);
 	tape_reader_close(reader);
 	return text;
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = {"small-v1", "ring-v1"};
+	static const char *const names[] = {"small-v1", "small-v1-signed", "ring-v1"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && argc == 1; i++) {
 		char tape[64], expected[64], *text;
