@@ -41,6 +41,7 @@ struct tape_compactor {
 	uint8_t *at[COMPACT_STREAMS];
 	uint8_t lengths[COMPACT_HEADER_MAX_BYTES];
 	uint8_t codes[HASH_SLOTS]; /* by hash of a shape: its code, or COMPACT_NONE */
+	uint8_t followers[256];    /* by code: the one that came behind it last */
 };
 
 void tape_compactor_destroy(struct tape_compactor *compactor)
@@ -100,9 +101,57 @@ static inline uint64_t call_of(const struct compact_shape *shape, const uint8_t 
 
 static inline bool is_shape(const struct compact_shape *shape, const uint8_t *record)
 {
-	return !memcmp(shape->head, record + COMPACT_HEAD_AT, COMPACT_HEAD_BYTES) &&
-	       (shape->call_at == COMPACT_NONE ||
-		shape->call == get_le64(record + sizeof(struct trap_record) + 8 * shape->call_at));
+	const uint8_t *head = record + COMPACT_HEAD_AT;
+
+	return get_le64(shape->head) == get_le64(head) && get_le32(shape->head + 8) == get_le32(head + 8) &&
+	       shape->call == call_of(shape, record + sizeof(struct trap_record));
+}
+
+static inline uint32_t mask_of(const uint8_t *record)
+{
+	return get_le32(record + offsetof(struct trap_record, reg_mask));
+}
+
+/* Its place in codes[], or the free one where it belongs. */
+static uint32_t find_shape(const struct tape_compactor *c, const uint8_t *record)
+{
+	uint32_t mask = mask_of(record), at;
+	const uint8_t *regs = record + sizeof(struct trap_record);
+	uint64_t call = 0;
+
+	if (record[offsetof(struct trap_record, type)] == TRAP_ENTER)
+		call = mask & 1 ? get_le64(regs) : 0;
+	else if (mask >> TRAP_REG_NR & 1)
+		call = get_le64(regs + 8 * __builtin_popcount(mask & ((1u << TRAP_REG_NR) - 1)));
+	at = compact_hash(get_le64(record + COMPACT_HEAD_AT) ^ (uint64_t)mask << 13 ^ call << 40);
+	for (;; at++) {
+		unsigned code = c->codes[at &= HASH_SLOTS - 1];
+
+		if (code == COMPACT_NONE || is_shape(&c->model.shapes[code], record))
+			return at;
+	}
+}
+
+/* Is the record just what its registers and its fragments' lengths say, zeros between them? */
+static inline bool is_regular(const uint8_t *record, uint32_t size_bytes, unsigned nr_regs)
+{
+	uint32_t at = (uint32_t)sizeof(struct trap_record) + 8 * nr_regs;
+
+	for (unsigned left = get_le16(record + offsetof(struct trap_record, nr_fragments)); left; left--) {
+		uint32_t len_bytes, end;
+
+		if (at > size_bytes || size_bytes - at < sizeof(struct trap_fragment))
+			return false;
+		len_bytes = get_le16(record + at + offsetof(struct trap_fragment, len_bytes));
+		at += (uint32_t)sizeof(struct trap_fragment);
+		end = at + compact_padded(len_bytes);
+		if (end > size_bytes)
+			return false;
+		for (at += len_bytes; at < end; at++)
+			if (record[at])
+				return false;
+	}
+	return at == size_bytes;
 }
 
 static unsigned add_shape(struct tape_compactor *c, const uint8_t *record)
@@ -116,6 +165,7 @@ static unsigned add_shape(struct tape_compactor *c, const uint8_t *record)
 	code = compact_shape_add(&c->model, head);
 	shape = &c->model.shapes[code];
 	shape->call = call_of(shape, regs);
+	c->codes[find_shape(c, record)] = (uint8_t)code;
 	put_u8(c, COMPACT_CODES, COMPACT_NEW);
 	put_bytes(c, COMPACT_AUX, head, COMPACT_HEAD_BYTES);
 	if (shape->call_at != COMPACT_NONE)
@@ -125,32 +175,20 @@ static unsigned add_shape(struct tape_compactor *c, const uint8_t *record)
 	return code;
 }
 
-/* Code of the record's shape, which is put. */
-static inline unsigned put_shape(struct tape_compactor *c, const uint8_t *record)
+/* The record's shape, COMPACT_NONE for a new one; false: it can have none, as it is not regular. */
+static inline bool get_code(struct tape_compactor *c, const uint8_t *record, uint32_t size_bytes, unsigned *code)
 {
-	uint32_t mask = get_le32(record + offsetof(struct trap_record, reg_mask));
-	const uint8_t *regs = record + sizeof(struct trap_record);
-	uint64_t call = 0;
-	uint32_t home, at;
-	unsigned code;
+	uint8_t *follower = &c->followers[c->model.history & 0xff];
+	const struct compact_shape *guess = *follower < c->model.nr_shapes ? &c->model.shapes[*follower] : NULL;
 
-	/* a guess at the call's number, good enough for a hash */
-	if (record[offsetof(struct trap_record, type)] == TRAP_ENTER)
-		call = mask & 1 ? get_le64(regs) : 0;
-	else if (mask >> TRAP_REG_NR & 1)
-		call = get_le64(regs + 8 * (__builtin_popcount(mask & ((1u << TRAP_REG_NR) - 1))));
-	home = compact_hash(get_le64(record + COMPACT_HEAD_AT) ^ (uint64_t)mask << 13 ^ call << 40);
-	for (at = home; (code = c->codes[at & (HASH_SLOTS - 1)]) != COMPACT_NONE; at++) {
-		if (is_shape(&c->model.shapes[code], record)) {
-			put_u8(c, COMPACT_CODES, code);
-			return code;
-		}
+	if (guess && size_bytes >= sizeof(struct trap_record) + 8u * guess->nr_regs && is_shape(guess, record)) {
+		*code = *follower;
+		return is_regular(record, size_bytes, guess->nr_regs);
 	}
-	if (c->model.nr_shapes == COMPACT_SHAPES)
-		at = home; /* the table will be empty */
-	code = add_shape(c, record);
-	c->codes[at & (HASH_SLOTS - 1)] = (uint8_t)code;
-	return code;
+	if (!is_regular(record, size_bytes, (unsigned)__builtin_popcount(mask_of(record))))
+		return false;
+	*code = *follower = c->codes[find_shape(c, record)];
+	return true;
 }
 
 /* ---- registers ------------------------------------------------------- */
@@ -160,19 +198,23 @@ static inline unsigned value_bytes(uint64_t value)
 	return (71u - (unsigned)__builtin_clzll(value | 1)) / 8;
 }
 
-static inline void put_value(struct tape_compactor *c, uint64_t value, uint64_t row, uint64_t task, uint64_t *last)
-{
-	uint64_t difference = value - row, again = *last, coded, small;
-	unsigned size_bytes, control;
-	enum compact_stream stream;
+/* The streams that a register may go to, in a place where the compiler can keep them in registers. */
+struct value_streams {
+	uint8_t *controls;
+	uint8_t *values[3]; /* by value_stream[] */
+	uint64_t last;      /* difference of the changed register before */
+};
 
-	*last = difference;
-	if (value == task) {
-		put_u8(c, COMPACT_CONTROLS, COMPACT_SAME);
-		return;
-	}
-	if (difference == again) {
-		put_u8(c, COMPACT_CONTROLS, COMPACT_AGAIN);
+static const uint8_t value_stream[9] = {0, 0, 1, 2, 2, 2, 2, 2, 2};
+
+static inline void put_value(struct value_streams *to, uint64_t value, uint64_t row, uint64_t task)
+{
+	uint64_t difference = value - row, again = to->last, coded, small;
+	unsigned size_bytes, control;
+
+	to->last = difference;
+	if (value == task || difference == again) {
+		*to->controls++ = value == task ? COMPACT_SAME : COMPACT_AGAIN;
 		return;
 	}
 	coded = compact_zigzag(difference);
@@ -193,42 +235,48 @@ static inline void put_value(struct tape_compactor *c, uint64_t value, uint64_t 
 			control = COMPACT_TASK_DELTA + size_bytes;
 		}
 	}
-	put_u8(c, COMPACT_CONTROLS, control);
-	stream = size_bytes == 1   ? COMPACT_VALUES_1
-		 : size_bytes == 2 ? COMPACT_VALUES_2
-				   : COMPACT_VALUES_N;
-	put_le64(c->at[stream], coded);
-	c->at[stream] += size_bytes;
+	*to->controls++ = (uint8_t)control;
+	put_le64(to->values[value_stream[size_bytes]], coded);
+	to->values[value_stream[size_bytes]] += size_bytes;
 }
 
 static inline void put_regs(struct tape_compactor *c, unsigned code, const uint8_t *regs)
 {
+	struct value_streams to = {c->at[COMPACT_CONTROLS],
+				   {c->at[COMPACT_VALUES_1], c->at[COMPACT_VALUES_2], c->at[COMPACT_VALUES_N]},
+				   0};
 	struct compact_model *model = &c->model;
 	struct compact_shape *shape = &model->shapes[code];
-	uint64_t *row = compact_row(model, code), last = 0;
-	unsigned mask_bytes = compact_mask_bytes(shape);
+	uint64_t *row = compact_row(model, code);
+	unsigned nr_regs = shape->nr_regs;
 	uint32_t changed = 0;
 
-	for (unsigned i = 0; i < shape->nr_regs; i++)
-		changed |= (uint32_t)(get_le64(regs + 8 * i) != row[i]) << i;
-	if (shape->call_at != COMPACT_NONE)
+	for (unsigned i = nr_regs; i-- > 0;)
+		changed = changed + changed + (get_le64(regs + 8 * i) != row[i]);
+	if (shape->call_at != COMPACT_NONE) {
 		changed &= ~(1u << shape->call_at);
+		row[shape->call_at] = shape->call;
+	}
 	put_le32(c->at[COMPACT_MASKS], changed);
-	c->at[COMPACT_MASKS] += mask_bytes;
+	c->at[COMPACT_MASKS] += compact_mask_bytes(shape);
 	if (shape->task_at != COMPACT_NONE) {
 		uint64_t task = get_le64(regs + 8 * shape->task_at);
 
 		if (changed >> shape->task_at & 1)
-			put_value(c, task, row[shape->task_at], model->task[TRAP_REG_TASK], &last);
+			put_value(&to, task, row[shape->task_at], model->task[TRAP_REG_TASK]);
 		changed &= ~(1u << shape->task_at);
+		row[shape->task_at] = task;
 		compact_set_task(model, task);
 	}
 	for (; changed; changed &= changed - 1) {
 		unsigned i = (unsigned)__builtin_ctz(changed);
+		uint64_t value = get_le64(regs + 8 * i);
 
-		put_value(c, get_le64(regs + 8 * i), row[i], model->task[shape->reg[i]], &last);
+		put_value(&to, value, row[i], model->task[shape->reg[i]]);
+		compact_learn(model, shape, row, i, value);
 	}
-	compact_learn(model, shape, row, regs);
+	c->at[COMPACT_CONTROLS] = to.controls;
+	memcpy(&c->at[COMPACT_VALUES_1], to.values, sizeof(to.values));
 	if (shape->cr3_at != COMPACT_NONE && row[shape->cr3_at] != c->last_cr3) {
 		c->last_cr3 = row[shape->cr3_at];
 		tape_touch_space(&c->touch, c->last_cr3);
@@ -298,29 +346,6 @@ static void put_fragments(struct tape_compactor *c, struct compact_shape *shape,
 
 /* ---- records --------------------------------------------------------- */
 
-/* Is it just what its shape and its fragments' lengths say, zeros between them? */
-static inline bool is_regular(const uint8_t *record, uint32_t size_bytes)
-{
-	uint32_t mask = get_le32(record + offsetof(struct trap_record, reg_mask));
-	uint32_t at = (uint32_t)sizeof(struct trap_record) + 8 * (uint32_t)__builtin_popcount(mask);
-
-	for (unsigned left = get_le16(record + offsetof(struct trap_record, nr_fragments)); left; left--) {
-		uint32_t len_bytes, end;
-
-		if (at > size_bytes || size_bytes - at < sizeof(struct trap_fragment))
-			return false;
-		len_bytes = get_le16(record + at + offsetof(struct trap_fragment, len_bytes));
-		at += (uint32_t)sizeof(struct trap_fragment);
-		end = at + compact_padded(len_bytes);
-		if (end > size_bytes)
-			return false;
-		for (at += len_bytes; at < end; at++)
-			if (record[at])
-				return false;
-	}
-	return at == size_bytes;
-}
-
 static inline void put_time(struct tape_compactor *c, uint64_t tsc, bool is_exit)
 {
 	uint64_t passed = tsc - c->model.last_tsc, upper = passed >> 8;
@@ -341,7 +366,7 @@ static inline void put_record(struct tape_compactor *c, const uint8_t *record, u
 	struct compact_shape *shape;
 	unsigned code;
 
-	if (!is_regular(record, size_bytes)) {
+	if (!get_code(c, record, size_bytes, &code)) {
 		put_u8(c, COMPACT_CODES, COMPACT_RAW);
 		put_varint(c, size_bytes / 8);
 		put_bytes(c, COMPACT_BYTES, record + COMPACT_HEAD_AT, size_bytes - COMPACT_HEAD_AT);
@@ -355,7 +380,10 @@ static inline void put_record(struct tape_compactor *c, const uint8_t *record, u
 		put_varint(c, compact_zigzag(seq - model->next_seq));
 	}
 	model->next_seq = seq + 1;
-	code = put_shape(c, record);
+	if (code == COMPACT_NONE)
+		code = add_shape(c, record);
+	else
+		put_u8(c, COMPACT_CODES, code);
 	shape = &model->shapes[code];
 	put_time(c, tsc, shape->is_exit);
 	put_regs(c, code, regs);
@@ -367,6 +395,7 @@ static void begin(struct tape_compactor *c)
 {
 	compact_model_init(&c->model);
 	memset(c->codes, COMPACT_NONE, sizeof(c->codes));
+	memset(c->followers, COMPACT_NONE, sizeof(c->followers));
 	memcpy(c->at, c->start, sizeof(c->at));
 	c->last_cr3 = 0;
 }

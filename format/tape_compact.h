@@ -82,11 +82,11 @@ struct compact_shape {
 
 struct compact_model {
 	uint32_t nr_shapes;
-	uint8_t last_code;
+	uint32_t history; /* codes of the last records, the last one in the low byte */
 	uint64_t next_seq;
 	uint64_t last_tsc;
 	uint64_t last_gva;
-	uint64_t *task; /* last registers of the task of the record before, by enum trap_reg */
+	uint64_t *task; /* of the record before: registers that changed, by enum trap_reg */
 	uint32_t row_keys[COMPACT_ROWS];
 	struct compact_shape shapes[COMPACT_SHAPES];
 	uint64_t tasks[COMPACT_TASKS][COMPACT_REGS];
@@ -96,7 +96,7 @@ struct compact_model {
 static inline void compact_model_init(struct compact_model *model)
 {
 	model->nr_shapes = 0;
-	model->last_code = 0;
+	model->history = 0;
 	model->next_seq = 0;
 	model->last_tsc = 0;
 	model->last_gva = 0;
@@ -142,42 +142,39 @@ static inline unsigned compact_shape_add(struct compact_model *model, const uint
 	return model->nr_shapes++;
 }
 
-/* The registers to expect in a record of the shape code: those when it last came behind the same shape as now. */
+/* The registers to expect in the next record, of the shape code: those when it last came behind the same two shapes. */
 static inline uint64_t *compact_row(struct compact_model *model, unsigned code)
 {
-	uint32_t key = (uint32_t)model->last_code << 8 | (uint32_t)code | 0x10000;
-	uint32_t at = compact_hash(key) & (COMPACT_ROWS - 1);
 	struct compact_shape *shape = &model->shapes[code];
-	uint64_t *row = model->rows[at];
+	uint32_t key, at;
 
+	model->history = model->history << 8 | code;
+	key = (model->history & 0xffffff) | 0x1000000;
+	at = compact_hash(key) & (COMPACT_ROWS - 1);
 	if (model->row_keys[at] != key) {
 		model->row_keys[at] = key;
 		if (shape->last_row == COMPACT_ROWS)
-			memset(row, 0, 8u * shape->nr_regs);
+			memset(model->rows[at], 0, 8u * shape->nr_regs);
 		else if (shape->last_row != at)
-			memcpy(row, model->rows[shape->last_row], 8u * shape->nr_regs);
+			memcpy(model->rows[at], model->rows[shape->last_row], 8u * shape->nr_regs);
 	}
 	shape->last_row = (uint16_t)at;
-	model->last_code = (uint8_t)code;
-	return row;
+	return model->rows[at];
 }
 
 /* From here on the record is of this task. */
 static inline void compact_set_task(struct compact_model *model, uint64_t task)
 {
 	model->task = model->tasks[compact_hash(task) & (COMPACT_TASKS - 1)];
+	model->task[TRAP_REG_TASK] = task;
 }
 
-/* Remembers the registers of a record. */
+/* Register i of a record is another one than the row says. */
 static inline void compact_learn(struct compact_model *model, const struct compact_shape *shape, uint64_t *row,
-				 const uint8_t *regs)
+				 unsigned i, uint64_t value)
 {
-	for (unsigned i = 0; i < shape->nr_regs; i++) {
-		uint64_t value = get_le64(regs + 8 * i);
-
-		row[i] = value;
-		model->task[shape->reg[i]] = value;
-	}
+	row[i] = value;
+	model->task[shape->reg[i]] = value;
 }
 
 static inline uint64_t compact_zigzag(uint64_t difference)

@@ -142,20 +142,17 @@ static inline const char *get_regs(struct expansion *x, unsigned code, uint8_t *
 	if ((uint64_t)changed >> shape->nr_regs ||
 	    (shape->call_at != COMPACT_NONE && changed >> shape->call_at & 1))
 		return "a mask names a register that can't change";
-	if ((size_t)__builtin_popcount(changed) > left_in(x, COMPACT_CONTROLS))
+	if (left_in(x, COMPACT_CONTROLS) < COMPACT_REGS &&
+	    left_in(x, COMPACT_CONTROLS) < (size_t)__builtin_popcount(changed))
 		return "controls end early";
-	for (unsigned i = 0; i < shape->nr_regs; i++)
-		put_le64(regs + 8 * i, row[i]);
 	if (shape->call_at != COMPACT_NONE)
-		put_le64(regs + 8 * shape->call_at, shape->call);
+		row[shape->call_at] = shape->call;
 	if (shape->task_at != COMPACT_NONE) {
 		value = row[shape->task_at];
-		if (changed >> shape->task_at & 1) {
-			if (!get_value(x, value, model->task[TRAP_REG_TASK], &last, &value))
-				return "a register's value is missing";
-			put_le64(regs + 8 * shape->task_at, value);
-			changed &= ~(1u << shape->task_at);
-		}
+		if (changed >> shape->task_at & 1 && !get_value(x, value, model->task[TRAP_REG_TASK], &last, &value))
+			return "a register's value is missing";
+		changed &= ~(1u << shape->task_at);
+		row[shape->task_at] = value;
 		compact_set_task(model, value);
 	}
 	for (; changed; changed &= changed - 1) {
@@ -163,9 +160,10 @@ static inline const char *get_regs(struct expansion *x, unsigned code, uint8_t *
 
 		if (!get_value(x, row[i], model->task[shape->reg[i]], &last, &value))
 			return "a register's value is missing";
-		put_le64(regs + 8 * i, value);
+		compact_learn(model, shape, row, i, value);
 	}
-	compact_learn(model, shape, row, regs);
+	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
+		put_le64(regs + 8 * i, row[i]);
 	return NULL;
 }
 
