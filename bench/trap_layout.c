@@ -88,7 +88,8 @@ static void strip(struct stream *out, const struct stream *stream)
 
 		memcpy(&record, stream->bytes + at, sizeof(record));
 		if (record.nr_fragments)
-			record.size_bytes = (uint32_t)sizeof(record) + 8 * (uint32_t)__builtin_popcount(record.reg_mask);
+			record.size_bytes =
+				(uint32_t)sizeof(record) + 8 * (uint32_t)__builtin_popcount(record.reg_mask);
 		record.nr_fragments = 0;
 		memcpy(to, stream->bytes + at, record.size_bytes);
 		memcpy(to, &record, sizeof(record));
@@ -196,7 +197,7 @@ static void print_times(double *ns)
 
 int main(int argc, char **argv)
 {
-	static const int levels[] = {1};
+	static const int levels[] = {-5, -1, 1, 3};
 
 	for (int i = 1; i < argc; i++) {
 		struct stream all, registers;
@@ -207,13 +208,15 @@ int main(int argc, char **argv)
 		if (!all.events)
 			die("there is no event");
 		raw_bytes = (double)registers.size_bytes / (double)registers.events;
-		printf("%s: %" PRIu64 " events; raw, registers %.1f B an event, fragments %.1f; median of %d (min - max)\n\n",
+		printf("%s: %" PRIu64
+		       " events; raw, registers %.1f B an event, fragments %.1f; median of %d (min - max)\n\n",
 		       argv[i], all.events, raw_bytes, (double)all.size_bytes / (double)all.events - raw_bytes,
 		       REPETITIONS);
-		printf("| layout | zstd | registers, B | + fragments, B | encode, CPU ns an event | decode, all           "
+		printf("| layout | zstd | registers, B | + fragments, B | encode, CPU ns an event | decode, all        "
+		       "   "
 		       "|\n|--------|------|--------------|----------------|-------------------------|----------------"
 		       "-------|\n");
-		for (unsigned level = 0; level < 1; level++) {
+		for (unsigned level = 0; level < 4; level++) {
 			for (unsigned layout = TAPE_LAYOUT_1; layout <= TAPE_LAYOUT_2; layout++) {
 				struct figure alone, whole;
 

@@ -313,7 +313,8 @@ static void put_fragments(struct tape_compactor *c, struct compact_shape *shape,
 
 	for (unsigned i = 0; i < shape->nr_fragments; i++) {
 		struct compact_template *template =
-			&shape->templates[i < COMPACT_TEMPLATES ? i : COMPACT_TEMPLATES - 1], new = *template;
+			&shape->templates[i < COMPACT_TEMPLATES ? i : COMPACT_TEMPLATES - 1],
+					new = *template;
 		uint64_t gva = get_le64(at);
 		uint32_t want_bytes = get_le32(at + offsetof(struct trap_fragment, want_bytes));
 		uint16_t len_bytes = get_le16(at + offsetof(struct trap_fragment, len_bytes));

@@ -11,18 +11,18 @@
 
 /* In the order of the payload. */
 enum compact_stream {
-	COMPACT_CODES,      /* what comes next: a record of a known shape, or COMPACT_NEW … */
-	COMPACT_MASKS,      /* which registers differ from their row */
-	COMPACT_CONTROLS,   /* one for each of those: how it is coded */
-	COMPACT_VALUES_1,   /* of one byte */
-	COMPACT_VALUES_2,   /* of two */
-	COMPACT_VALUES_N,   /* of three to eight */
-	COMPACT_TIME_0,     /* lowest byte of the time since the record before */
-	COMPACT_TIME_1,     /* the next one */
+	COMPACT_CODES,       /* what comes next: a record of a known shape, or COMPACT_NEW … */
+	COMPACT_MASKS,       /* which registers differ from their row */
+	COMPACT_CONTROLS,    /* one for each of those: how it is coded */
+	COMPACT_VALUES_1,    /* of one byte */
+	COMPACT_VALUES_2,    /* of two */
+	COMPACT_VALUES_N,    /* of three to eight */
+	COMPACT_TIME_0,      /* lowest byte of the time since the record before */
+	COMPACT_TIME_1,      /* the next one */
 	COMPACT_TIME_1_EXIT, /* the same, of exits */
-	COMPACT_AUX,        /* what is rare */
-	COMPACT_FRAGMENTS,  /* two bytes each */
-	COMPACT_BYTES,      /* contents of fragments, and records that have no shape */
+	COMPACT_AUX,         /* what is rare */
+	COMPACT_FRAGMENTS,   /* two bytes each */
+	COMPACT_BYTES,       /* contents of fragments, and records that have no shape */
 	COMPACT_STREAMS
 };
 
@@ -38,11 +38,11 @@ enum compact_stream {
 #define COMPACT_NONE      255u
 
 /* Controls: how a register's value is coded. Values are zigzag, n bytes, little-endian. */
-#define COMPACT_SAME        0u  /* as the task's last one */
-#define COMPACT_ROW_DELTA   0u  /* + n: the row's and a value of n bytes */
-#define COMPACT_SMALL       8u  /* + n: a value of n bytes, 1 or 2 */
-#define COMPACT_AGAIN       11u /* the row's and the difference of the changed register before */
-#define COMPACT_TASK_DELTA  11u /* + n: the task's last one and a value of n bytes */
+#define COMPACT_SAME         0u  /* as the task's last one */
+#define COMPACT_ROW_DELTA    0u  /* + n: the row's and a value of n bytes */
+#define COMPACT_SMALL        8u  /* + n: a value of n bytes, 1 or 2 */
+#define COMPACT_AGAIN        11u /* the row's and the difference of the changed register before */
+#define COMPACT_TASK_DELTA   11u /* + n: the task's last one and a value of n bytes */
 #define COMPACT_CONTROLS_MAX 19u
 
 /* What a fragment has in common with the one at its place in the shape's record before. */
@@ -75,7 +75,7 @@ struct compact_shape {
 	uint8_t task_at;
 	uint8_t cr3_at;
 	bool is_exit;
-	uint16_t last_row; /* of its record before, or COMPACT_ROWS */
+	uint16_t last_row;         /* of its record before, or COMPACT_ROWS */
 	uint8_t reg[COMPACT_REGS]; /* enum trap_reg of each register, in order */
 	struct compact_template templates[COMPACT_TEMPLATES];
 };
@@ -90,7 +90,7 @@ struct compact_model {
 	uint32_t row_keys[COMPACT_ROWS];
 	struct compact_shape shapes[COMPACT_SHAPES];
 	uint64_t tasks[COMPACT_TASKS][COMPACT_REGS];
-	uint64_t rows[COMPACT_ROWS][COMPACT_REGS]; /* as many of each as its shape has registers */
+	uint64_t rows[COMPACT_ROWS][COMPACT_REGS]; /* of those that have a key; the first nr_regs of each count */
 };
 
 static inline void compact_model_init(struct compact_model *model)
@@ -154,9 +154,9 @@ static inline uint64_t *compact_row(struct compact_model *model, unsigned code)
 	if (model->row_keys[at] != key) {
 		model->row_keys[at] = key;
 		if (shape->last_row == COMPACT_ROWS)
-			memset(model->rows[at], 0, 8u * shape->nr_regs);
+			memset(model->rows[at], 0, sizeof(model->rows[at]));
 		else if (shape->last_row != at)
-			memcpy(model->rows[at], model->rows[shape->last_row], 8u * shape->nr_regs);
+			memcpy(model->rows[at], model->rows[shape->last_row], sizeof(model->rows[at]));
 	}
 	shape->last_row = (uint16_t)at;
 	return model->rows[at];

@@ -134,7 +134,7 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 	header.max_tsc = rows.max_tsc;
 	header.first_seq = rows.first_seq;
 	header.last_seq = rows.last_seq;
-	if (compacted.size_bytes)
+	if (compacted.size_bytes && compacted.size_bytes <= size_bytes - size_bytes / 8)
 		result = encode_layout_2(encoder, out, &header, &compacted, size_bytes, error);
 	else
 		result = tape_chunk_encode(out, &header, records, size_bytes, encoder->zstd_level, error);

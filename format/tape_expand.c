@@ -139,8 +139,7 @@ static inline const char *get_regs(struct expansion *x, unsigned code, uint8_t *
 	if (!mask)
 		return "masks end early";
 	changed = (uint32_t)(get_le32(mask) & ((1ull << 8 * compact_mask_bytes(shape)) - 1));
-	if ((uint64_t)changed >> shape->nr_regs ||
-	    (shape->call_at != COMPACT_NONE && changed >> shape->call_at & 1))
+	if ((uint64_t)changed >> shape->nr_regs || (shape->call_at != COMPACT_NONE && changed >> shape->call_at & 1))
 		return "a mask names a register that can't change";
 	if (left_in(x, COMPACT_CONTROLS) < COMPACT_REGS &&
 	    left_in(x, COMPACT_CONTROLS) < (size_t)__builtin_popcount(changed))

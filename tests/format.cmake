@@ -19,14 +19,19 @@ vmtape_test(NAME tape_snapshot LABEL unit SOURCES unit/test_tape_snapshot.c unit
 vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_hostile LABEL unit SOURCES unit/test_tape_hostile.c unit/tape_fixture.c LIBS vmtape-format)
+vmtape_test(NAME tape_compact LABEL unit SOURCES unit/test_tape_compact.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_golden LABEL golden SOURCES unit/test_tape_golden.c unit/tape_fixture.c LIBS vmtape-format)
 add_executable(make_golden EXCLUDE_FROM_ALL golden/make_golden.c unit/tape_fixture.c)
 target_include_directories(make_golden PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} unit)
 target_link_libraries(make_golden PRIVATE vmtape-format)
 find_program(PYTHON3 python3)
 if(PYTHON3)
-  add_test(NAME golden.tape_decode COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/small-v1.txt golden/small-v1.vmt
-           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  set_tests_properties(golden.tape_decode PROPERTIES LABELS golden)
+  foreach(tape small-v1 small-v1-layout2)
+    add_test(NAME golden.tape_decode.${tape}
+             COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/${tape}.txt golden/${tape}.vmt
+             WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(golden.tape_decode.${tape} PROPERTIES LABELS golden)
+  endforeach()
 endif()
 vmtape_fuzz(NAME tape LIBS vmtape-format)
+vmtape_fuzz(NAME tape_compact LIBS vmtape-format)

@@ -174,9 +174,8 @@ static void compare(const char *text, const char *path)
 	fclose(expected);
 }
 
-int main(int argc, char **argv)
+static char *read_all(const char *path)
 {
-	const char *path = argc > 1 ? argv[1] : "golden/small-v1.vmt";
 	struct fixture_report report = {.loud = true};
 	struct tape_reader *reader;
 	struct tape_error error;
@@ -187,16 +186,31 @@ int main(int argc, char **argv)
 	CHECK(out);
 	if (tape_reader_open(&reader, path, &error)) {
 		fprintf(stderr, "%s: %s\n", path, error.message);
-		return 1;
+		exit(1);
 	}
 	dump(out, reader);
 	CHECK_INT(fclose(out), 0);
 	CHECK_INT(tape_reader_verify(reader, fixture_report, &report), 0);
 	tape_reader_close(reader);
-	if (argc > 1)
+	return text;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const tapes[][2] = {{"golden/small-v1.vmt", "golden/small-v1.txt"},
+					       {"golden/small-v1-layout2.vmt", "golden/small-v1-layout2.txt"}};
+	char *text;
+
+	if (argc > 1) {
+		text = read_all(argv[1]);
 		fputs(text, stdout);
-	else
-		compare(text, "golden/small-v1.txt");
-	free(text);
+		free(text);
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(tapes) / sizeof(tapes[0]); i++) {
+		text = read_all(tapes[i][0]);
+		compare(text, tapes[i][1]);
+		free(text);
+	}
 	return 0;
 }
