@@ -4,7 +4,7 @@
  * time to encode and decode, at several levels of zstd. An event is an entry or
  * an exit. A figure, not a test; but what comes back is compared.
  *
- *   bench_trap_layout FILE…     raw records of one vCPU each (bench/trap_stream.py)
+ *   bench_trap_layout FILE…     tapes, or raw records of one vCPU (bench/trap_stream.py)
  *
  * "registers" is the stream without fragments; what those add is told apart.
  */
@@ -73,7 +73,30 @@ static void load(struct stream *stream, const char *path)
 	if (!stream->bytes || fread(stream->bytes, 1, stream->size_bytes, file) != stream->size_bytes)
 		die(path);
 	fclose(file);
-	count_events(stream);
+}
+
+/* The records of a tape, one vCPU after the other. */
+static void load_tape(struct stream *stream, const char *path)
+{
+	struct byte_buffer all = {0};
+	struct tape_cursor *cursor;
+	struct tape_reader *reader;
+	struct trap_view view;
+
+	if (tape_reader_open(&reader, path, NULL))
+		die(path);
+	for (uint32_t vcpu = 0; vcpu < tape_reader_info(reader)->nr_vcpus; vcpu++) {
+		if (tape_cursor_create(&cursor, reader, NULL))
+			die("no memory");
+		while (tape_cursor_next(cursor, &view, NULL) == 1)
+			if (view.header.vcpu == vcpu)
+				byte_buffer_add(&all, view.raw, view.header.size_bytes);
+		tape_cursor_destroy(cursor);
+	}
+	tape_reader_close(reader);
+	if (all.bad)
+		die("no memory");
+	*stream = (struct stream){.bytes = all.data, .size_bytes = all.size_bytes};
 }
 
 /* The same records without their fragments. */
@@ -203,7 +226,11 @@ int main(int argc, char **argv)
 		struct stream all, registers;
 		double raw_bytes;
 
-		load(&all, argv[i]);
+		if (strlen(argv[i]) > 4 && !strcmp(argv[i] + strlen(argv[i]) - 4, ".vmt"))
+			load_tape(&all, argv[i]);
+		else
+			load(&all, argv[i]);
+		count_events(&all);
 		strip(&registers, &all);
 		if (!all.events)
 			die("there is no event");

@@ -207,14 +207,25 @@ struct value_streams {
 
 static const uint8_t value_stream[9] = {0, 0, 1, 2, 2, 2, 2, 2, 2};
 
-static inline void put_value(struct value_streams *to, uint64_t value, uint64_t row, uint64_t task)
+/* task: registers of the task; reg: which one this is. */
+static inline void put_value(struct value_streams *to, uint64_t value, uint64_t row, const uint64_t *task, unsigned reg)
 {
 	uint64_t difference = value - row, again = to->last, coded, small;
 	unsigned size_bytes, control;
 
 	to->last = difference;
-	if (value == task || difference == again) {
-		*to->controls++ = value == task ? COMPACT_SAME : COMPACT_AGAIN;
+	if (value == task[reg]) {
+		*to->controls++ = COMPACT_SAME;
+		return;
+	}
+	for (unsigned i = 0; i < sizeof(compact_task_regs); i++) {
+		if (value == task[compact_task_regs[i]]) {
+			*to->controls++ = (uint8_t)(COMPACT_TASK_REG + i);
+			return;
+		}
+	}
+	if (difference == again) {
+		*to->controls++ = COMPACT_AGAIN;
 		return;
 	}
 	coded = compact_zigzag(difference);
@@ -226,7 +237,7 @@ static inline void put_value(struct value_streams *to, uint64_t value, uint64_t 
 		size_bytes = value_bytes(small);
 		control = COMPACT_SMALL + size_bytes;
 	} else if (size_bytes > 2) {
-		uint64_t other = compact_zigzag(value - task);
+		uint64_t other = compact_zigzag(value - task[reg]);
 		unsigned other_bytes = value_bytes(other);
 
 		if (other_bytes < size_bytes) {
@@ -247,32 +258,43 @@ static inline void put_regs(struct tape_compactor *c, unsigned code, const uint8
 				   0};
 	struct compact_model *model = &c->model;
 	struct compact_shape *shape = &model->shapes[code];
-	uint64_t *row = compact_row(model, code);
+	uint64_t *stack = compact_stack(model, code), *row, rsp = 0;
 	unsigned nr_regs = shape->nr_regs;
-	uint32_t changed = 0;
+	uint32_t changed = 0, rsp_bit = 0;
 
+	if (shape->stack_at != COMPACT_NONE) {
+		rsp = get_le64(regs + 8 * shape->stack_at);
+		if (rsp != *stack) {
+			rsp_bit = 1u << shape->stack_at;
+			put_value(&to, rsp, *stack, model->task, TRAP_REG_RSP);
+			*stack = rsp;
+		}
+	}
+	row = compact_row(model, shape, rsp);
+	if (shape->stack_at != COMPACT_NONE)
+		row[shape->stack_at] = rsp;
+	if (shape->call_at != COMPACT_NONE)
+		row[shape->call_at] = shape->call;
 	for (unsigned i = nr_regs; i-- > 0;)
 		changed = changed + changed + (get_le64(regs + 8 * i) != row[i]);
-	if (shape->call_at != COMPACT_NONE) {
-		changed &= ~(1u << shape->call_at);
-		row[shape->call_at] = shape->call;
-	}
-	put_le32(c->at[COMPACT_MASKS], changed);
+	put_le32(c->at[COMPACT_MASKS], changed | rsp_bit);
 	c->at[COMPACT_MASKS] += compact_mask_bytes(shape);
 	if (shape->task_at != COMPACT_NONE) {
 		uint64_t task = get_le64(regs + 8 * shape->task_at);
 
 		if (changed >> shape->task_at & 1)
-			put_value(&to, task, row[shape->task_at], model->task[TRAP_REG_TASK]);
+			put_value(&to, task, row[shape->task_at], model->task, TRAP_REG_TASK);
 		changed &= ~(1u << shape->task_at);
 		row[shape->task_at] = task;
 		compact_set_task(model, task);
 	}
+	if (rsp_bit)
+		model->task[TRAP_REG_RSP] = rsp;
 	for (; changed; changed &= changed - 1) {
 		unsigned i = (unsigned)__builtin_ctz(changed);
 		uint64_t value = get_le64(regs + 8 * i);
 
-		put_value(&to, value, row[i], model->task[shape->reg[i]]);
+		put_value(&to, value, row[i], model->task, shape->reg[i]);
 		compact_learn(model, shape, row, i, value);
 	}
 	c->at[COMPACT_CONTROLS] = to.controls;

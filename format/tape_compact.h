@@ -32,7 +32,8 @@ enum compact_stream {
 #define COMPACT_SEQ    254u /* its sequence number is not the next one; another code follows */
 
 #define COMPACT_REGS      32u   /* bits of reg_mask, known or not */
-#define COMPACT_ROWS      1024u /* a power of two */
+#define COMPACT_ROWS      2048u /* a power of two */
+#define COMPACT_STACKS    1024u /* a power of two */
 #define COMPACT_TASKS     64u   /* a power of two */
 #define COMPACT_TEMPLATES 4u
 #define COMPACT_NONE      255u
@@ -43,7 +44,10 @@ enum compact_stream {
 #define COMPACT_SMALL        8u  /* + n: a value of n bytes, 1 or 2 */
 #define COMPACT_AGAIN        11u /* the row's and the difference of the changed register before */
 #define COMPACT_TASK_DELTA   11u /* + n: the task's last one and a value of n bytes */
-#define COMPACT_CONTROLS_MAX 19u
+#define COMPACT_TASK_REG     20u /* + n: as the task's last compact_task_regs[n] */
+#define COMPACT_CONTROLS_MAX 23u
+
+static const uint8_t compact_task_regs[] = {TRAP_REG_RAX, TRAP_REG_RDX, TRAP_REG_RSI, TRAP_REG_RDI};
 
 /* What a fragment has in common with the one at its place in the shape's record before. */
 struct compact_template {
@@ -73,6 +77,7 @@ struct compact_shape {
 	uint8_t nr_regs;
 	uint8_t call_at; /* indices into reg, or COMPACT_NONE */
 	uint8_t task_at;
+	uint8_t stack_at;
 	uint8_t cr3_at;
 	bool is_exit;
 	uint16_t last_row;         /* of its record before, or COMPACT_ROWS */
@@ -86,7 +91,8 @@ struct compact_model {
 	uint64_t next_seq;
 	uint64_t last_tsc;
 	uint64_t last_gva;
-	uint64_t *task; /* of the record before: registers that changed, by enum trap_reg */
+	uint64_t *task;                  /* of the record before: registers that changed, by enum trap_reg */
+	uint64_t stacks[COMPACT_STACKS]; /* RSP, by history */
 	uint32_t row_keys[COMPACT_ROWS];
 	struct compact_shape shapes[COMPACT_SHAPES];
 	uint64_t tasks[COMPACT_TASKS][COMPACT_REGS];
@@ -100,6 +106,7 @@ static inline void compact_model_init(struct compact_model *model)
 	model->next_seq = 0;
 	model->last_tsc = 0;
 	model->last_gva = 0;
+	memset(model->stacks, 0, sizeof(model->stacks));
 	memset(model->row_keys, 0, sizeof(model->row_keys));
 	memset(model->tasks, 0, sizeof(model->tasks));
 	model->task = model->tasks[0];
@@ -124,6 +131,7 @@ static inline unsigned compact_shape_add(struct compact_model *model, const uint
 	*shape = (struct compact_shape){.nr_fragments = get_le16(head + 6),
 					.call_at = COMPACT_NONE,
 					.task_at = COMPACT_NONE,
+					.stack_at = COMPACT_NONE,
 					.cr3_at = COMPACT_NONE,
 					.is_exit = head[0] == TRAP_EXIT,
 					.last_row = COMPACT_ROWS};
@@ -135,6 +143,8 @@ static inline unsigned compact_shape_add(struct compact_model *model, const uint
 			shape->call_at = shape->nr_regs;
 		if (reg == TRAP_REG_TASK)
 			shape->task_at = shape->nr_regs;
+		if (reg == TRAP_REG_RSP)
+			shape->stack_at = shape->nr_regs;
 		if (reg == TRAP_REG_CR3)
 			shape->cr3_at = shape->nr_regs;
 		shape->reg[shape->nr_regs++] = reg;
@@ -142,15 +152,23 @@ static inline unsigned compact_shape_add(struct compact_model *model, const uint
 	return model->nr_shapes++;
 }
 
-/* The registers to expect in the next record, of the shape code: those when it last came behind the same two shapes. */
-static inline uint64_t *compact_row(struct compact_model *model, unsigned code)
+/* A record of the shape code comes: where RSP is that it had when this shape last came behind the same two. */
+static inline uint64_t *compact_stack(struct compact_model *model, unsigned code)
 {
-	struct compact_shape *shape = &model->shapes[code];
-	uint32_t key, at;
-
 	model->history = model->history << 8 | code;
-	key = (model->history & 0xffffff) | 0x1000000;
-	at = compact_hash(key) & (COMPACT_ROWS - 1);
+	return &model->stacks[compact_hash((model->history & 0xffffff) | 0x1000000) & (COMPACT_STACKS - 1)];
+}
+
+/*
+ * The registers to expect in this record, whose RSP is known (0: it has none):
+ * those of the last one with its shape, RSP and shape before. RSP tells where
+ * the program is better than RIP, which is mostly in the C library.
+ */
+static inline uint64_t *compact_row(struct compact_model *model, struct compact_shape *shape, uint64_t rsp)
+{
+	uint32_t key = (compact_hash(rsp) + (model->history & 0xffff) * 0x85ebca6bu) | 1;
+	uint32_t at = compact_hash(key) & (COMPACT_ROWS - 1);
+
 	if (model->row_keys[at] != key) {
 		model->row_keys[at] = key;
 		if (shape->last_row == COMPACT_ROWS)

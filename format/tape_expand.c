@@ -100,18 +100,25 @@ static const struct {
 	[COMPACT_TASK_DELTA + 6] = {BASE_TASK, 6, COMPACT_VALUES_N},
 	[COMPACT_TASK_DELTA + 7] = {BASE_TASK, 7, COMPACT_VALUES_N},
 	[COMPACT_TASK_DELTA + 8] = {BASE_TASK, 8, COMPACT_VALUES_N},
+	[COMPACT_TASK_REG + 0] = {BASE_TASK, 0, COMPACT_VALUES_N},
+	[COMPACT_TASK_REG + 1] = {BASE_TASK, 0, COMPACT_VALUES_N},
+	[COMPACT_TASK_REG + 2] = {BASE_TASK, 0, COMPACT_VALUES_N},
+	[COMPACT_TASK_REG + 3] = {BASE_TASK, 0, COMPACT_VALUES_N},
 };
 
 /* One changed register; false: its control or value is not there. */
-static inline bool get_value(struct expansion *x, uint64_t row, uint64_t task, uint64_t *last, uint64_t *out)
+static inline bool get_value(struct expansion *x, uint64_t row, unsigned reg, uint64_t *last, uint64_t *out)
 {
-	const uint64_t bases[] = {[BASE_ROW] = row, [BASE_TASK] = task, [BASE_ZERO] = 0};
+	const uint64_t *task = x->model->task;
+	uint64_t bases[] = {[BASE_ROW] = row, [BASE_TASK] = task[reg], [BASE_ZERO] = 0};
 	uint8_t control = *x->at[COMPACT_CONTROLS]++, stream;
 	unsigned size_bytes;
 	uint64_t value = 0;
 
 	if (control > COMPACT_CONTROLS_MAX)
 		return false;
+	if (control >= COMPACT_TASK_REG)
+		bases[BASE_TASK] = task[compact_task_regs[control - COMPACT_TASK_REG]];
 	size_bytes = controls[control].size_bytes;
 	stream = controls[control].stream;
 	if (size_bytes > left_in(x, stream))
@@ -128,36 +135,58 @@ static inline bool get_value(struct expansion *x, uint64_t row, uint64_t task, u
 	return true;
 }
 
-static inline const char *get_regs(struct expansion *x, unsigned code, uint8_t *regs)
+/* The mask of registers that are to be read; false: it or their controls are not there, or it is wrong. */
+static inline bool get_mask(struct expansion *x, const struct compact_shape *shape, uint32_t *out)
 {
-	struct compact_model *model = x->model;
-	struct compact_shape *shape = &model->shapes[code];
-	uint64_t *row = compact_row(model, code), last = 0, value;
 	const uint8_t *mask = take(x, COMPACT_MASKS, compact_mask_bytes(shape));
 	uint32_t changed;
 
 	if (!mask)
-		return "masks end early";
+		return false;
 	changed = (uint32_t)(get_le32(mask) & ((1ull << 8 * compact_mask_bytes(shape)) - 1));
+	*out = changed;
 	if ((uint64_t)changed >> shape->nr_regs || (shape->call_at != COMPACT_NONE && changed >> shape->call_at & 1))
-		return "a mask names a register that can't change";
-	if (left_in(x, COMPACT_CONTROLS) < COMPACT_REGS &&
-	    left_in(x, COMPACT_CONTROLS) < (size_t)__builtin_popcount(changed))
-		return "controls end early";
+		return false;
+	return left_in(x, COMPACT_CONTROLS) >= COMPACT_REGS ||
+	       left_in(x, COMPACT_CONTROLS) >= (size_t)__builtin_popcount(changed);
+}
+
+static inline const char *get_regs(struct expansion *x, unsigned code, uint8_t *regs)
+{
+	struct compact_model *model = x->model;
+	struct compact_shape *shape = &model->shapes[code];
+	uint64_t *stack = compact_stack(model, code), *row, last = 0, rsp = 0, value;
+	bool new_rsp = false;
+	uint32_t changed;
+
+	if (!get_mask(x, shape, &changed))
+		return "a mask is missing or wrong, or has no controls";
+	if (shape->stack_at != COMPACT_NONE) {
+		new_rsp = changed >> shape->stack_at & 1;
+		changed &= ~(1u << shape->stack_at);
+		if (new_rsp && !get_value(x, *stack, TRAP_REG_RSP, &last, stack))
+			return "a register's value is missing";
+		rsp = *stack;
+	}
+	row = compact_row(model, shape, rsp);
+	if (shape->stack_at != COMPACT_NONE)
+		row[shape->stack_at] = rsp;
 	if (shape->call_at != COMPACT_NONE)
 		row[shape->call_at] = shape->call;
 	if (shape->task_at != COMPACT_NONE) {
 		value = row[shape->task_at];
-		if (changed >> shape->task_at & 1 && !get_value(x, value, model->task[TRAP_REG_TASK], &last, &value))
+		if (changed >> shape->task_at & 1 && !get_value(x, value, TRAP_REG_TASK, &last, &value))
 			return "a register's value is missing";
 		changed &= ~(1u << shape->task_at);
 		row[shape->task_at] = value;
 		compact_set_task(model, value);
 	}
+	if (new_rsp)
+		model->task[TRAP_REG_RSP] = rsp;
 	for (; changed; changed &= changed - 1) {
 		unsigned i = (unsigned)__builtin_ctz(changed);
 
-		if (!get_value(x, row[i], model->task[shape->reg[i]], &last, &value))
+		if (!get_value(x, row[i], shape->reg[i], &last, &value))
 			return "a register's value is missing";
 		compact_learn(model, shape, row, i, value);
 	}
@@ -168,14 +197,20 @@ static inline const char *get_regs(struct expansion *x, unsigned code, uint8_t *
 
 /* ---- fragments ------------------------------------------------------- */
 
-static bool get_template(struct expansion *x, const struct compact_shape *shape, struct compact_template *out)
+/* Replaces the description if there is another one; false: it is not there, or not one of this shape. */
+static bool get_template(struct expansion *x, const struct compact_shape *shape, bool is_new,
+			 struct compact_template *template)
 {
-	const uint8_t *bytes = take(x, COMPACT_AUX, 4);
+	if (is_new) {
+		const uint8_t *bytes = take(x, COMPACT_AUX, 4);
 
-	if (!bytes)
-		return false;
-	*out = (struct compact_template){bytes[0], bytes[1], bytes[2], bytes[3]};
-	return (out->source < shape->nr_regs || out->source == COMPACT_NO_SOURCE) && out->want < COMPACT_WANTS;
+		if (!bytes)
+			return false;
+		*template = (struct compact_template){bytes[0], bytes[1], bytes[2], bytes[3]};
+	}
+	/* The first one is zeros, which a record without registers can't use. */
+	return (template->source < shape->nr_regs || template->source == COMPACT_NO_SOURCE) &&
+	       template->want < COMPACT_WANTS;
 }
 
 static bool get_want(struct expansion *x, uint8_t want, uint16_t len_bytes, uint32_t *out)
@@ -197,7 +232,7 @@ static const char *get_fragment(struct expansion *x, struct compact_shape *shape
 	uint16_t len_bytes;
 	uint64_t gva;
 
-	if (!head || (head[0] && !get_template(x, shape, template)))
+	if (!head || !get_template(x, shape, head[0], template))
 		return "a fragment's description is missing or wrong";
 	len_bytes = head[1];
 	if (len_bytes == 255) {

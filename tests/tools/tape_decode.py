@@ -102,7 +102,7 @@ def varint(data, at):
 
 MASK = 2**64 - 1
 ENTER, EXIT = 1, 2
-RAX, TASK, NR = 0, 22, 24
+RAX, RDX, RSP, RSI, RDI, TASK, NR = 0, 2, 4, 6, 7, 22, 24
 
 
 def unzigzag(value):
@@ -160,7 +160,8 @@ class Layout2:
          self.time_1_exit, self.aux, self.fragments, self.bytes) = streams
         self.next = self.tsc = self.address = self.history = self.task = 0
         self.shapes, self.kept = [], {}
-        self.tasks = [[0] * 32 for _ in range(64)]
+        self.tasks = [{} for _ in range(64)]
+        self.stacks = [0] * 1024
         self.rows = bytearray()
         while len(self.rows) < raw:
             self.rows += self.record()
@@ -199,41 +200,58 @@ class Layout2:
 
     def registers(self, code, shape):
         self.history = (self.history << 8 | code) & 0xFFFFFFFF
-        key = self.history & 0xFFFFFF | 1 << 24
-        place = hash32(key) % 1024
+        count = len(shape.registers)
+        mask = self.masks.number((count + 7) // 8)
+        need(mask >> count == 0, "bits behind the registers")
+        changed = [register for i, register in enumerate(shape.registers) if mask >> i & 1]
+        known, news, before = {}, {}, 0
+        stack = 0
+        if RSP in shape.registers:
+            place = hash32(self.history & 0xFFFFFF | 1 << 24) % 1024
+            if RSP in changed:
+                news[RSP] = self.value(self.stacks[place], RSP, before)
+                before = news[RSP] - self.stacks[place]
+                self.stacks[place] = news[RSP]
+            known[RSP] = stack = self.stacks[place]
+        row = self.row(shape, stack)
+        call = Shape.call_register(shape.head)
+        if call is not None:
+            need(call not in changed, "a call is in the row")
+            known[call] = shape.call
+        for register in sorted(shape.registers, key=lambda register: register != TASK):
+            i = shape.registers.index(register)
+            if register in known:
+                row[i] = known[register]
+            elif register in changed:
+                news[register] = self.value(row[i], register, before)
+                before = news[register] - row[i]
+                row[i] = news[register]
+            if register == TASK:
+                self.task = hash32(row[i]) % 64
+                news[TASK] = row[i]
+            self.tasks[self.task].update(news)
+        return row[:count]
+
+    def row(self, shape, stack):
+        key = (hash32(stack) + (self.history & 0xFFFF) * 0x85EBCA6B) & 0xFFFFFFFF | 1
+        place = hash32(key) % 2048
         if self.kept.get(place, (None,))[0] != key:
             self.kept[place] = key, [0] * 32 if shape.place is None else list(self.kept[shape.place][1])
         shape.place = place
-        row = self.kept[place][1]
-        count = len(shape.registers)
-        mask = self.masks.number((count + 7) // 8)
-        order = sorted(range(count), key=lambda i: shape.registers[i] != TASK)
-        call = Shape.call_register(shape.head)
-        before = 0
-        for i in order:
-            register, value = shape.registers[i], row[i]
-            if mask >> i & 1:
-                value = self.value(value, self.tasks[self.task][register], before)
-                before = value - row[i]
-            if register == call:
-                need(not mask >> i & 1, "a call is in the row")
-                value = shape.call
-            elif register == TASK:
-                self.task = hash32(value) % 64
-            if mask >> i & 1 or register == TASK:
-                self.tasks[self.task][register] = value
-            row[i] = value
-        need(mask >> count == 0, "bits behind the registers")
-        return row[:count]
+        return self.kept[place][1]
 
-    def value(self, row, task, before):
+    def value(self, row, register, before):
+        task = self.tasks[self.task]
         control = self.controls.number(1)
-        need(control <= 19, "a control that is not known")
+        need(control <= 23, "a control that is not known")
         if control == 0:
-            return task
+            return task.get(register, 0)
         if control == 11:
             return row + before & MASK
-        base, size = (row, control) if control <= 8 else (0, control - 8) if control <= 10 else (task, control - 11)
+        if control >= 20:
+            return task.get((RAX, RDX, RSI, RDI)[control - 20], 0)
+        base, size = ((row, control) if control <= 8 else (0, control - 8) if control <= 10 else
+                      (task.get(register, 0), control - 11))
         stream = self.values_1 if size == 1 else self.values_2 if size == 2 else self.values_n
         return base + unzigzag(stream.number(size)) & MASK
 

@@ -323,6 +323,19 @@ static void test_hostile(void)
 	byte_buffer_deinit(&rows);
 }
 
+/* A fragment that names a register of a record without any, at the end of the rows. */
+static void test_no_source(void)
+{
+	static const uint8_t payload[] = {
+		1,   0, 0, 0,          0, 0, 1, 1, 0, 12, 2, 0,          /* lengths of the streams */
+		252, 0, 0, TRAP_ENTER, 0, 0, 0, 0, 0, 1,  0, 0, 0, 0, 0, /* code, times, a shape with one fragment */
+		0,   0,                                                  /* its fragment */
+	};
+
+	CHECK(!expand(payload, sizeof(payload), 32));
+	CHECK(!expand(payload, sizeof(payload), 48));
+}
+
 int main(void)
 {
 	compactor = tape_compactor_create();
@@ -334,6 +347,7 @@ int main(void)
 	test_bad_sizes();
 	test_chunks();
 	test_hostile();
+	test_no_source();
 	tape_compactor_destroy(compactor);
 	free(model);
 	free(expanded);
