@@ -56,7 +56,17 @@ struct tape_chunk;
 void tape_chunk_destroy(struct tape_chunk *chunk);
 size_t tape_chunk_stored_bytes(const struct tape_chunk *chunk);
 
-/* Compress whole records of one vCPU (raw, as in the ring, no TRAP_PAD). Any thread. */
+/*
+ * Encodes chunks of records, one after another, for one thread at a time.
+ * zstd_level 0 stores them as they are.
+ */
+struct tape_encoder;
+int tape_encoder_create(struct tape_encoder **out, int zstd_level, struct tape_error *error);
+void tape_encoder_destroy(struct tape_encoder *encoder);
+/* Whole records of one vCPU (raw, as in the ring, no TRAP_PAD), at most TAPE_TRAPS_MAX_BYTES. */
+int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, uint16_t vcpu, const void *records,
+		       size_t size_bytes, struct tape_error *error);
+/* The same with an encoder of its own, for one chunk. */
 int tape_chunk_encode_traps(struct tape_chunk **out, uint16_t vcpu, const void *records, size_t size_bytes,
 			    int zstd_level, struct tape_error *error);
 int tape_chunk_encode_meta(struct tape_chunk **out, const char *text, struct tape_error *error);

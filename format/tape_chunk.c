@@ -33,6 +33,29 @@ static size_t compress(uint8_t *out, size_t room_bytes, const void *raw, size_t 
 	return ZSTD_isError(size_bytes) || size_bytes > raw_bytes - raw_bytes / 8 ? 0 : size_bytes;
 }
 
+int tape_chunk_wrap(struct tape_chunk **out, const struct tape_chunk_header *header, const void *payload,
+		    size_t stored_bytes, struct tape_error *error)
+{
+	struct tape_chunk *chunk = calloc(1, sizeof(*chunk));
+	uint32_t pad_bytes = tape_pad_bytes((uint32_t)stored_bytes);
+	uint8_t *at;
+
+	if (chunk)
+		chunk->buffer = malloc(TAPE_CHUNK_HEADER_BYTES + stored_bytes + pad_bytes);
+	if (!chunk || !chunk->buffer) {
+		free(chunk);
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a chunk of %zu bytes", stored_bytes);
+	}
+	at = chunk->buffer + TAPE_CHUNK_HEADER_BYTES;
+	memcpy(at, payload, stored_bytes);
+	memset(at + stored_bytes, 0, pad_bytes);
+	chunk->header = *header;
+	chunk->header.stored_bytes = (uint32_t)stored_bytes;
+	chunk->header.payload_hash = tape_hash(at, stored_bytes);
+	*out = chunk;
+	return 0;
+}
+
 /* With prefix_bytes of prefix, which stay as they are, before the payload. */
 static int encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *prefix,
 		  size_t prefix_bytes, const void *raw, size_t raw_bytes, int zstd_level, struct tape_error *error)
@@ -86,21 +109,6 @@ int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *h
 	return encode(out, &first_layout, NULL, 0, raw, raw_bytes, zstd_level, error);
 }
 
-struct tape_chunk *tape_chunk_copy(const struct tape_chunk_header *header, const void *payload)
-{
-	struct tape_chunk *chunk = calloc(1, sizeof(*chunk));
-
-	if (chunk)
-		chunk->buffer = calloc(1, tape_chunk_bytes(header));
-	if (!chunk || !chunk->buffer) {
-		free(chunk);
-		return NULL;
-	}
-	chunk->header = *header;
-	memcpy(chunk->buffer + TAPE_CHUNK_HEADER_BYTES, payload, header->stored_bytes);
-	return chunk;
-}
-
 int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,
 			    int zstd_level, struct tape_error *error)
 {
@@ -143,35 +151,6 @@ bool tape_page_ids_decode(uint64_t ids[TAPE_PAGES_MAX], size_t *list_bytes, cons
 	}
 	*list_bytes = size_bytes - reader.left_bytes;
 	return ids[header->nr_items - 1] == header->last_seq;
-}
-
-int tape_chunk_encode_traps(struct tape_chunk **out, uint16_t vcpu, const void *records, size_t size_bytes,
-			    int zstd_level, struct tape_error *error)
-{
-	struct tape_chunk_header header = {.type = TAPE_CHUNK_TRAPS, .vcpu = vcpu};
-	struct tape_rows rows;
-	size_t bad_at = 0;
-	int result;
-
-	if (!size_bytes || vcpu == TAPE_NO_VCPU)
-		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET, "no records, or vCPU %u", vcpu);
-	result = tape_rows_walk(&rows, records, size_bytes, &bad_at);
-	if (result)
-		return tape_fail(error, result, TAPE_NO_OFFSET,
-				 result == -EBADMSG ? "vCPU %u: size of the record at byte %zu is wrong"
-						    : "vCPU %u: no memory at byte %zu of the records",
-				 vcpu, bad_at);
-	header.nr_items = rows.nr_records;
-	header.min_tsc = rows.min_tsc;
-	header.max_tsc = rows.max_tsc;
-	header.first_seq = rows.first_seq;
-	header.last_seq = rows.last_seq;
-	result = tape_chunk_encode(out, &header, records, size_bytes, zstd_level, error);
-	if (result)
-		tape_touched_deinit(&rows.touched);
-	else
-		(*out)->touched = rows.touched;
-	return result;
 }
 
 int tape_chunk_encode_meta(struct tape_chunk **out, const char *text, struct tape_error *error)

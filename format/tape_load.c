@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tape_load.c - reads, checks and decompresses one chunk; one that fails is marked bad and reported once. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "tape_read.h"
 
@@ -77,39 +78,80 @@ int tape_load_stored(struct tape_reader *reader, struct tape_stored_chunk *chunk
 	return 0;
 }
 
+/* Payload as its layout has it, in out->data, which has room. Returns its size, or 0 and *why. */
+static size_t get_payload(struct tape_reader *reader, const struct tape_chunk_header *header, const uint8_t *stored,
+			  struct tape_scratch *out, const char **why)
+{
+	size_t size_bytes = header->stored_bytes, list_bytes;
+	uint64_t ids[TAPE_PAGES_MAX];
+
+	if (header->type == TAPE_CHUNK_PAGES && header->layout == TAPE_LAYOUT_2) {
+		if (!tape_page_ids_decode(ids, &list_bytes, header, stored, size_bytes)) {
+			*why = "has page numbers that cannot be";
+			return 0;
+		}
+		stored += list_bytes;
+		size_bytes -= list_bytes;
+	}
+	if (header->codec == TAPE_STORED && size_bytes > header->raw_bytes) {
+		*why = "says two lengths";
+		return 0;
+	}
+	if (header->codec == TAPE_STORED) {
+		memcpy(out->data, stored, size_bytes);
+		return size_bytes;
+	}
+	size_bytes = ZSTD_decompressDCtx(reader->zstd, out->data, header->raw_bytes, stored, size_bytes);
+	if (!ZSTD_isError(size_bytes))
+		return size_bytes;
+	*why = "does not decompress to its length";
+	return 0;
+}
+
+/* Rows of a chunk of layout 2 in raw->data. */
+static int expand(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t *stored,
+		  struct tape_scratch *raw)
+{
+	const struct tape_chunk_header *header = &chunk->header;
+	const char *why = NULL;
+	size_t size_bytes;
+	char text[96];
+
+	if (!reader->model)
+		reader->model = malloc(sizeof(*reader->model));
+	if (!reader->model || tape_scratch_reserve(&reader->compact, header->raw_bytes + COMPACT_SLACK_BYTES))
+		return -ENOMEM;
+	size_bytes = get_payload(reader, header, stored, &reader->compact, &why);
+	if (why)
+		return turn_bad(reader, chunk, why);
+	memset(reader->compact.data + size_bytes, 0, COMPACT_SLACK_BYTES);
+	why = tape_expand(reader->model, raw->data, header->raw_bytes, reader->compact.data, size_bytes);
+	if (!why)
+		return 0;
+	snprintf(text, sizeof(text), "does not give its records: %s", why);
+	return turn_bad(reader, chunk, text);
+}
+
 int tape_load(struct tape_reader *reader, struct tape_stored_chunk *chunk, struct tape_scratch *raw)
 {
+	const struct tape_chunk_header *header = &chunk->header;
+	const char *why = NULL;
 	const uint8_t *stored;
-	size_t size_bytes, stored_bytes = chunk->header.stored_bytes;
 	int result = tape_load_stored(reader, chunk, &stored);
 
 	if (result)
 		return result;
-	if (chunk->header.raw_bytes > tape_raw_limit(chunk->header.type))
-		return turn_bad(reader, chunk, "is larger than any of its type");
-	if (chunk->header.type == TAPE_CHUNK_PAGES && chunk->header.layout == TAPE_LAYOUT_2) {
-		uint64_t ids[TAPE_PAGES_MAX];
-		size_t list_bytes;
-
-		if (!tape_page_ids_decode(ids, &list_bytes, &chunk->header, stored, stored_bytes))
-			return turn_bad(reader, chunk, "has page numbers that cannot be");
-		stored += list_bytes;
-		stored_bytes -= list_bytes;
-	}
-	if (tape_scratch_reserve(raw, chunk->header.raw_bytes))
-		return -ENOMEM;
-	if (chunk->header.codec == TAPE_STORED) {
-		if (stored_bytes != chunk->header.raw_bytes)
-			return turn_bad(reader, chunk, "says two lengths");
-		memcpy(raw->data, stored, chunk->header.raw_bytes);
-		return 0;
-	}
-	if (!reader->zstd)
+	/* A header that an index repeated was not judged before. */
+	why = tape_judge_header(header);
+	if (why)
+		return turn_bad(reader, chunk, why);
+	if (header->codec == TAPE_ZSTD && !reader->zstd)
 		reader->zstd = ZSTD_createDCtx();
-	if (!reader->zstd)
+	if ((header->codec == TAPE_ZSTD && !reader->zstd) || tape_scratch_reserve(raw, header->raw_bytes))
 		return -ENOMEM;
-	size_bytes = ZSTD_decompressDCtx(reader->zstd, raw->data, chunk->header.raw_bytes, stored, stored_bytes);
-	if (ZSTD_isError(size_bytes) || size_bytes != chunk->header.raw_bytes)
-		return turn_bad(reader, chunk, "does not decompress to its length");
-	return 0;
+	if (header->type == TAPE_CHUNK_TRAPS && header->layout == TAPE_LAYOUT_2)
+		return expand(reader, chunk, stored, raw);
+	if (get_payload(reader, header, stored, raw, &why) != header->raw_bytes && !why)
+		why = "does not decompress to its length";
+	return why ? turn_bad(reader, chunk, why) : 0;
 }

@@ -37,7 +37,7 @@ enum tape_codec {
 };
 
 #define TAPE_LAYOUT_1 1 /* TRAPS: rows; PAGES: successive numbers; of every other type the only one */
-#define TAPE_LAYOUT_2 2 /* PAGES: any numbers, listed before the contents */
+#define TAPE_LAYOUT_2 2 /* TRAPS: tape_compact.h; PAGES: any numbers, listed before the contents */
 
 /* tape_chunk_header.flags */
 #define TAPE_F_CARRIED 0x01 /* stood in an older slot before */
@@ -176,6 +176,44 @@ struct tape_rows {
 int tape_rows_walk(struct tape_rows *out, const uint8_t *records, size_t size_bytes, size_t *bad_at);
 void tape_touched_deinit(struct tape_touched *touched);
 
+/* Size of the record, of which left_bytes bytes are there at most; 0: none can begin here. */
+static inline uint32_t tape_row_bytes(const uint8_t *record, size_t left_bytes)
+{
+	uint32_t size_bytes = left_bytes >= sizeof(struct trap_record) ? get_le32(record) : 0;
+
+	return size_bytes < sizeof(struct trap_record) || size_bytes > left_bytes || size_bytes & 7 ||
+			       size_bytes > TRAP_RECORD_MAX_BYTES
+		       ? 0
+		       : size_bytes;
+}
+
+/* All but what it touches. min_tsc begins with UINT64_MAX. */
+static inline void tape_rows_count(struct tape_rows *rows, const uint8_t *record)
+{
+	uint64_t tsc = get_le64(record + offsetof(struct trap_record, tsc));
+
+	rows->min_tsc = tsc < rows->min_tsc ? tsc : rows->min_tsc;
+	rows->max_tsc = tsc > rows->max_tsc ? tsc : rows->max_tsc;
+	rows->last_seq = get_le64(record + offsetof(struct trap_record, seq));
+	if (!rows->nr_records++)
+		rows->first_seq = rows->last_seq;
+}
+
+/* Gathers what records touch; *out is complete after tape_touch_finish(). */
+#define TAPE_TOUCH_NRS    1024u
+#define TAPE_TOUCH_RECENT 256u /* a power of two */
+struct tape_touch {
+	struct tape_touched *out;
+	uint8_t dense[TRAP_ABIS][TAPE_TOUCH_NRS];
+	uint64_t recent[TAPE_TOUCH_RECENT];
+	bool unknown;
+};
+int tape_touch_begin(struct tape_touch *touch, struct tape_touched *out);
+void tape_touch_nr(struct tape_touch *touch, uint8_t abi, uint64_t rax);
+void tape_touch_space(struct tape_touch *touch, uint64_t cr3);
+void tape_touch_record(struct tape_touch *touch, const uint8_t *record, uint32_t size_bytes);
+void tape_touch_finish(struct tape_touch *touch);
+
 /* ---- chunks before they are placed ----------------------------------- */
 
 struct tape_chunk {
@@ -184,8 +222,6 @@ struct tape_chunk {
 	struct tape_touched touched;
 };
 
-/* A chunk as it stood in an older slot: header and payload. NULL: no memory. */
-struct tape_chunk *tape_chunk_copy(const struct tape_chunk_header *header, const void *payload);
 /* Pages of any rising ids: layout 2. */
 int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,
 			    int zstd_level, struct tape_error *error);
@@ -196,6 +232,10 @@ bool tape_page_ids_decode(uint64_t ids[TAPE_PAGES_MAX], size_t *list_bytes, cons
 /* Payload of header->type, compressed unless zstd_level is 0 or it does not pay. Sets sizes, codec and hash. */
 int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
 		      size_t raw_bytes, int zstd_level, struct tape_error *error);
+
+/* The payload as it is stored, copied; all of *header but stored_bytes and payload_hash counts. */
+int tape_chunk_wrap(struct tape_chunk **out, const struct tape_chunk_header *header, const void *payload,
+		    size_t stored_bytes, struct tape_error *error);
 
 /* ---- index of a slot ------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 
 #include <zstd.h>
 
+#include "tape_compact.h"
 #include "tape_private.h"
 
 struct tape_source {
@@ -121,6 +122,8 @@ struct tape_reader {
 
 	ZSTD_DCtx *zstd;
 	struct tape_scratch scratch; /* of stored payloads */
+	struct tape_scratch compact; /* of payloads of layout 2 */
+	struct compact_model *model; /* made with the first of them */
 	struct tape_view views[TAPE_VIEWS];
 	struct tape_cached_pages cache[TAPE_PAGE_CACHE];
 	uint64_t clock; /* of use, for views and cache */
@@ -152,6 +155,9 @@ void tape_reader_report(struct tape_reader *reader, uint64_t offset, const char 
 
 /* Finds slots and chunks; what is wrong becomes a problem. Only -ENOMEM and I/O errors fail. */
 int tape_scan(struct tape_reader *reader, struct tape_error *error);
+
+/* NULL, or why no reader can use a chunk with this header. */
+const char *tape_judge_header(const struct tape_chunk_header *header);
 
 /* ---- tape_load.c ----------------------------------------------------- */
 

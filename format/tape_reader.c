@@ -341,6 +341,8 @@ void tape_reader_close(struct tape_reader *reader)
 	free(reader->maps);
 	free(reader->end_reason);
 	free(reader->scratch.data);
+	free(reader->compact.data);
+	free(reader->model);
 	ZSTD_freeDCtx(reader->zstd);
 	tape_source_close(&reader->source);
 	free(reader);

@@ -68,10 +68,11 @@ static int carry(struct clean *clean, struct tape_chunk *chunk)
 
 static int carry_copy(struct clean *clean, const struct tape_chunk_header *header, const uint8_t *payload)
 {
-	struct tape_chunk *copy = tape_chunk_copy(header, payload);
+	struct tape_chunk *copy;
+	int result = tape_chunk_wrap(&copy, header, payload, header->stored_bytes, clean->error);
 
-	if (!copy)
-		return no_memory(clean->error);
+	if (result)
+		return result;
 	copy->header.flags |= TAPE_F_CARRIED;
 	return carry(clean, copy);
 }
@@ -255,8 +256,7 @@ static int carry_full(struct clean *clean)
 
 		header.flags = TAPE_F_CARRIED | TAPE_F_FULL;
 		header.nr_items = map.nr_parts;
-		chunk = tape_chunk_copy(&header, payload);
-		result = chunk ? 0 : no_memory(clean->error);
+		result = tape_chunk_wrap(&chunk, &header, payload, header.stored_bytes, clean->error);
 	}
 	if (!result) {
 		tape_snapshot_make_full(chunk, &map);

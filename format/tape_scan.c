@@ -44,8 +44,7 @@ static const char *judge_pages(const struct tape_chunk_header *header)
 	return NULL;
 }
 
-/* NULL, or why no reader can use a chunk with this header. */
-static const char *judge_header(const struct tape_chunk_header *header)
+const char *tape_judge_header(const struct tape_chunk_header *header)
 {
 	uint32_t limit = tape_raw_limit(header->type), prefix_bytes = 0;
 	bool packed = header->type == TAPE_CHUNK_TRAPS || header->type == TAPE_CHUNK_PAGES;
@@ -54,14 +53,18 @@ static const char *judge_header(const struct tape_chunk_header *header)
 		return NULL; /* of a newer version: skipped */
 	if (header->type == TAPE_CHUNK_PAGES && header->layout == TAPE_LAYOUT_2)
 		prefix_bytes = TAPE_PAGE_IDS_MAX_BYTES;
-	else if (header->layout != TAPE_LAYOUT_1)
+	else if (header->layout != TAPE_LAYOUT_1 &&
+		 (header->layout != TAPE_LAYOUT_2 || header->type != TAPE_CHUNK_TRAPS))
 		return "has a layout that this version does not know";
 	if (header->codec != TAPE_STORED && (header->codec != TAPE_ZSTD || !packed))
 		return "has a codec that it must not have";
 	if (header->raw_bytes > limit || header->stored_bytes > limit + prefix_bytes)
 		return "is larger than any of its type";
-	if (header->codec == TAPE_STORED && !prefix_bytes && header->raw_bytes != header->stored_bytes)
+	if (header->codec == TAPE_STORED && header->layout == TAPE_LAYOUT_1 &&
+	    header->raw_bytes != header->stored_bytes)
 		return "says two lengths";
+	if (header->layout == TAPE_LAYOUT_2 && header->stored_bytes > header->raw_bytes + prefix_bytes)
+		return "is longer than its records";
 	if (header->type == TAPE_CHUNK_TRAPS &&
 	    (header->vcpu == TAPE_NO_VCPU || header->nr_items > header->raw_bytes / sizeof(struct trap_record)))
 		return "has more records than bytes, or no vCPU";
@@ -72,7 +75,7 @@ static int add_chunk(struct slot_scan *scan, uint64_t offset, const struct tape_
 {
 	struct tape_reader *reader = scan->reader;
 	struct tape_stored_chunk *chunk;
-	const char *why = judge_header(header);
+	const char *why = tape_judge_header(header);
 
 	if (reader->nr_chunks == reader->chunks_room) {
 		size_t room = reader->chunks_room ? reader->chunks_room * 2 : 64;
@@ -137,7 +140,7 @@ static int scan_by_index(struct slot_scan *scan)
 	offset = scan->slot->start + index_offset;
 	if (offset < scan->first || offset & 7 || offset + TAPE_CHUNK_HEADER_BYTES > trailer ||
 	    tape_source_read(&reader->source, offset, bytes, sizeof(bytes)) || !tape_get_chunk_header(bytes, &header) ||
-	    !is_ours(scan, &header) || header.type != TAPE_CHUNK_INDEX || judge_header(&header) ||
+	    !is_ours(scan, &header) || header.type != TAPE_CHUNK_INDEX || tape_judge_header(&header) ||
 	    offset + tape_chunk_bytes(&header) > trailer) {
 		tape_reader_problem(reader, offset, "index of the slot is damaged; its chunks are searched for");
 		return 0;

@@ -67,15 +67,18 @@ static int tally_block(struct block *block)
 	return 0;
 }
 
-static void encode(struct pipeline *pipeline, struct block *block)
+/* *tape is the thread's own; it is made for its first block. */
+static void encode(struct pipeline *pipeline, struct tape_encoder **tape, struct block *block)
 {
 	struct tape_error error = {0};
-	int ret;
+	int ret = 0;
 
 	if (tally_block(block))
 		return;
-	ret = tape_chunk_encode_traps(&block->chunk, block->vcpu, block->data, block->size_bytes, pipeline->zstd_level,
-				      &error);
+	if (!*tape)
+		ret = tape_encoder_create(tape, pipeline->zstd_level, &error);
+	if (!ret)
+		ret = tape_encoder_traps(*tape, &block->chunk, block->vcpu, block->data, block->size_bytes, &error);
 	if (ret) {
 		block->chunk = NULL;
 		record_error_set(&block->error, ret, "vCPU %u: records cannot be stored: %s", block->vcpu,
@@ -88,6 +91,7 @@ static void encode(struct pipeline *pipeline, struct block *block)
 static void *encoder(void *arg)
 {
 	struct pipeline *pipeline = arg;
+	struct tape_encoder *tape = NULL;
 
 	pthread_mutex_lock(&pipeline->lock);
 	for (;;) {
@@ -102,7 +106,7 @@ static void *encoder(void *arg)
 		pipeline->to_encode = block->next;
 		block->state = BLOCK_ENCODING;
 		pthread_mutex_unlock(&pipeline->lock);
-		encode(pipeline, block);
+		encode(pipeline, &tape, block);
 		pthread_mutex_lock(&pipeline->lock);
 		block->state = BLOCK_ENCODED;
 		if (block == pipeline->head) {
@@ -112,6 +116,7 @@ static void *encoder(void *arg)
 		}
 	}
 	pthread_mutex_unlock(&pipeline->lock);
+	tape_encoder_destroy(tape);
 	return NULL;
 }
 

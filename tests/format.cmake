@@ -25,13 +25,14 @@ vmtape_test(NAME tape_seal LABEL unit SOURCES unit/test_tape_seal.c unit/seal_fi
             LIBS vmtape-format TIMEOUT 600)
 vmtape_test(NAME tape_forged LABEL unit SOURCES unit/test_tape_forged.c unit/seal_fixture.c unit/tape_fixture.c
             LIBS vmtape-format)
+vmtape_test(NAME tape_compact LABEL unit SOURCES unit/test_tape_compact.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_golden LABEL golden SOURCES unit/test_tape_golden.c unit/tape_fixture.c LIBS vmtape-format)
 add_executable(make_golden EXCLUDE_FROM_ALL golden/make_golden.c unit/tape_fixture.c)
 target_include_directories(make_golden PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} unit)
 target_link_libraries(make_golden PRIVATE vmtape-format)
 find_program(PYTHON3 python3)
 if(PYTHON3)
-  foreach(name small-v1 small-v1-signed ring-v1)
+  foreach(name small-v1 small-v1-signed small-v1-layout2 ring-v1)
     add_test(NAME golden.tape_decode.${name}
              COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/${name}.txt golden/${name}.vmt
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
@@ -39,4 +40,5 @@ if(PYTHON3)
   endforeach()
 endif()
 vmtape_fuzz(NAME tape LIBS vmtape-format)
+vmtape_fuzz(NAME tape_compact LIBS vmtape-format)
 vmtape_fuzz(NAME tape_key LIBS vmtape-format)

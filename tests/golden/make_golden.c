@@ -2,9 +2,10 @@
 /*
  * make_golden.c - wrote the tapes of tests/golden, once; they are never written
  * again (another zstd may compress otherwise), only read by tests. A new
- * version of the format, or a feature, adds a file.
+ * version of the format, or a feature, adds a file. small-v1.vmt is from before
+ * there were layout 2 and append_odd().
  *
- *   make_golden small OUT.vmt     small-v1.vmt
+ *   make_golden small OUT.vmt     small-v1-layout2.vmt
  *   make_golden ring OUT.vmt      ring-v1.vmt
  *   make_golden signed OUT.vmt    small-v1-signed.vmt, with golden/test-sign-key.pem
  */
@@ -44,6 +45,60 @@ static void append_gap(struct tape_writer *writer, uint16_t vcpu, uint64_t *seq)
 	fixture_add_gap(&records, vcpu, *seq, 5000 + *seq * 100, &gap);
 	++*seq;
 	fixture_append_traps(writer, vcpu, &records);
+	byte_buffer_deinit(&records);
+}
+
+/* A record with the fragments given by their lengths; address and wanted length are of all kinds that a layout tells
+ * apart. */
+static void add_odd(struct byte_buffer *out, uint64_t seq, uint32_t mask, uint64_t nr, const uint16_t *lengths,
+		    unsigned n)
+{
+	size_t start = out->size_bytes;
+
+	byte_buffer_add_u32(out, 0);
+	byte_buffer_add_u32(out, TRAP_ENTER | TRAP_ABI_I386 << 8 | TRAP_VIA_INT80 << 16);
+	byte_buffer_add_u16(out, 0);
+	byte_buffer_add_u16(out, (uint16_t)n);
+	byte_buffer_add_u32(out, mask);
+	byte_buffer_add_u64(out, seq);
+	byte_buffer_add_u64(out, 5000 + seq * 100);
+	for (uint32_t left = mask, i = 0; left; left &= left - 1, i++)
+		byte_buffer_add_u64(out, i ? (0x7ffe00001000 + nr * 0x10) << (i & 3) : nr);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t gva = i % 3 ? 0x555500000000 + seq * 64 + i : (0x7ffe00001000 + nr * 0x10) << 1;
+		static const uint32_t wants[] = {0, 1, UINT32_MAX, 70000};
+
+		byte_buffer_add_u64(out, gva);
+		byte_buffer_add_u32(out, i % 5 == 4 ? 0 : lengths[i] + wants[(i + seq) % 4]);
+		byte_buffer_add_u16(out, lengths[i]);
+		byte_buffer_add_u8(out, (uint8_t)(i % 2 ? TRAP_FRAG_CUT : TRAP_FRAG_WHOLE));
+		byte_buffer_add_u8(out, (uint8_t)(i % 6));
+		for (unsigned j = 0; j < ((lengths[i] + 7u) & ~7u); j++)
+			byte_buffer_add_u8(out, j < lengths[i] ? (uint8_t)('a' + (j + nr) % 20) : 0);
+	}
+	put_le32(out->data + start, (uint32_t)(out->size_bytes - start));
+}
+
+/* What layout 2 has rules for: more shapes than codes, fragments of all kinds, times and tasks far apart, odd
+ * registers. */
+static void append_odd(struct tape_writer *writer, uint64_t *seq)
+{
+	static const uint16_t lengths[] = {0, 300, 7, 255, 8, 254, 40, 1};
+	const struct trap_gap gap = {.lost_records = 3, .first_seq = *seq + 40, .first_tsc = 8000, .last_tsc = 8100};
+	struct byte_buffer records = {0};
+
+	for (unsigned i = 0; i < 40; i++)
+		add_odd(&records, (*seq)++, 0x4043 + (i % 3 << 20), i % 7, lengths + i % 4, i % 5);
+	*seq += gap.lost_records;
+	fixture_add_gap(&records, 0, (*seq)++, 8000, &gap);
+	for (unsigned i = 0; i < 300; i++)
+		fixture_add_call(&records,
+				 &(struct fixture_call){.type = TRAP_EXIT,
+							.seq = (*seq)++,
+							.tsc = 5000 + *seq * 100 + (i == 200 ? 1ull << 40 : 0),
+							.nr = i % 270 * 3,
+							.cr3 = 0x1234000 + (i * i % 90 << 13)});
+	fixture_append_traps(writer, 0, &records);
 	byte_buffer_deinit(&records);
 }
 
@@ -112,6 +167,7 @@ static void write_small(struct tape_writer *writer, struct tape_pages *pages)
 		if (round % 2)
 			CHECK_INT(tape_writer_sign(writer, NULL), 0);
 	}
+	append_odd(writer, &seqs[0]);
 	fixture_append_meta(writer, "producer=golden tape");
 }
 
@@ -161,7 +217,7 @@ int main(int argc, char **argv)
 	else
 		write_small(writer, pages);
 	tape_pages_destroy(pages);
-	CHECK_INT(tape_writer_finish(writer, "the end", &(struct tape_totals){6 * 41 + 1, 11, 2}, NULL), 0);
+	CHECK_INT(tape_writer_finish(writer, "the end", &(struct tape_totals){6 * 41 + 1 + 341, 14, 2}, NULL), 0);
 	tape_writer_destroy(writer);
 	out = fopen(argv[2], "wbx");
 	if (!out)

@@ -37,8 +37,9 @@ def zstd(data, raw_bytes):
     library.ZSTD_decompress.restype = ctypes.c_size_t
     library.ZSTD_decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
     out = ctypes.create_string_buffer(raw_bytes)
-    need(library.ZSTD_decompress(out, raw_bytes, data, len(data)) == raw_bytes, "payload does not decompress")
-    return out.raw
+    size = library.ZSTD_decompress(out, raw_bytes, data, len(data))
+    need(size <= raw_bytes, "payload does not decompress")
+    return out.raw[:size]
 
 
 def blake(*parts):
@@ -121,6 +122,177 @@ def varint(data, at):
             return value, at
 
 
+MASK = 2**64 - 1
+ENTER, EXIT = 1, 2
+RAX, RDX, RSP, RSI, RDI, TASK, NR = 0, 2, 4, 6, 7, 22, 24
+
+
+def unzigzag(value):
+    return value >> 1 ^ -(value & 1)
+
+
+def hash32(value):
+    return (value * 0x9E3779B97F4A7C15 & MASK) >> 32
+
+
+class Stream:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        need(count <= len(self.data) - self.at, "a stream ends early")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def number(self, count):
+        return int.from_bytes(self.take(count), "little")
+
+    def varint(self):
+        value, self.at = varint(self.data, self.at)
+        return value
+
+
+class Shape:
+    def __init__(self, head, call):
+        self.head, self.call = head, call
+        self.type, self.fragments, mask = head[0], *struct.unpack_from("<HI", head, 6)
+        self.registers = [bit for bit in range(32) if mask >> bit & 1]
+        self.place = None
+        self.descriptions = [bytes(4)] * 4
+
+    @staticmethod
+    def call_register(head):
+        register = RAX if head[0] == ENTER else NR
+        return register if struct.unpack_from("<I", head, 8)[0] >> register & 1 else None
+
+
+class Layout2:
+    """Rows of a TRAPS payload of layout 2."""
+
+    def __init__(self, payload, raw):
+        at, lengths, streams = 0, [], []
+        for _ in range(12):
+            length, at = varint(payload, at)
+            lengths.append(length)
+        for length in lengths:
+            streams.append(Stream(payload[at:at + length]))
+            at += length
+        need(at == len(payload) <= raw, "streams do not make up the payload")
+        (self.codes, self.masks, self.controls, self.values_1, self.values_2, self.values_n, self.time_0, self.time_1,
+         self.time_1_exit, self.aux, self.fragments, self.bytes) = streams
+        self.next = self.tsc = self.address = self.history = self.task = 0
+        self.shapes, self.kept = [], {}
+        self.tasks = [{} for _ in range(64)]
+        self.stacks = [0] * 1024
+        self.rows = bytearray()
+        while len(self.rows) < raw:
+            self.rows += self.record()
+        need(len(self.rows) == raw and all(stream.at == len(stream.data) for stream in streams), "lengths do not fit")
+
+    def record(self):
+        code = self.codes.number(1)
+        if code == 253:
+            size = self.aux.varint() * 8
+            record = struct.pack("<I", size) + self.bytes.take(size - 4)
+            number, self.tsc = struct.unpack_from("<QQ", record, 16)
+            self.next = number + 1 & MASK
+            return record
+        if code == 254:
+            self.next = self.next + unzigzag(self.aux.varint()) & MASK
+            code = self.codes.number(1)
+        if code == 252:
+            if len(self.shapes) == 252:
+                self.shapes, self.kept = [], {}
+            code = len(self.shapes)
+            head = self.aux.take(12)
+            self.shapes.append(Shape(head, None if Shape.call_register(head) is None else self.aux.varint()))
+        need(code < len(self.shapes), "a code that is not in use")
+        shape = self.shapes[code]
+        upper = (self.time_1_exit if shape.type == EXIT else self.time_1).number(1)
+        if upper == 255:
+            upper += self.aux.varint()
+        self.tsc = self.tsc + (upper << 8) + self.time_0.number(1) & MASK
+        head = shape.head + struct.pack("<QQ", self.next, self.tsc)
+        self.next = self.next + 1 & MASK
+        values = self.registers(code, shape)
+        body = struct.pack(f"<{len(values)}Q", *values)
+        for i in range(shape.fragments):
+            body += self.fragment(shape, min(i, 3), values)
+        return struct.pack("<I", 4 + len(head) + len(body)) + head + body
+
+    def registers(self, code, shape):
+        self.history = (self.history << 8 | code) & 0xFFFFFFFF
+        count = len(shape.registers)
+        mask = self.masks.number((count + 7) // 8)
+        need(mask >> count == 0, "bits behind the registers")
+        changed = [register for i, register in enumerate(shape.registers) if mask >> i & 1]
+        known, news, before = {}, {}, 0
+        stack = 0
+        if RSP in shape.registers:
+            place = hash32(self.history & 0xFFFFFF | 1 << 24) % 1024
+            if RSP in changed:
+                news[RSP] = self.value(self.stacks[place], RSP, before)
+                before = news[RSP] - self.stacks[place]
+                self.stacks[place] = news[RSP]
+            known[RSP] = stack = self.stacks[place]
+        row = self.row(shape, stack)
+        call = Shape.call_register(shape.head)
+        if call is not None:
+            need(call not in changed, "a call is in the row")
+            known[call] = shape.call
+        for register in sorted(shape.registers, key=lambda register: register != TASK):
+            i = shape.registers.index(register)
+            if register in known:
+                row[i] = known[register]
+            elif register in changed:
+                news[register] = self.value(row[i], register, before)
+                before = news[register] - row[i]
+                row[i] = news[register]
+            if register == TASK:
+                self.task = hash32(row[i]) % 64
+                news[TASK] = row[i]
+            self.tasks[self.task].update(news)
+        return row[:count]
+
+    def row(self, shape, stack):
+        key = (hash32(stack) + (self.history & 0xFFFF) * 0x85EBCA6B) & 0xFFFFFFFF | 1
+        place = hash32(key) % 2048
+        if self.kept.get(place, (None,))[0] != key:
+            self.kept[place] = key, [0] * 32 if shape.place is None else list(self.kept[shape.place][1])
+        shape.place = place
+        return self.kept[place][1]
+
+    def value(self, row, register, before):
+        task = self.tasks[self.task]
+        control = self.controls.number(1)
+        need(control <= 23, "a control that is not known")
+        if control == 0:
+            return task.get(register, 0)
+        if control == 11:
+            return row + before & MASK
+        if control >= 20:
+            return task.get((RAX, RDX, RSI, RDI)[control - 20], 0)
+        base, size = ((row, control) if control <= 8 else (0, control - 8) if control <= 10 else
+                      (task.get(register, 0), control - 11))
+        stream = self.values_1 if size == 1 else self.values_2 if size == 2 else self.values_n
+        return base + unzigzag(stream.number(size)) & MASK
+
+    def fragment(self, shape, number, values):
+        changed, length = self.fragments.take(2)
+        if changed:
+            shape.descriptions[number] = self.aux.take(4)
+        if length == 255:
+            length = self.aux.number(2)
+        source, status, label, want = shape.descriptions[number]
+        if source == 32:
+            self.address = self.address + unzigzag(self.aux.varint()) & MASK
+        else:
+            self.address = values[source]
+        want = self.aux.varint() if want == 3 else (length, length + 1, 0)[want]
+        return (struct.pack("<QIHBB", self.address, want, length, status, label) + self.bytes.take(length) +
+                bytes(-length % 8))
+
+
 class Chunk:
     def __init__(self, data, at, end):
         need(data[at:at + 4] == b"CHNK", f"no chunk at {at}")
@@ -130,16 +302,18 @@ class Chunk:
         self.at = at
         self.end = at + 96 + self.stored + -self.stored % 8
         need(self.end <= end, f"chunk at {at} crosses the end")
-        need(self.layout == 1 or (self.layout, self.type) == (2, PAGES), f"chunk at {at}: layout")
+        need(self.layout == 1 or self.layout == 2 and self.type in (TRAPS, PAGES), f"chunk at {at}: layout")
         need(self.codec in (0, 1), f"chunk at {at}: codec")
         need(self.codec == 0 or self.type in (TRAPS, PAGES), f"chunk at {at} must not be compressed")
         self.payload = data[at + 96:at + 96 + self.stored]
         need(not any(data[at + 96 + self.stored:self.end]), f"padding behind the chunk at {at}")
         self.numbers = range(self.first, self.last + 1)
-        if self.layout == 2:
+        if (self.layout, self.type) == (2, PAGES):
             self.numbers = self.page_numbers()
         if self.codec == 1:
             self.payload = zstd(self.payload, self.raw)
+        if (self.layout, self.type) == (2, TRAPS):
+            self.payload = Layout2(self.payload, self.raw).rows
         need(len(self.payload) == self.raw, f"chunk at {at}: length")
 
     def page_numbers(self):

@@ -232,7 +232,7 @@ static char *read_tape(const char *path)
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = {"small-v1", "small-v1-signed", "ring-v1"};
+	static const char *const names[] = {"small-v1", "small-v1-signed", "small-v1-layout2", "ring-v1"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && argc == 1; i++) {
 		char tape[64], expected[64], *text;

@@ -12,7 +12,7 @@
 #define SLOT_BYTES (64u << 10) /* all in one slot; */
 #define SLOT_SMALL (16u << 10) /* in several, which readers open by their index */
 #define NR_VCPUS   5u
-#define NR_RECORDS 60u /* a vCPU */
+#define NR_RECORDS 300u /* a vCPU */
 
 struct found {
 	uint64_t count;
@@ -156,7 +156,23 @@ static void too_many_raw_bytes(struct tape_chunk_header *header, uint8_t *payloa
 
 static void unknown_layout(struct tape_chunk_header *header, uint8_t *payload)
 {
-	header->layout = 2;
+	header->layout = 3;
+}
+
+static void layout_1(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->layout = TAPE_LAYOUT_1;
+}
+
+static void layout_2(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->layout = TAPE_LAYOUT_2;
+}
+
+static void fewer_rows_than_payload(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->raw_bytes = header->stored_bytes - 1;
+	header->nr_items = 1;
 }
 
 static void unknown_codec(struct tape_chunk_header *header, uint8_t *payload)
@@ -293,10 +309,14 @@ static void test_lies(const struct fixture_file *truth, bool check_messages)
 		{TAPE_CHUNK_TRAPS, no_vcpu, "no vCPU"},
 		{TAPE_CHUNK_TRAPS, other_tsc, "disagree"},
 		{TAPE_CHUNK_TRAPS, more_records, "disagree"},
-		{TAPE_CHUNK_TRAPS, more_raw_bytes, "decompress"},
-		{TAPE_CHUNK_TRAPS, fewer_raw_bytes, "decompress"},
+		{TAPE_CHUNK_TRAPS, more_raw_bytes, "does not give its records"},
+		{TAPE_CHUNK_TRAPS, fewer_raw_bytes, "does not give its records"},
+		{TAPE_CHUNK_TRAPS, fewer_rows_than_payload, "longer than its records"},
 		{TAPE_CHUNK_TRAPS, too_many_raw_bytes, "larger than any"},
 		{TAPE_CHUNK_TRAPS, unknown_layout, "layout"},
+		{TAPE_CHUNK_TRAPS, layout_1, "decompress"},
+		{TAPE_CHUNK_META, layout_2, "layout"},
+		{TAPE_CHUNK_PAGES, layout_2, "page numbers"},
 		{TAPE_CHUNK_TRAPS, unknown_codec, "codec"},
 		{TAPE_CHUNK_TRAPS, wrong_number, "follows"},
 		{TAPE_CHUNK_TRAPS, wrong_seqs, "disagree"},

@@ -87,7 +87,7 @@ static double append(struct tape_writer *writer, uint16_t vcpu, struct byte_buff
 
 static void write_tape(struct fixture_file *file)
 {
-	struct tape_writer *writer = fixture_writer(file, TAPE_SLOT_BYTES);
+	struct tape_writer *writer = fixture_writer(file, 1u << 20);
 	const struct tape_totals totals = {NR_VCPUS * NR_RECORDS, 0, 0};
 	struct byte_buffer records[NR_VCPUS] = {0};
 	struct stream streams[NR_VCPUS];

@@ -8,7 +8,7 @@
 
 #define NR_VCPUS   3u
 #define NR_RECORDS 5000u /* a vCPU */
-#define SLOT_BYTES (32u << 10)
+#define SLOT_BYTES (16u << 10)
 
 static uint64_t tsc_of(unsigned vcpu, uint64_t seq)
 {
@@ -38,9 +38,9 @@ static void write_tape(struct fixture_file *file)
 	struct byte_buffer records = {0};
 
 	fixture_append_meta(writer, "host=a\nguest=first\n");
-	for (uint64_t first = 0; first < NR_RECORDS; first += 250)
+	for (uint64_t first = 0; first < NR_RECORDS; first += 100)
 		for (uint16_t vcpu = 0; vcpu < NR_VCPUS; vcpu++) {
-			fill(&records, vcpu, first, 250);
+			fill(&records, vcpu, first, 100);
 			fixture_append_traps(writer, vcpu, &records);
 		}
 	fixture_append_meta(writer, "guest=second");
