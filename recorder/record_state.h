@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * record_state.h - what the parts of a recording session share. All of it
+ * belongs to the main thread; other threads only wake its loop.
+ */
+#ifndef RECORD_STATE_H
+#define RECORD_STATE_H
+
+#include "drain.h"
+#include "producer_calls.h"
+#include "ram_snapshot.h"
+#include "record_options.h"
+#include "record_plan.h"
+#include "record_progress.h"
+#include "tape_file.h"
+#include "tape_thread.h"
+
+/* Why a recording ends. */
+enum ending {
+	ENDING_NOT = 0,
+	ENDING_ASKED,    /* signal, duration */
+	ENDING_VM_GONE,  /* socket closed */
+	ENDING_BROKEN,   /* the VM sent what cannot be */
+	ENDING_NO_WRITE, /* disk full, write error */
+	ENDING_NOW,      /* second signal */
+};
+
+struct session {
+	const struct record_options *options;
+	struct loop loop;
+	struct tape_file file;
+	struct producer producer;
+	struct proto_welcome welcome;
+	struct trap_ring *early_rings; /* that came before the drain thread runs */
+	unsigned nr_early_rings;
+	struct tape_thread *tape;
+	struct drain *drain;
+	struct ram_snapshot snapshot;
+	struct record_plan plan;
+	struct record_progress progress;
+
+	bool was_reset; /* PROTO_EVENT_RESET came */
+	uint64_t next_snapshot_ns;
+	uint64_t quick_ms; /* to the next snapshot while the guest is not known */
+	bool told_no_snapshot;
+	enum ending ending;
+	struct record_error why; /* of the endings that are errors */
+};
+
+/* record_start.c: attaches and starts all threads; what it opened before an error is for the caller to close. */
+int record_start(struct session *session, struct record_error *error);
+/* record_session.c: notes what the threads met, if nothing ended the recording before. */
+void record_check_threads(struct session *session);
+/* record_end.c: the exit status. */
+int record_end(struct session *session);
+
+#endif
