@@ -51,6 +51,7 @@ static void stop_vm(struct session *session)
 
 	if (!session->options->no_snapshots) {
 		ret = ram_snapshot_take(&session->snapshot, &why);
+		record_service_snapshot(session, !ret);
 		if (ret && ret != -EINTR)
 			report("the last snapshot could not be taken: %s", why.message);
 	}
@@ -68,6 +69,7 @@ static void end_now(struct session *session, const char *path)
 		      path);
 	/* The threads may hang in a write; closing the socket, which the kernel does, ends the traps. */
 	plan_auto_deinit(&session->plan.analyzer);
+	record_service_deinit(session);
 	_exit(2);
 }
 
@@ -77,6 +79,7 @@ int record_end(struct session *session)
 	char reason[128];
 	uint64_t job;
 
+	record_service_ending(session);
 	if (session->ending == ENDING_ASKED)
 		stop_vm(session);
 	if (session->ending == ENDING_NOW)

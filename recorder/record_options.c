@@ -32,6 +32,8 @@ static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [O
 			    "  --duration TIME          stop by itself\n"
 			    "  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
 			    "  --level N                zstd level, 1 to 19 (default 1)\n"
+			    "  --metrics PATH           figures for Prometheus: a file, replaced once a second, or\n"
+			    "                           unix:SOCKET, served by HTTP\n"
 			    "  --quiet                  only errors and the summary\n"
 			    "  --help, --version\n"
 			    "\n"
@@ -171,6 +173,7 @@ enum {
 	OPT_LEVEL,
 	OPT_FORCE,
 	OPT_FILTER,
+	OPT_METRICS,
 	OPT_QUIET,
 	OPT_HELP,
 	OPT_VERSION,
@@ -190,6 +193,7 @@ static const struct option long_options[] = {
 	{"flush", required_argument, NULL, OPT_FLUSH},
 	{"level", required_argument, NULL, OPT_LEVEL},
 	{"force", no_argument, NULL, OPT_FORCE},
+	{"metrics", required_argument, NULL, OPT_METRICS},
 	{"quiet", no_argument, NULL, OPT_QUIET},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -236,6 +240,12 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return set_level(parser, text);
 	case OPT_FORCE:
 		out->force = true;
+		return 0;
+	case OPT_METRICS:
+		if (!*text || !strcmp(text, "unix:"))
+			return record_error_set(parser->error, -EINVAL,
+						"--metrics: want a file, or unix: and a socket");
+		out->metrics = text;
 		return 0;
 	case OPT_QUIET:
 		out->quiet = true;

@@ -27,7 +27,8 @@ struct record_options {
 	uint64_t snapshot_interval_ms;
 	uint64_t duration_ms; /* 0: until stopped */
 	uint64_t flush_ms;
-	int level; /* of zstd */
+	int level;           /* of zstd */
+	const char *metrics; /* "unix:SOCKET" or a file; NULL: none */
 	bool no_snapshots;
 	bool force;
 	bool quiet;

@@ -48,7 +48,7 @@ void record_progress_init(struct record_progress *progress, struct tape_thread *
 	};
 }
 
-static struct drain_stats drain_stats(const struct record_progress *progress)
+struct drain_stats record_progress_rings(const struct record_progress *progress)
 {
 	struct drain_stats stats = progress->final_drain;
 
@@ -60,7 +60,7 @@ static struct drain_stats drain_stats(const struct record_progress *progress)
 void record_progress_tick(void *ctx)
 {
 	struct record_progress *progress = ctx;
-	struct drain_stats rings = drain_stats(progress);
+	struct drain_stats rings = record_progress_rings(progress);
 	char rate[32], events[32], size[32], lost[64] = "none lost", line[256];
 	struct tape_stats stats;
 	uint64_t now = now_ns();
@@ -86,7 +86,7 @@ void record_progress_tick(void *ctx)
 
 uint64_t record_progress_lost(const struct record_progress *progress)
 {
-	struct drain_stats rings = drain_stats(progress);
+	struct drain_stats rings = record_progress_rings(progress);
 	struct tape_stats stats;
 
 	tape_thread_get_stats(progress->tape, &stats);
@@ -95,7 +95,7 @@ uint64_t record_progress_lost(const struct record_progress *progress)
 
 void record_progress_summary(const struct record_progress *progress, const char *path, const char *reason)
 {
-	struct drain_stats rings = drain_stats(progress);
+	struct drain_stats rings = record_progress_rings(progress);
 	char events[32], size[32], traps[32], pages[32], lost[64] = "none lost", per_event[48] = "";
 	uint64_t lost_records = record_progress_lost(progress);
 	struct tape_stats stats;

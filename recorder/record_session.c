@@ -52,6 +52,7 @@ static void take_snapshot(struct session *session)
 	session->loop.snapshot_now = false;
 	ret = ram_snapshot_take(&session->snapshot, &why);
 	session->next_snapshot_ns = now_ns() + session->options->snapshot_interval_ms * NS_PER_MS;
+	record_service_snapshot(session, !ret);
 	if (!ret) {
 		if (first)
 			report("base snapshot taken, guest paused for %.1f ms",
@@ -137,6 +138,7 @@ static void record(struct session *session)
 
 static void deinit(struct session *session)
 {
+	record_service_deinit(session);
 	record_plan_deinit(&session->plan);
 	ram_snapshot_deinit(&session->snapshot);
 	producer_deinit(&session->producer);

@@ -181,6 +181,8 @@ int record_start(struct session *session, struct record_error *error)
 	int ret = record_plan_init(&session->plan, options, error);
 
 	if (!ret)
+		ret = record_service_init(session, error);
+	if (!ret)
 		ret = tape_file_open(&session->file, options->out_path, options->force, error);
 	if (!ret)
 		ret = connect_vm(session, error);
@@ -203,8 +205,7 @@ int record_start(struct session *session, struct record_error *error)
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
 	record_progress_init(&session->progress, session->tape, session->drain,
 			     record_producer_label(&session->welcome));
-	session->loop.tick = record_progress_tick;
-	session->loop.tick_ctx = &session->progress;
+	record_service_started(session);
 	if (options->duration_ms)
 		session->loop.stop_at_ns = now_ns() + options->duration_ms * NS_PER_MS;
 	say_start(session);

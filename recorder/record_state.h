@@ -7,6 +7,7 @@
 #define RECORD_STATE_H
 
 #include "drain.h"
+#include "metrics.h"
 #include "producer_calls.h"
 #include "ram_snapshot.h"
 #include "record_options.h"
@@ -25,6 +26,16 @@ enum ending {
 	ENDING_NOW,      /* second signal */
 };
 
+/* What programs beside us are told while it runs. */
+struct record_service {
+	struct metrics *metrics; /* NULL: none wanted */
+	char vm_name[64];        /* clean */
+	double start_time_s;     /* Unix time */
+	uint64_t max_pause_ns, all_pauses_ns;
+	uint64_t snapshots_failed;
+	bool is_recording;
+};
+
 struct session {
 	const struct record_options *options;
 	struct loop loop;
@@ -38,6 +49,7 @@ struct session {
 	struct ram_snapshot snapshot;
 	struct record_plan plan;
 	struct record_progress progress;
+	struct record_service service;
 
 	bool was_reset; /* PROTO_EVENT_RESET came */
 	uint64_t next_snapshot_ns;
@@ -53,5 +65,13 @@ int record_start(struct session *session, struct record_error *error);
 void record_check_threads(struct session *session);
 /* record_end.c: the exit status. */
 int record_end(struct session *session);
+
+/* record_service.c: before the VM is touched; when its recording has begun; when it ends; and at the end of all. */
+int record_service_init(struct session *session, struct record_error *error);
+void record_service_started(struct session *session);
+void record_service_ending(struct session *session);
+void record_service_deinit(struct session *session);
+/* A snapshot was taken, or could not be. */
+void record_service_snapshot(struct session *session, bool taken);
 
 #endif

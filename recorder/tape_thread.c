@@ -85,6 +85,7 @@ static void fail(struct tape_thread *thread, int error, const char *what, const 
 		record_error_set(&first, error, "%s: %s", what,
 				 tape_error && tape_error->message[0] ? tape_error->message : strerror(-error));
 	pthread_mutex_lock(&thread->lock);
+	thread->stats.write_errors++;
 	if (!thread->error.error || thread->error.error == -EBADMSG)
 		thread->error = first;
 	pthread_mutex_unlock(&thread->lock);

@@ -39,6 +39,7 @@ struct tape_stats {
 	uint64_t discarded;        /* records that came after a write had failed */
 	uint64_t snapshots;
 	uint64_t file_bytes;
+	uint64_t write_errors;
 	struct tape_pages_stats pages;
 };
 
