@@ -65,8 +65,8 @@ static void stop_vm(struct session *session)
 
 static void end_now(struct session *session, const char *path)
 {
-	report_always("%s: stopped at once by a second signal: the tape has no end, but what is in it can be read",
-		      path);
+	report_error("%s: stopped at once by a second signal: the tape has no end, but what is in it can be read",
+		     path);
 	/* The threads may hang in a write; closing the socket, which the kernel does, ends the traps. */
 	plan_auto_deinit(&session->plan.analyzer);
 	record_service_deinit(session);
@@ -106,13 +106,13 @@ int record_end(struct session *session)
 			session->ending = asked;
 	}
 	if (session->ending == ENDING_NO_WRITE) {
-		report_always("%s: %s: recording stopped; what was written before is kept and can be read", path,
-			      session->why.message);
+		report_error("%s: %s: recording stopped; what was written before is kept and can be read", path,
+			     session->why.message);
 		snprintf(reason, sizeof(reason), "%s",
 			 session->why.error == -ENOSPC ? "the disk is full" : "it could not be written");
 	} else if (session->ending == ENDING_BROKEN) {
-		report_always("%s: %s: recording stopped; what came before is kept", session->options->socket_path,
-			      session->why.message);
+		report_error("%s: %s: recording stopped; what came before is kept", session->options->socket_path,
+			     session->why.message);
 		snprintf(reason, sizeof(reason), "the VM broke the protocol");
 	} else if (session->ending == ENDING_VM_GONE) {
 		report("the VM ended: the tape is whole up to there");

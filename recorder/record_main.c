@@ -7,12 +7,14 @@ int main(int argc, char **argv)
 {
 	struct record_options options;
 	struct record_error error = {0};
-	int ret = record_options_parse(&options, argc, argv, &error);
+	int ret;
 
+	report_init();
+	ret = record_options_parse(&options, argc, argv, &error);
 	if (ret > 0)
 		return 0;
 	if (ret < 0) {
-		report_always("%s", error.message);
+		report_error("%s", error.message);
 		return 2;
 	}
 	report_set_quiet(options.quiet);

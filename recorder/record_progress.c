@@ -124,11 +124,11 @@ void record_progress_summary(const struct record_progress *progress, const char 
 		      sized(pages, sizeof(pages), stats.pages.stored_bytes),
 		      (double)(now_ns() - progress->started_ns) / NS_PER_S, reason);
 	if (lost_records > stats.traps.gap_lost)
-		report_always("%" PRIu64 " records were lost at the very end, behind the last one on the tape",
-			      lost_records - stats.traps.gap_lost);
+		report_warning("%" PRIu64 " records were lost at the very end, behind the last one on the tape",
+			       lost_records - stats.traps.gap_lost);
 	if (stats.traps.gap_lost)
-		report_always("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
-			      stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
+		report_warning("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
+			       stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
 	if (rings.stalls && (lost_records || rings.blocked_ns))
 		report("disk or compression could not keep up; a lower --level or larger --ring-bytes may help");
 	if (rings.blocked_ns)

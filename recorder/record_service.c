@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* record_service.c - what a recording tells while it runs: the live line, metrics. Once a second, and when asked. */
+/* record_service.c - what a recording tells while it runs: the live line, metrics, service manager. Once a second, and
+ * when asked. */
+#include <inttypes.h>
 #include <time.h>
 
 #include "record_state.h"
+
+#define STOP_TIMEOUT_US 30000000u
 
 static double unix_time_s(void)
 {
@@ -38,11 +42,32 @@ static void serve_clients(void *ctx)
 	client_server_serve(ctx);
 }
 
+/* The line that systemctl status shows. */
+static void tell_status(const struct session *session)
+{
+	struct tape_stats stats;
+
+	tape_thread_get_stats(session->tape, &stats);
+	notify_send(&session->service.notify,
+		    "STATUS=%s %s: %" PRIu64 " events, %" PRIu64 " lost, %" PRIu64 " snapshots, %" PRIu64
+		    " MiB of tape",
+		    session->service.is_recording ? "Recording" : "Ending the recording of",
+		    session->service.vm_name[0] ? session->service.vm_name : "the VM", stats.traps.events,
+		    record_progress_lost(&session->progress), stats.snapshots, stats.file_bytes >> 20);
+}
+
 static void tick(void *ctx)
 {
 	struct session *session = ctx;
 
+	const struct notify *notify = &session->service.notify;
+
 	record_progress_tick(&session->progress);
+	notify_watchdog(notify);
+	tell_status(session);
+	/* As long as we are alive what is in the buffers is on its way to the disk, however slow that is. */
+	if (!session->service.is_recording)
+		notify_send(notify, "EXTEND_TIMEOUT_USEC=%u", STOP_TIMEOUT_US);
 	if (session->service.metrics)
 		metrics_tick(session->service.metrics);
 }
@@ -51,6 +76,7 @@ int record_service_init(struct session *session, struct record_error *error)
 {
 	const char *target = session->options->metrics;
 
+	notify_init(&session->service.notify);
 	return target ? metrics_create(&session->service.metrics, target, fill_metrics, session, error) : 0;
 }
 
@@ -67,11 +93,15 @@ void record_service_started(struct session *session)
 			   metrics_server(service->metrics));
 	session->loop.tick = tick;
 	session->loop.tick_ctx = session;
+	notify_send(&service->notify, "READY=1");
+	tell_status(session);
 }
 
 void record_service_ending(struct session *session)
 {
 	session->service.is_recording = false;
+	notify_send(&session->service.notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%u", STOP_TIMEOUT_US);
+	tell_status(session);
 }
 
 void record_service_snapshot(struct session *session, bool taken)
@@ -94,4 +124,5 @@ void record_service_deinit(struct session *session)
 	session->loop.tick = NULL;
 	metrics_destroy(session->service.metrics);
 	session->service.metrics = NULL;
+	notify_deinit(&session->service.notify);
 }

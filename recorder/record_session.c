@@ -156,6 +156,7 @@ int record_session_run(const struct record_options *options)
 	struct session session = {
 		.options = options,
 		.file = {.fd = -1},
+		.service = {.notify = {.fd = -1}},
 		.producer = {.fd = -1, .in = {.fds = {-1, -1, -1}}},
 	};
 	struct record_error error = {0};
@@ -164,11 +165,11 @@ int record_session_run(const struct record_options *options)
 	session.plan.analyzer = (struct plan_auto){.pid_fd = -1, .output_fd = -1};
 	ram_snapshot_init(&session.snapshot, &session.producer, NULL, &session.loop);
 	if (loop_init(&session.loop, &error)) {
-		report_always("%s", error.message);
+		report_error("%s", error.message);
 		return 2;
 	}
 	if (record_start(&session, &error)) {
-		report_always("%s", error.message);
+		report_error("%s", error.message);
 	} else {
 		record(&session);
 		status = record_end(&session);

@@ -8,6 +8,7 @@
 
 #include "drain.h"
 #include "metrics.h"
+#include "notify.h"
 #include "producer_calls.h"
 #include "ram_snapshot.h"
 #include "record_options.h"
@@ -29,8 +30,9 @@ enum ending {
 /* What programs beside us are told while it runs. */
 struct record_service {
 	struct metrics *metrics; /* NULL: none wanted */
-	char vm_name[64];        /* clean */
-	double start_time_s;     /* Unix time */
+	struct notify notify;
+	char vm_name[64];    /* clean */
+	double start_time_s; /* Unix time */
 	uint64_t max_pause_ns, all_pauses_ns;
 	uint64_t snapshots_failed;
 	bool is_recording;

@@ -445,7 +445,7 @@ static struct job *job_create(enum job_kind kind, size_t extra_bytes)
 
 	/* A few hundred bytes: where they are not to be had, there is nothing left to save. */
 	if (!job) {
-		report_always("out of memory");
+		report_error("out of memory");
 		abort();
 	}
 	job->kind = kind;
