@@ -32,6 +32,8 @@ static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [O
 			    "  --duration TIME          stop by itself\n"
 			    "  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
 			    "  --level N                zstd level, 1 to 19 (default 1)\n"
+			    "  --note TEXT              kept in the tape, for who reads it\n"
+			    "  --start-reason TEXT      why it is recorded, kept in the tape\n"
 			    "  --metrics PATH           figures for Prometheus: a file, replaced once a second, or\n"
 			    "                           unix:SOCKET, served by HTTP\n"
 			    "  --quiet                  only errors and the summary\n"
@@ -160,6 +162,15 @@ static int set_level(const struct parser *parser, const char *text)
 	return 0;
 }
 
+static int set_text(const struct parser *parser, const char *option, const char *text, const char **out)
+{
+	if (!*text || strlen(text) > RECORD_TEXT_MAX_BYTES)
+		return record_error_set(parser->error, -EINVAL, "--%s: want a text of at most %d bytes", option,
+					RECORD_TEXT_MAX_BYTES);
+	*out = text;
+	return 0;
+}
+
 enum {
 	OPT_CONNECT = 256,
 	OPT_PLAN,
@@ -173,6 +184,8 @@ enum {
 	OPT_LEVEL,
 	OPT_FORCE,
 	OPT_FILTER,
+	OPT_NOTE,
+	OPT_START_REASON,
 	OPT_METRICS,
 	OPT_QUIET,
 	OPT_HELP,
@@ -193,6 +206,8 @@ static const struct option long_options[] = {
 	{"flush", required_argument, NULL, OPT_FLUSH},
 	{"level", required_argument, NULL, OPT_LEVEL},
 	{"force", no_argument, NULL, OPT_FORCE},
+	{"note", required_argument, NULL, OPT_NOTE},
+	{"start-reason", required_argument, NULL, OPT_START_REASON},
 	{"metrics", required_argument, NULL, OPT_METRICS},
 	{"quiet", no_argument, NULL, OPT_QUIET},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -241,6 +256,10 @@ static int set_option(const struct parser *parser, int option, const char *text)
 	case OPT_FORCE:
 		out->force = true;
 		return 0;
+	case OPT_NOTE:
+		return set_text(parser, "note", text, &out->note);
+	case OPT_START_REASON:
+		return set_text(parser, "start-reason", text, &out->start_reason);
 	case OPT_METRICS:
 		if (!*text || !strcmp(text, "unix:"))
 			return record_error_set(parser->error, -EINVAL,

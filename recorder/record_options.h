@@ -8,6 +8,8 @@
 
 #include "report.h"
 
+#define RECORD_TEXT_MAX_BYTES 400 /* of a note or a reason */
+
 enum plan_choice {
 	PLAN_CHOICE_AUTO,
 	PLAN_CHOICE_GENERIC,
@@ -27,8 +29,10 @@ struct record_options {
 	uint64_t snapshot_interval_ms;
 	uint64_t duration_ms; /* 0: until stopped */
 	uint64_t flush_ms;
-	int level;           /* of zstd */
-	const char *metrics; /* "unix:SOCKET" or a file; NULL: none */
+	int level;                /* of zstd */
+	const char *note;         /* NULL: none */
+	const char *start_reason; /* NULL: found out */
+	const char *metrics;      /* "unix:SOCKET" or a file; NULL: none */
 	bool no_snapshots;
 	bool force;
 	bool quiet;

@@ -125,7 +125,9 @@ static int start_trapping(struct session *session, struct record_error *error)
 
 static int store_meta(struct session *session, struct record_error *error)
 {
-	char *text = record_meta_text(session->options, &session->welcome);
+	const char *reason = session->options->start_reason;
+	const struct record_origin origin = {.reason = reason ? reason : record_start_reason()};
+	char *text = record_meta_text(session->options, &session->welcome, &origin);
 	struct tape_error why = {0};
 	struct tape_chunk *chunk;
 	int ret;

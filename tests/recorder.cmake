@@ -15,3 +15,5 @@ vmtape_test(NAME record_parts LABEL unit SOURCES unit/test_record_parts.c LIBS v
 vmtape_test(NAME ring_memory LABEL unit SOURCES unit/test_ring_memory.c LIBS vmtape-recorder)
 vmtape_test(NAME record_metrics LABEL unit SOURCES unit/test_record_metrics.c LIBS fake-vm vmtape-recorder TIMEOUT 600)
 vmtape_test(NAME record_service LABEL unit SOURCES unit/test_record_service.c LIBS fake-vm TIMEOUT 600)
+target_compile_definitions(test_record_service PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
+add_dependencies(test_record_service vmtape)

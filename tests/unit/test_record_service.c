@@ -200,6 +200,77 @@ static void test_notify(void)
 	fake_vm_deinit(&vm);
 }
 
+/* ---- what is kept for who reads the tape ------------------------------ */
+
+static char *run_info(const char *tape_path, const char *format)
+{
+	char command[512], *text = calloc(1, 65536);
+	FILE *pipe;
+
+	CHECK(text);
+	snprintf(command, sizeof(command), "%s info --format %s '%s'", VMTAPE_PATH, format, tape_path);
+	pipe = popen(command, "r");
+	CHECK(pipe);
+	CHECK(fread(text, 1, 65535, pipe) > 0);
+	CHECK_INT(pclose(pipe), 0);
+	return text;
+}
+
+static void test_evidence(void)
+{
+	static const char *const options[] = {
+		"--plan", "none", "--duration", "300ms", "--note", "case 4711,\nseen by a \"b\" \033[1m", NULL};
+	static const char *const reasoned[] = {"--plan",         "none",        "--duration", "300ms",
+					       "--start-reason", "alert: disk", NULL};
+	struct service_setup setup;
+	struct record_run recorder;
+	struct tape_reader *reader;
+	struct fake_vm vm;
+	char host[256] = "", pid[32], *text;
+
+	fake_vm_init(&vm, 2, 256, true);
+	fake_vm_start(&vm);
+	setup = (struct service_setup){.folder = vm.folder, .socket_path = vm.socket_path};
+	service_run_start(&recorder, &setup, options);
+	snprintf(pid, sizeof(pid), "%d", (int)recorder.pid);
+	record_run_wait(&recorder, 30);
+	record_run_check(&recorder, 0, "none lost");
+	reader = record_run_open_tape(&recorder);
+	CHECK(!gethostname(host, sizeof(host) - 1));
+	CHECK_STR(tape_reader_meta(reader, "note"), "case 4711,?seen by a \"b\" ?[1m");
+	CHECK_STR(tape_reader_meta(reader, "host_name"), host);
+	CHECK_STR(tape_reader_meta(reader, "recorder_pid"), pid);
+	CHECK_STR(tape_reader_meta(reader, "start_reason"), "command line");
+	CHECK_STR(tape_reader_info(reader)->end_reason, "the duration asked for is over");
+	tape_reader_close(reader);
+	text = run_info(recorder.tape_path, "text");
+	CHECK(strstr(text, "\nnote         case 4711,?seen by a \\\"b\\\" ?[1m\n"));
+	CHECK(strstr(text, "\nstart        command line\n"));
+	CHECK(strstr(text, "\nhost         "));
+	free(text);
+	text = run_info(recorder.tape_path, "json");
+	CHECK(strstr(text, "\"note\": \"case 4711,?seen by a \\\"b\\\" ?[1m\""));
+	CHECK(strstr(text, "\"start_reason\": \"command line\""));
+	CHECK(strstr(text, "\"notes\": [], \"triggers\": []"));
+	free(text);
+	record_run_deinit(&recorder);
+
+	setup.notify_path = "/nowhere";
+	service_run_start(&recorder, &setup, options);
+	record_run_wait(&recorder, 30);
+	reader = record_run_open_tape(&recorder);
+	CHECK_STR(tape_reader_meta(reader, "start_reason"), "service");
+	tape_reader_close(reader);
+	record_run_deinit(&recorder);
+	service_run_start(&recorder, &setup, reasoned);
+	record_run_wait(&recorder, 30);
+	reader = record_run_open_tape(&recorder);
+	CHECK_STR(tape_reader_meta(reader, "start_reason"), "alert: disk");
+	tape_reader_close(reader);
+	record_run_deinit(&recorder);
+	fake_vm_deinit(&vm);
+}
+
 /* ---- without rights -------------------------------------------------- */
 
 /*
@@ -289,6 +360,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	test_journal();
 	test_notify();
+	test_evidence();
 	test_unprivileged();
 	return 0;
 }
