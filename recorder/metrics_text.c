@@ -86,6 +86,9 @@ static void put_tape(struct writer *writer, const struct metrics_values *values)
 	const struct tape_stats *tape = &values->tape;
 
 	gauge(writer, "tape_bytes", (double)tape->file_bytes, "Size of the tape that is being written.");
+	count(writer, "tape_written_bytes_total", tape->closed_bytes + tape->file_bytes,
+	      "Size of all tapes of this run together.");
+	count(writer, "tapes_total", tape->nr_tapes + 1u, "Tapes of this run, the one that is being written included.");
 	count(writer, "tape_write_errors_total", tape->write_errors, "Writes of the tape that failed.");
 }
 

@@ -2,17 +2,32 @@
 /* record_end.c - the end of a recording: the last snapshot, what is left in the rings, the tape's end, the summary. */
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "record_state.h"
 
+void record_ask_end(struct session *session, const char *format, ...)
+{
+	va_list args;
+
+	if (session->ending)
+		return;
+	va_start(args, format);
+	vsnprintf(session->asked_reason, sizeof(session->asked_reason), format, args);
+	va_end(args);
+	session->ending = ENDING_ASKED;
+}
+
 static void end_reason(const struct session *session, char *out, size_t room)
 {
 	switch (session->ending) {
 	case ENDING_ASKED:
-		if (session->loop.stop_signal)
+		if (session->asked_reason[0])
+			snprintf(out, room, "%s", session->asked_reason);
+		else if (session->loop.stop_signal)
 			snprintf(out, room, "stopped by SIG%s", sigabbrev_np(session->loop.stop_signal));
 		else
 			snprintf(out, room, "the duration asked for is over");
@@ -43,13 +58,25 @@ static bool wait_job(struct session *session, uint64_t job)
 	return true;
 }
 
+/* Tapes before this one may still be on their way to the disk. */
+static bool wait_worker(struct session *session)
+{
+	for (;;) {
+		record_poll_worker(session);
+		if (file_worker_is_idle(session->worker))
+			return true;
+		if (loop_wait(&session->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
+			return false;
+	}
+}
+
 /* The last snapshot, and off with the traps. The VM may end on the way, which changes nothing. */
 static void stop_vm(struct session *session)
 {
 	struct record_error why = {0};
 	int ret = 0;
 
-	if (!session->options->no_snapshots) {
+	if (!session->options->no_snapshots && !session->skips_last_snapshot) {
 		ret = ram_snapshot_take(&session->snapshot, &why);
 		record_service_snapshot(session, !ret);
 		if (ret && ret != -EINTR)
@@ -75,8 +102,8 @@ static void end_now(struct session *session, const char *path)
 
 int record_end(struct session *session)
 {
-	const char *path = session->options->out_path;
-	char reason[128];
+	const char *path = session->tape_path;
+	char reason[TAPE_REASON_ROOM];
 	uint64_t job;
 
 	record_service_ending(session);
@@ -117,6 +144,8 @@ int record_end(struct session *session)
 	} else if (session->ending == ENDING_VM_GONE) {
 		report("the VM ended: the tape is whole up to there");
 	}
+	if (!wait_worker(session))
+		end_now(session, path);
 	record_progress_summary(&session->progress, path, reason);
 	return session->ending == ENDING_ASKED || session->ending == ENDING_VM_GONE ? 0 : 2;
 }

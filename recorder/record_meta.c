@@ -42,16 +42,23 @@ static void put(FILE *out, const char *key, const char *value, size_t size_bytes
 		fprintf(out, "%s=%s\n", key, clean);
 }
 
-static void put_uuid(FILE *out, const uint8_t *uuid)
+void record_uuid_text(char out[RECORD_UUID_ROOM], const uint8_t *uuid)
 {
 	static const uint8_t none[16];
+	size_t at = 0;
 
-	if (!memcmp(uuid, none, sizeof(none)))
-		return;
-	fputs("vm_uuid=", out);
-	for (unsigned i = 0; i < 16; i++)
-		fprintf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-	fputc('\n', out);
+	out[0] = '\0';
+	for (unsigned i = 0; i < 16 && memcmp(uuid, none, sizeof(none)); i++)
+		at += (size_t)snprintf(out + at, RECORD_UUID_ROOM - at, "%s%02x",
+				       i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+}
+
+static void put_uuid(FILE *out, const uint8_t *uuid)
+{
+	char text[RECORD_UUID_ROOM];
+
+	record_uuid_text(text, uuid);
+	put(out, "vm_uuid", text, sizeof(text));
 }
 
 /* Behind it the text may go on. */

@@ -12,6 +12,9 @@ struct record_origin {
 	const char *continues; /* the tape before, of a rotation; NULL: none */
 };
 
+#define RECORD_UUID_ROOM 40
+/* As text; empty when it is all zeros, which is none. */
+void record_uuid_text(char out[RECORD_UUID_ROOM], const uint8_t *uuid);
 /* What began this run, when the user did not say it. Static. */
 const char *record_start_reason(void);
 /* key=value lines; the caller frees it. NULL: no memory. */

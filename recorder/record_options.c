@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tape.h"
+#include "tape_series.h"
 #include "trap_abi.h"
 
 static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [OPTION]...\n"
@@ -32,6 +34,13 @@ static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [O
 			    "  --duration TIME          stop by itself\n"
 			    "  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
 			    "  --level N                zstd level, 1 to 19 (default 1)\n"
+			    "  --max-size SIZE          end when the tape has this size\n"
+			    "  --max-age TIME           end when the tape is as old as that\n"
+			    "  --rotate                 go on in the next tape instead; -o then has a time in its\n"
+			    "                           name, as vm-%Y%m%dT%H%M%SZ.vmt\n"
+			    "  --keep N                 with --rotate: remove the oldest tapes of this VM, so that\n"
+			    "                           N are left\n"
+			    "  --keep-size SIZE         the same, so that they have this size together\n"
 			    "  --note TEXT              kept in the tape, for who reads it\n"
 			    "  --start-reason TEXT      why it is recorded, kept in the tape\n"
 			    "  --metrics PATH           figures for Prometheus: a file, replaced once a second, or\n"
@@ -162,6 +171,25 @@ static int set_level(const struct parser *parser, const char *text)
 	return 0;
 }
 
+static int get_size(const struct parser *parser, const char *option, const char *text, uint64_t *out)
+{
+	if (parse_size_bytes(text, out) || *out < TAPE_SLOT_BYTES)
+		return record_error_set(parser->error, -EINVAL,
+					"--%s %s: want a size of at least %uM, such as 512M or 4G", option, text,
+					TAPE_SLOT_BYTES >> 20);
+	return 0;
+}
+
+static int set_keep(const struct parser *parser, const char *text)
+{
+	const char *rest;
+
+	if (parse_number(text, &parser->out->keep_count, &rest) || *rest || !parser->out->keep_count)
+		return record_error_set(parser->error, -EINVAL,
+					"--keep %s: want a number of tapes, the one being written included", text);
+	return 0;
+}
+
 static int set_text(const struct parser *parser, const char *option, const char *text, const char **out)
 {
 	if (!*text || strlen(text) > RECORD_TEXT_MAX_BYTES)
@@ -184,6 +212,11 @@ enum {
 	OPT_LEVEL,
 	OPT_FORCE,
 	OPT_FILTER,
+	OPT_MAX_SIZE,
+	OPT_MAX_AGE,
+	OPT_ROTATE,
+	OPT_KEEP,
+	OPT_KEEP_SIZE,
 	OPT_NOTE,
 	OPT_START_REASON,
 	OPT_METRICS,
@@ -206,6 +239,11 @@ static const struct option long_options[] = {
 	{"flush", required_argument, NULL, OPT_FLUSH},
 	{"level", required_argument, NULL, OPT_LEVEL},
 	{"force", no_argument, NULL, OPT_FORCE},
+	{"max-size", required_argument, NULL, OPT_MAX_SIZE},
+	{"max-age", required_argument, NULL, OPT_MAX_AGE},
+	{"rotate", no_argument, NULL, OPT_ROTATE},
+	{"keep", required_argument, NULL, OPT_KEEP},
+	{"keep-size", required_argument, NULL, OPT_KEEP_SIZE},
 	{"note", required_argument, NULL, OPT_NOTE},
 	{"start-reason", required_argument, NULL, OPT_START_REASON},
 	{"metrics", required_argument, NULL, OPT_METRICS},
@@ -256,6 +294,17 @@ static int set_option(const struct parser *parser, int option, const char *text)
 	case OPT_FORCE:
 		out->force = true;
 		return 0;
+	case OPT_MAX_SIZE:
+		return get_size(parser, "max-size", text, &out->max_bytes);
+	case OPT_MAX_AGE:
+		return get_duration(parser, "max-age", text, 1000, 1000, 365 * day_ms, &out->max_age_ms);
+	case OPT_ROTATE:
+		out->rotate = true;
+		return 0;
+	case OPT_KEEP:
+		return set_keep(parser, text);
+	case OPT_KEEP_SIZE:
+		return get_size(parser, "keep-size", text, &out->keep_bytes);
 	case OPT_NOTE:
 		return set_text(parser, "note", text, &out->note);
 	case OPT_START_REASON:
@@ -278,6 +327,24 @@ static int set_option(const struct parser *parser, int option, const char *text)
 	default:
 		return -EINVAL;
 	}
+}
+
+/* What only makes sense together. */
+static int check_rotation(const struct record_options *options, struct record_error *error)
+{
+	if (!options->rotate && (options->keep_count || options->keep_bytes))
+		return record_error_set(error, -EINVAL, "--keep and --keep-size go with --rotate only");
+	if (!options->rotate)
+		return 0;
+	if (options->force)
+		return record_error_set(error, -EINVAL, "--force does not go with --rotate, which overwrites nothing");
+	if (!options->max_bytes && !options->max_age_ms)
+		return record_error_set(error, -EINVAL, "--rotate: needs --max-size or --max-age, to know when");
+	if (options->keep_bytes && options->keep_bytes < 2 * options->max_bytes)
+		return record_error_set(error, -EINVAL,
+					"--keep-size: must be at least twice --max-size, or nothing but the tape being "
+					"written would be kept");
+	return tape_series_check(options->out_path, error);
 }
 
 int record_options_parse(struct record_options *out, int argc, char **argv, struct record_error *error)
@@ -314,5 +381,5 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		return record_error_set(error, -EINVAL,
 					"--filter: needs --plan auto and snapshots, as only then "
 					"names of calls are known");
-	return 0;
+	return check_rotation(out, error);
 }

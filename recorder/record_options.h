@@ -32,6 +32,11 @@ struct record_options {
 	int level;                /* of zstd */
 	const char *note;         /* NULL: none */
 	const char *start_reason; /* NULL: found out */
+	uint64_t max_bytes;       /* of a tape; 0: no limit */
+	uint64_t max_age_ms;      /* of a tape; 0: no limit */
+	bool rotate;              /* go on in another tape: out_path is a pattern */
+	uint64_t keep_count;      /* tapes; 0: all */
+	uint64_t keep_bytes;      /* of all tapes; 0: all */
 	const char *metrics;      /* "unix:SOCKET" or a file; NULL: none */
 	bool no_snapshots;
 	bool force;

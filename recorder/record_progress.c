@@ -96,7 +96,7 @@ uint64_t record_progress_lost(const struct record_progress *progress)
 void record_progress_summary(const struct record_progress *progress, const char *path, const char *reason)
 {
 	struct drain_stats rings = record_progress_rings(progress);
-	char events[32], size[32], traps[32], pages[32], lost[64] = "none lost", per_event[48] = "";
+	char events[32], size[32], traps[32], pages[32], lost[64] = "none lost", per_event[48] = "", tapes[48] = "";
 	uint64_t lost_records = record_progress_lost(progress);
 	struct tape_stats stats;
 
@@ -115,12 +115,14 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.events)
 		snprintf(per_event, sizeof(per_event), ", %.2f B/event",
 			 (double)stats.traps.stored_bytes / (double)stats.traps.events);
+	if (stats.nr_tapes)
+		snprintf(tapes, sizeof(tapes), " in %u tapes", stats.nr_tapes + 1);
 	/* After a failed write nobody knows which of the last ones came through. */
-	report_always("%s: %s%s events, %s, %" PRIu64 " snapshot%s, %s (events %s%s; memory %s) in %.1f s; %s", path,
+	report_always("%s: %s%s events, %s, %" PRIu64 " snapshot%s, %s%s (events %s%s; memory %s) in %.1f s; %s", path,
 		      tape_thread_error(progress->tape, NULL) ? "at most " : "",
 		      grouped(events, sizeof(events), stats.traps.events), lost, stats.snapshots,
-		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.file_bytes),
-		      sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
+		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.closed_bytes + stats.file_bytes),
+		      tapes, sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
 		      sized(pages, sizeof(pages), stats.pages.stored_bytes),
 		      (double)(now_ns() - progress->started_ns) / NS_PER_S, reason);
 	if (lost_records > stats.traps.gap_lost)

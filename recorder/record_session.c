@@ -104,6 +104,8 @@ static void step(struct session *session)
 	if (!session->ending && !session->options->no_snapshots &&
 	    (session->loop.snapshot_now || now_ns() >= session->next_snapshot_ns))
 		take_snapshot(session);
+	if (!session->ending)
+		record_rotation_step(session);
 	if (session->ending)
 		return;
 	ret = record_plan_step(&session->plan, &why);
@@ -123,11 +125,14 @@ static void record(struct session *session)
 		record_check_threads(session);
 		if (!session->ending && session->loop.stop)
 			session->ending = ENDING_ASKED;
+		record_poll_worker(session);
 		if (!session->ending)
 			step(session);
 		if (session->ending)
 			return;
-		until = session->next_snapshot_ns;
+		until = record_rotation_until_ns(session);
+		if (session->next_snapshot_ns < until)
+			until = session->next_snapshot_ns;
 		if (plan_auto_is_running(analyzer) && analyzer->kill_ns < until)
 			until = analyzer->kill_ns;
 		if (loop_wait(&session->loop, (int[]){session->producer.fd, analyzer->pid_fd}, 2, until) ==
@@ -147,7 +152,9 @@ static void deinit(struct session *session)
 	while (session->nr_early_rings)
 		trap_ring_deinit(&session->early_rings[--session->nr_early_rings]);
 	free(session->early_rings);
+	file_worker_destroy(session->worker);
 	tape_file_close(&session->file);
+	record_rotation_deinit(session);
 	loop_deinit(&session->loop);
 }
 

@@ -151,7 +151,8 @@ static int start_threads(struct session *session, struct record_error *error)
 	if (!ret)
 		ret = store_meta(session, error);
 	if (!ret)
-		ret = record_plan_started(&session->plan, &session->producer, session->tape, &session->loop, error);
+		ret = record_plan_started(&session->plan, &session->producer, session->tape, session->tape_path,
+					  &session->loop, error);
 	if (!ret)
 		ret = drain_create(&session->drain, tape_thread_pipeline(session->tape), session->options->flush_ms,
 				   wake, &session->loop, error);
@@ -169,7 +170,7 @@ static void say_start(const struct session *session)
 	report_clean(version, sizeof(version), session->welcome.qemu_version, sizeof(session->welcome.qemu_version));
 	report("recording %s%s (%s %s, %u vCPUs, %" PRIu64 " MiB RAM) to %s", name[0] ? "VM " : "a VM", name,
 	       record_producer_name(&session->welcome), version, session->welcome.nr_vcpus, all >> 20,
-	       session->options->out_path);
+	       session->tape_path);
 	/* Firmware and device memory never is; what counts is the guest's own. */
 	if (!session->options->no_snapshots && guest_ram_shared_bytes(&session->snapshot.ram) < all / 2)
 		report("the guest's RAM is not shared: snapshots read it through QEMU, which is slower; "
@@ -185,7 +186,9 @@ int record_start(struct session *session, struct record_error *error)
 	if (!ret)
 		ret = record_service_init(session, error);
 	if (!ret)
-		ret = tape_file_open(&session->file, options->out_path, options->force, error);
+		ret = file_worker_create(&session->worker, wake, &session->loop, error);
+	if (!ret)
+		ret = record_open_tape(session, error);
 	if (!ret)
 		ret = connect_vm(session, error);
 	if (!ret)
@@ -197,7 +200,7 @@ int record_start(struct session *session, struct record_error *error)
 	if (!ret) {
 		ret = start_threads(session, &why);
 		if (ret)
-			record_error_set(error, ret, "%s: %s", options->out_path, why.message);
+			record_error_set(error, ret, "%s: %s", session->tape_path, why.message);
 	}
 	session->producer.is_starting = false;
 	if (ret)
@@ -211,5 +214,6 @@ int record_start(struct session *session, struct record_error *error)
 	if (options->duration_ms)
 		session->loop.stop_at_ns = now_ns() + options->duration_ms * NS_PER_MS;
 	say_start(session);
+	record_rotation_started(session);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #define RECORD_STATE_H
 
 #include "drain.h"
+#include "file_worker.h"
 #include "metrics.h"
 #include "notify.h"
 #include "producer_calls.h"
@@ -15,6 +16,7 @@
 #include "record_plan.h"
 #include "record_progress.h"
 #include "tape_file.h"
+#include "tape_series.h"
 #include "tape_thread.h"
 
 /* Why a recording ends. */
@@ -38,10 +40,27 @@ struct record_service {
 	bool is_recording;
 };
 
+/* From tape to tape, or to the end, when a limit is reached. */
+struct record_rotation {
+	struct tape_series *series; /* NULL: no rotation */
+	uint64_t began_ns;          /* the tape; monotonic, so that no clock step counts */
+	uint64_t committed_before;  /* snapshots of the tapes before this one */
+	uint64_t pages_before;      /* stored bytes of memory on those */
+	bool has_base;              /* its first snapshot is on it */
+	uint64_t base_bytes;        /* that this one takes */
+	uint64_t base_job;
+	uint64_t retry_ns; /* not before; 0: at once */
+	uint64_t patience_ns;
+	bool told_large_base;
+	unsigned nr_notes, nr_triggers; /* on this tape */
+};
+
 struct session {
 	const struct record_options *options;
 	struct loop loop;
 	struct tape_file file;
+	char *tape_path; /* of file */
+	struct file_worker *worker;
 	struct producer producer;
 	struct proto_welcome welcome;
 	struct trap_ring *early_rings; /* that came before the drain thread runs */
@@ -52,13 +71,16 @@ struct session {
 	struct record_plan plan;
 	struct record_progress progress;
 	struct record_service service;
+	struct record_rotation rotation;
 
 	bool was_reset; /* PROTO_EVENT_RESET came */
 	uint64_t next_snapshot_ns;
 	uint64_t quick_ms; /* to the next snapshot while the guest is not known */
 	bool told_no_snapshot;
 	enum ending ending;
-	struct record_error why; /* of the endings that are errors */
+	struct record_error why;                       /* of the endings that are errors */
+	char asked_reason[RECORD_TEXT_MAX_BYTES + 64]; /* of ENDING_ASKED; empty: signal or duration */
+	bool skips_last_snapshot;
 };
 
 /* record_start.c: attaches and starts all threads; what it opened before an error is for the caller to close. */
@@ -67,6 +89,23 @@ int record_start(struct session *session, struct record_error *error);
 void record_check_threads(struct session *session);
 /* record_end.c: the exit status. */
 int record_end(struct session *session);
+
+/* record_end.c: the recording is to end in good order, for this reason. */
+void record_ask_end(struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * record_rotate.c: opens the first tape's file; then, when it has begun, looks
+ * after limits and tapes to be removed. until_ns: when to look again, at the latest.
+ */
+int record_open_tape(struct session *session, struct record_error *error);
+void record_rotation_started(struct session *session);
+void record_rotation_step(struct session *session);
+uint64_t record_rotation_until_ns(const struct session *session);
+void record_rotation_deinit(struct session *session);
+/* Goes on in the next tape now. */
+int record_rotate(struct session *session, const char *why, struct record_error *error);
+/* Tells of what the worker has done. */
+void record_poll_worker(struct session *session);
 
 /* record_service.c: before the VM is touched; when its recording has begun; when it ends; and at the end of all. */
 int record_service_init(struct session *session, struct record_error *error);

@@ -55,6 +55,12 @@ int tape_file_begin(struct tape_file *file, struct record_error *error)
 	return 0;
 }
 
+void tape_file_discard(struct tape_file *file)
+{
+	file->begun = false;
+	tape_file_close(file);
+}
+
 void tape_file_close(struct tape_file *file)
 {
 	if (file->fd < 0)

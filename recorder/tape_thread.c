@@ -12,9 +12,10 @@
 #include "uring_sink.h"
 
 #define IN_FLIGHT_MAX_BYTES (32u << 20)
+#define MAX_IN_A_ROW 4 /* blocks while a job waits */
 #define REAP_NS             20000000
 
-enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_FINISH };
+enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_ROTATE, JOB_FINISH };
 
 struct job {
 	struct job *next;
@@ -24,7 +25,9 @@ struct job {
 	struct page_batch *batch;
 	struct tape_snapshot_info info; /* its arrays lie behind the job */
 	struct tape_totals totals;
-	char reason[128];
+	int fd;                      /* of the next tape */
+	struct tape_chunk *first[2]; /* of the next tape */
+	char reason[TAPE_REASON_ROOM];
 };
 
 struct tape_thread {
@@ -37,6 +40,8 @@ struct tape_thread {
 	struct page_batch *free_batches;
 	unsigned nr_batches;
 	struct record_error error; /* first; error.error 0: none */
+	struct record_error rotate_error;
+	uint64_t alarm_bytes; /* 0: none */
 	struct tape_stats stats;
 
 	void (*wake)(void *ctx);
@@ -47,6 +52,11 @@ struct tape_thread {
 
 	/* The thread's own: */
 	int fd;
+	int zstd_level;
+	struct {
+		uint64_t records, lost_records, snapshots;
+		struct tape_pages_stats pages;
+	} before; /* on the tapes before this one */
 	struct uring_sink *sink;
 	struct tape_writer *writer;
 	struct tape_pages *pages;
@@ -130,9 +140,16 @@ static void update_file_bytes(struct tape_thread *thread)
 {
 	uint64_t bytes = tape_writer_size_bytes(thread->writer);
 
+	bool alarm;
+
 	pthread_mutex_lock(&thread->lock);
 	thread->stats.file_bytes = bytes;
+	alarm = thread->alarm_bytes && bytes >= thread->alarm_bytes;
+	if (alarm)
+		thread->alarm_bytes = 0;
 	pthread_mutex_unlock(&thread->lock);
+	if (alarm)
+		thread->wake(thread->wake_ctx);
 }
 
 static void write_block(struct tape_thread *thread, struct block *block)
@@ -175,6 +192,21 @@ static void add_pages(struct tape_thread *thread, const struct page_batch *batch
 	check_sink(thread);
 }
 
+/* Of all tapes. */
+static void get_pages_stats(const struct tape_thread *thread, struct tape_pages_stats *out)
+{
+	struct tape_pages_stats sum, before = thread->before.pages;
+
+	tape_pages_get_stats(thread->pages, &sum);
+	sum.added += before.added;
+	sum.zero += before.zero;
+	sum.duplicate += before.duplicate;
+	sum.unchanged += before.unchanged;
+	sum.stored += before.stored;
+	sum.stored_bytes += before.stored_bytes;
+	*out = sum;
+}
+
 static void commit(struct tape_thread *thread, const struct tape_snapshot_info *info)
 {
 	struct tape_error error = {0};
@@ -188,7 +220,7 @@ static void commit(struct tape_thread *thread, const struct tape_snapshot_info *
 		fail(thread, ret, "storing a snapshot", &error);
 		return;
 	}
-	tape_pages_get_stats(thread->pages, &pages);
+	get_pages_stats(thread, &pages);
 	pthread_mutex_lock(&thread->lock);
 	thread->stats.snapshots++;
 	thread->stats.pages = pages;
@@ -204,8 +236,9 @@ static void finish(struct tape_thread *thread, struct job *job)
 	thread->finished = true;
 	if (!thread->failed) {
 		pthread_mutex_lock(&thread->lock);
-		job->totals.records = thread->stats.traps.records;
-		job->totals.snapshots = thread->stats.snapshots;
+		job->totals.records = thread->stats.traps.records - thread->before.records;
+		job->totals.lost_records -= thread->before.lost_records;
+		job->totals.snapshots = thread->stats.snapshots - thread->before.snapshots;
 		pthread_mutex_unlock(&thread->lock);
 		ret = tape_writer_finish(thread->writer, job->reason, &job->totals, &error);
 		if (ret)
@@ -216,6 +249,108 @@ static void finish(struct tape_thread *thread, struct job *job)
 	/* Some file systems find out only now that they have no room. */
 	if (!thread->failed && fdatasync(thread->fd) && errno != EINVAL)
 		fail(thread, -errno, "syncing", NULL);
+}
+
+/* ---- from one tape to the next --------------------------------------- */
+
+struct next_tape {
+	struct uring_sink *sink;
+	struct tape_writer *writer;
+	struct tape_pages *pages;
+};
+
+static void next_tape_drop(struct next_tape *next)
+{
+	tape_pages_destroy(next->pages);
+	if (next->sink)
+		uring_sink_reap(next->sink, true);
+	tape_writer_destroy(next->writer);
+	uring_sink_destroy(next->sink);
+}
+
+/* Begins the next tape, as far as a file that has no room would show it. */
+static int next_tape_begin(const struct tape_thread *thread, struct job *job, struct next_tape *next,
+			   struct tape_error *error)
+{
+	struct tape_sink sink;
+	int ret = uring_sink_create(&next->sink, job->fd, IN_FLIGHT_MAX_BYTES, !uring_sink_is_uring(thread->sink));
+
+	if (ret)
+		return ret;
+	sink = uring_sink_as_tape_sink(next->sink);
+	ret = tape_writer_create(&next->writer, &sink, error);
+	for (unsigned i = 0; i < 2 && !ret; i++) {
+		ret = tape_writer_append(next->writer, job->first[i], error);
+		job->first[i] = NULL;
+	}
+	if (!ret)
+		ret = tape_pages_create(&next->pages, next->writer, thread->zstd_level, error);
+	if (!ret) {
+		uring_sink_reap(next->sink, true);
+		ret = uring_sink_error(next->sink, NULL);
+	}
+	return ret;
+}
+
+/* What is counted for the tape that ends here. */
+static void close_account(struct tape_thread *thread, struct tape_totals *totals)
+{
+	struct tape_stats *stats = &thread->stats;
+
+	pthread_mutex_lock(&thread->lock);
+	totals->records = stats->traps.records - thread->before.records;
+	totals->lost_records = stats->traps.gap_lost - thread->before.lost_records;
+	totals->snapshots = stats->snapshots - thread->before.snapshots;
+	thread->before.records = stats->traps.records;
+	thread->before.lost_records = stats->traps.gap_lost;
+	thread->before.snapshots = stats->snapshots;
+	pthread_mutex_unlock(&thread->lock);
+	get_pages_stats(thread, &thread->before.pages);
+}
+
+static void switch_tapes(struct tape_thread *thread, struct next_tape *next, int fd)
+{
+	struct next_tape old = {thread->sink, thread->writer, thread->pages};
+
+	pthread_mutex_lock(&thread->lock);
+	thread->stats.closed_bytes += tape_writer_size_bytes(old.writer);
+	thread->stats.nr_tapes++;
+	pthread_mutex_unlock(&thread->lock);
+	thread->sink = next->sink;
+	thread->writer = next->writer;
+	thread->pages = next->pages;
+	thread->fd = fd;
+	*next = old;
+}
+
+static void rotate(struct tape_thread *thread, struct job *job)
+{
+	struct record_error why = {0};
+	struct tape_error error = {0};
+	struct next_tape next = {0};
+	struct tape_totals totals;
+	int ret;
+
+	if (thread->failed) {
+		record_error_set(&why, -EIO, "the tape before could not be written");
+	} else if ((ret = next_tape_begin(thread, job, &next, &error))) {
+		record_error_set(&why, ret, "%s", error.message[0] ? error.message : strerror(-ret));
+	} else {
+		close_account(thread, &totals);
+		ret = tape_writer_finish(thread->writer, job->reason, &totals, &error);
+		uring_sink_reap(thread->sink, true);
+		if (ret)
+			fail(thread, ret, "ending the tape", &error);
+		check_sink(thread);
+		if (thread->failed)
+			record_error_set(&why, -EIO, "the tape before could not be ended");
+		else
+			switch_tapes(thread, &next, job->fd);
+	}
+	next_tape_drop(&next);
+	pthread_mutex_lock(&thread->lock);
+	thread->rotate_error = why;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 static void run_job(struct tape_thread *thread, struct job *job)
@@ -235,6 +370,9 @@ static void run_job(struct tape_thread *thread, struct job *job)
 		uring_sink_reap(thread->sink, true);
 		check_sink(thread);
 		break;
+	case JOB_ROTATE:
+		rotate(thread, job);
+		break;
 	case JOB_FINISH:
 		finish(thread, job);
 		break;
@@ -243,6 +381,8 @@ static void run_job(struct tape_thread *thread, struct job *job)
 	pthread_mutex_lock(&thread->lock);
 	thread->last_done = job->number;
 	pthread_mutex_unlock(&thread->lock);
+	tape_chunk_destroy(job->first[0]);
+	tape_chunk_destroy(job->first[1]);
 	free(job);
 	thread->wake(thread->wake_ctx);
 }
@@ -299,6 +439,7 @@ static bool wait_for_work(struct tape_thread *thread)
 static void *run(void *arg)
 {
 	struct tape_thread *thread = arg;
+	unsigned in_a_row = 0;
 
 	while (!thread->finished) {
 		struct block *block = pipeline_take(thread->pipeline);
@@ -306,12 +447,15 @@ static void *run(void *arg)
 
 		if (block) {
 			write_block(thread, block);
-			continue;
+			/* Under load there is always a block: then a snapshot, or the next tape, would never come. */
+			if (++in_a_row < MAX_IN_A_ROW)
+				continue;
 		}
+		in_a_row = 0;
 		job = take_job(thread);
 		if (job)
 			run_job(thread, job);
-		else if (!wait_for_work(thread))
+		else if (!block && !wait_for_work(thread))
 			break;
 	}
 	return NULL;
@@ -337,6 +481,7 @@ int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, i
 	pthread_cond_init(&thread->kicked_cond, &attr);
 	pthread_condattr_destroy(&attr);
 	thread->fd = fd;
+	thread->zstd_level = zstd_level;
 	thread->wake = wake;
 	thread->wake_ctx = wake_ctx;
 
@@ -375,6 +520,8 @@ failed:
 static void free_job(struct job *job)
 {
 	tape_chunk_destroy(job->chunk);
+	tape_chunk_destroy(job->first[0]);
+	tape_chunk_destroy(job->first[1]);
 	free(job->batch);
 	free(job);
 }
@@ -518,6 +665,33 @@ uint64_t tape_thread_post_commit(struct tape_thread *thread, const struct tape_s
 uint64_t tape_thread_post_flush(struct tape_thread *thread)
 {
 	return post(thread, job_create(JOB_FLUSH, 0));
+}
+
+uint64_t tape_thread_post_rotate(struct tape_thread *thread, int fd, const char *reason, struct tape_chunk *meta,
+				 struct tape_chunk *plan)
+{
+	struct job *job = job_create(JOB_ROTATE, 0);
+
+	job->fd = fd;
+	job->first[0] = meta;
+	job->first[1] = plan;
+	strncpy(job->reason, reason, sizeof(job->reason) - 1);
+	return post(thread, job);
+}
+
+int tape_thread_rotate_error(struct tape_thread *thread, struct record_error *out)
+{
+	pthread_mutex_lock(&thread->lock);
+	*out = thread->rotate_error;
+	pthread_mutex_unlock(&thread->lock);
+	return out->error;
+}
+
+void tape_thread_set_alarm(struct tape_thread *thread, uint64_t file_bytes)
+{
+	pthread_mutex_lock(&thread->lock);
+	thread->alarm_bytes = file_bytes;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint64_t lost_records)

@@ -17,3 +17,7 @@ vmtape_test(NAME record_metrics LABEL unit SOURCES unit/test_record_metrics.c LI
 vmtape_test(NAME record_service LABEL unit SOURCES unit/test_record_service.c LIBS fake-vm TIMEOUT 600)
 target_compile_definitions(test_record_service PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
 add_dependencies(test_record_service vmtape)
+vmtape_test(NAME tape_series LABEL unit SOURCES unit/test_tape_series.c LIBS vmtape-recorder)
+vmtape_test(NAME record_rotate LABEL unit SOURCES unit/test_record_rotate.c LIBS fake-vm TIMEOUT 600)
+target_compile_definitions(test_record_rotate PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
+add_dependencies(test_record_rotate vmtape)
