@@ -12,6 +12,7 @@
 struct task {
 	struct task *next;
 	int from_fd, to_fd; /* to_fd -1: sync */
+	bool is_cloned;
 	struct file_result result;
 };
 
@@ -83,7 +84,7 @@ static int copy(const struct task *task)
 
 static void do_task(struct task *task)
 {
-	int ret = task->to_fd >= 0 ? copy(task) : 0;
+	int ret = task->to_fd >= 0 && !task->is_cloned ? copy(task) : 0;
 	int fd = task->to_fd >= 0 ? task->to_fd : task->from_fd;
 
 	/* Some file systems find out only now that they have no room. */
@@ -173,7 +174,8 @@ void file_worker_destroy(struct file_worker *worker)
 	free(worker);
 }
 
-static void post(struct file_worker *worker, int from_fd, uint64_t size_bytes, int to_fd, const char *path)
+static void post(struct file_worker *worker, int from_fd, uint64_t size_bytes, int to_fd, const char *path,
+		 bool is_cloned)
 {
 	struct task *task = calloc(1, sizeof(*task));
 
@@ -183,6 +185,7 @@ static void post(struct file_worker *worker, int from_fd, uint64_t size_bytes, i
 	}
 	task->from_fd = from_fd;
 	task->to_fd = to_fd;
+	task->is_cloned = is_cloned;
 	task->result.was_copy = to_fd >= 0;
 	task->result.size_bytes = size_bytes;
 	strncpy(task->result.path, path, sizeof(task->result.path) - 1);
@@ -197,12 +200,13 @@ static void post(struct file_worker *worker, int from_fd, uint64_t size_bytes, i
 
 void file_worker_sync(struct file_worker *worker, int fd, const char *path)
 {
-	post(worker, fd, 0, -1, path);
+	post(worker, fd, 0, -1, path, false);
 }
 
-void file_worker_copy(struct file_worker *worker, int from_fd, uint64_t size_bytes, int to_fd, const char *path)
+void file_worker_copy(struct file_worker *worker, int from_fd, uint64_t size_bytes, int to_fd, const char *path,
+		      bool is_cloned)
 {
-	post(worker, from_fd, size_bytes, to_fd, path);
+	post(worker, from_fd, size_bytes, to_fd, path, is_cloned);
 }
 
 bool file_worker_poll(struct file_worker *worker, struct file_result *out)

@@ -21,8 +21,9 @@ void file_worker_destroy(struct file_worker *worker);
 
 /* Makes sure that all of it is on the disk; takes fd. path is copied. */
 void file_worker_sync(struct file_worker *worker, int fd, const char *path);
-/* Copies the first size_bytes of from_fd to to_fd, which is empty, and syncs that; takes both. */
-void file_worker_copy(struct file_worker *worker, int from_fd, uint64_t size_bytes, int to_fd, const char *path);
+/* Copies the first size_bytes of from_fd to to_fd, which is empty or (is_cloned) has all of it; syncs; takes both. */
+void file_worker_copy(struct file_worker *worker, int from_fd, uint64_t size_bytes, int to_fd, const char *path,
+		      bool is_cloned);
 
 struct file_result {
 	bool was_copy;

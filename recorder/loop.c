@@ -28,6 +28,7 @@ int loop_init(struct loop *loop, struct record_error *error)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGUSR2);
 	/* Under nohup a closed terminal is no reason to stop. */
 	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
 		sigaddset(&signals, SIGHUP);
@@ -78,6 +79,12 @@ static void ask_stop(struct loop *loop, int signal_number)
 	loop->stopped_ns = now_ns();
 }
 
+void loop_stop(struct loop *loop)
+{
+	if (!loop->stop)
+		ask_stop(loop, 0);
+}
+
 static bool take_signals(struct loop *loop)
 {
 	struct signalfd_siginfo info;
@@ -85,13 +92,15 @@ static bool take_signals(struct loop *loop)
 
 	while (read(loop->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		any = true;
-		if (info.ssi_signo == SIGUSR1)
+		if (info.ssi_signo == SIGUSR1 && !loop->has_trigger)
 			loop->snapshot_now = true;
+		else if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGUSR2)
+			loop->trigger_now = true;
 		else if (loop->stop && loop->stop_signal)
 			loop->stop_now = true;
 		else
 			ask_stop(loop, (int)info.ssi_signo);
-		if (loop->stop && !loop->stop_now && info.ssi_signo != SIGUSR1)
+		if (loop->stop && !loop->stop_now && info.ssi_signo != SIGUSR1 && info.ssi_signo != SIGUSR2)
 			report("stopping in good order; a second signal stops at once");
 	}
 	return any;

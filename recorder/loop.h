@@ -37,6 +37,8 @@ struct loop {
 	bool stop;         /* end in good order */
 	bool stop_now;     /* a second signal: end at once */
 	bool snapshot_now; /* SIGUSR1; who serves it clears it */
+	bool has_trigger;  /* SIGUSR1 is one, too */
+	bool trigger_now;  /* SIGUSR2; who serves it clears it */
 };
 
 enum loop_result {
@@ -53,6 +55,8 @@ void loop_deinit(struct loop *loop);
 enum loop_result loop_wait(struct loop *loop, const int *fds, unsigned nr_fds, uint64_t until_ns);
 /* serve is called when fd is readable; then loop_wait() returns LOOP_WOKEN. */
 void loop_serve(struct loop *loop, int fd, void (*serve)(void *ctx), void *ctx);
+/* As a first signal, but for its number: 0. */
+void loop_stop(struct loop *loop);
 /* From any thread. */
 void loop_wake(struct loop *loop);
 

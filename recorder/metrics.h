@@ -25,6 +25,7 @@ struct metrics_values {
 	struct drain_stats rings;
 	uint64_t last_pause_ns, max_pause_ns, all_pauses_ns;
 	uint64_t snapshots_failed;
+	uint64_t triggers, copies, copies_failed;
 };
 
 /* The text, which the caller frees; NULL: no memory. */

@@ -144,6 +144,7 @@ int record_end(struct session *session)
 	} else if (session->ending == ENDING_VM_GONE) {
 		report("the VM ended: the tape is whole up to there");
 	}
+	record_trigger_finish(session);
 	if (!wait_worker(session))
 		end_now(session, path);
 	record_progress_summary(&session->progress, path, reason);

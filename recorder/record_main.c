@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "control.h"
 #include "record_options.h"
 #include "record_session.h"
 #include "report.h"
@@ -17,6 +18,8 @@ int main(int argc, char **argv)
 		report_error("%s", error.message);
 		return 2;
 	}
+	if (options.send_path)
+		return control_send(options.send_path, options.words, options.nr_words);
 	report_set_quiet(options.quiet);
 	return record_session_run(&options);
 }

@@ -17,6 +17,8 @@ enum plan_choice {
 	PLAN_CHOICE_FILE,
 };
 
+enum trigger_choice { TRIGGER_NONE, TRIGGER_FREEZE, TRIGGER_COPY };
+
 struct record_options {
 	const char *socket_path;
 	const char *out_path;
@@ -29,7 +31,14 @@ struct record_options {
 	uint64_t snapshot_interval_ms;
 	uint64_t duration_ms; /* 0: until stopped */
 	uint64_t flush_ms;
-	int level;                /* of zstd */
+	int level; /* of zstd */
+	enum trigger_choice on_trigger;
+	const char *copy_pattern; /* of TRIGGER_COPY; NULL: beside the tape */
+	uint64_t trigger_after_ms;
+	const char *control_path; /* NULL: none */
+	const char *send_path;    /* NULL: record; else send words there */
+	char *const *words;
+	unsigned nr_words;
 	const char *note;         /* NULL: none */
 	const char *start_reason; /* NULL: found out */
 	uint64_t max_bytes;       /* of a tape; 0: no limit */

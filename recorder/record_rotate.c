@@ -28,8 +28,8 @@ static const char *name_of(const char *path)
 
 /* ---- the file -------------------------------------------------------- */
 
-/* The next file of the series; the name of this second may be taken. */
-static int open_next(const char *pattern, struct tape_file *file, char **path, struct record_error *error)
+/* The name of this second may be taken. */
+int record_open_new(const char *pattern, struct tape_file *file, char **path, struct record_error *error)
 {
 	time_t now = time(NULL);
 	int ret = -EEXIST;
@@ -54,7 +54,7 @@ int record_open_tape(struct session *session, struct record_error *error)
 
 	if (options->rotate) {
 		ret = tape_series_create(&session->rotation.series, options->out_path, error);
-		return ret ? ret : open_next(options->out_path, &session->file, &session->tape_path, error);
+		return ret ? ret : record_open_new(options->out_path, &session->file, &session->tape_path, error);
 	}
 	session->tape_path = strdup(options->out_path);
 	if (!session->tape_path)
@@ -139,7 +139,7 @@ int record_rotate(struct session *session, const char *why, struct record_error 
 
 	if (!session->rotation.series)
 		return record_error_set(error, -EINVAL, "the recording is not one with --rotate");
-	ret = open_next(session->options->out_path, &next, &path, error);
+	ret = record_open_new(session->options->out_path, &next, &path, error);
 	if (!ret)
 		ret = tape_file_begin(&next, error);
 	if (!ret)
@@ -303,7 +303,9 @@ void record_poll_worker(struct session *session)
 	struct file_result result;
 
 	while (file_worker_poll(session->worker, &result)) {
-		if (result.error && !result.was_copy)
+		if (result.was_copy)
+			record_copy_done(session, &result);
+		else if (result.error)
 			report_warning("%s: has ended, but cannot be made sure to be on the disk: %s", result.path,
 				       strerror(-result.error));
 	}

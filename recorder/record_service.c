@@ -31,6 +31,9 @@ static void fill_metrics(void *ctx, struct metrics_values *out)
 	tape_thread_get_stats(session->tape, &out->tape);
 	out->rings = record_progress_rings(&session->progress);
 	out->lost_records = record_progress_lost(&session->progress);
+	out->triggers = session->trigger.nr_triggers;
+	out->copies = session->trigger.nr_copies;
+	out->copies_failed = session->trigger.nr_failed;
 	out->last_pause_ns = session->snapshot.last_pause_ns;
 	out->max_pause_ns = service->max_pause_ns;
 	out->all_pauses_ns = service->all_pauses_ns;
@@ -70,14 +73,19 @@ static void tick(void *ctx)
 		notify_send(notify, "EXTEND_TIMEOUT_USEC=%u", STOP_TIMEOUT_US);
 	if (session->service.metrics)
 		metrics_tick(session->service.metrics);
+	if (session->control.server)
+		client_server_expire(session->control.server);
 }
 
 int record_service_init(struct session *session, struct record_error *error)
 {
 	const char *target = session->options->metrics;
+	int ret;
 
 	notify_init(&session->service.notify);
-	return target ? metrics_create(&session->service.metrics, target, fill_metrics, session, error) : 0;
+	session->loop.has_trigger = session->options->on_trigger != TRIGGER_NONE;
+	ret = target ? metrics_create(&session->service.metrics, target, fill_metrics, session, error) : 0;
+	return ret ? ret : record_control_init(session, error);
 }
 
 void record_service_started(struct session *session)
@@ -91,6 +99,9 @@ void record_service_started(struct session *session)
 	if (service->metrics && metrics_server(service->metrics))
 		loop_serve(&session->loop, client_server_fd(metrics_server(service->metrics)), serve_clients,
 			   metrics_server(service->metrics));
+	if (session->control.server)
+		loop_serve(&session->loop, client_server_fd(session->control.server), serve_clients,
+			   session->control.server);
 	session->loop.tick = tick;
 	session->loop.tick_ctx = session;
 	notify_send(&service->notify, "READY=1");
@@ -100,6 +111,7 @@ void record_service_started(struct session *session)
 void record_service_ending(struct session *session)
 {
 	session->service.is_recording = false;
+	record_control_ending(session);
 	notify_send(&session->service.notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%u", STOP_TIMEOUT_US);
 	tell_status(session);
 }
@@ -124,5 +136,7 @@ void record_service_deinit(struct session *session)
 	session->loop.tick = NULL;
 	metrics_destroy(session->service.metrics);
 	session->service.metrics = NULL;
+	client_server_destroy(session->control.server);
+	session->control.server = NULL;
 	notify_deinit(&session->service.notify);
 }

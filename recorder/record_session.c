@@ -43,14 +43,13 @@ static void take_error(struct session *session, int error, const struct record_e
 		session->ending = ENDING_BROKEN;
 }
 
-static void take_snapshot(struct session *session)
+int record_take_snapshot(struct session *session, struct record_error *error)
 {
 	bool first = !session->snapshot.committed;
-	struct record_error why = {0};
 	int ret;
 
 	session->loop.snapshot_now = false;
-	ret = ram_snapshot_take(&session->snapshot, &why);
+	ret = ram_snapshot_take(&session->snapshot, error);
 	session->next_snapshot_ns = now_ns() + session->options->snapshot_interval_ms * NS_PER_MS;
 	record_service_snapshot(session, !ret);
 	if (!ret) {
@@ -59,13 +58,14 @@ static void take_snapshot(struct session *session)
 			       (double)session->snapshot.last_pause_ns / NS_PER_MS);
 		session->told_no_snapshot = false;
 		record_plan_snapshot_taken(&session->plan);
-		return;
+		return 0;
 	}
-	take_error(session, ret, &why);
+	take_error(session, ret, error);
 	if (!session->ending && !session->told_no_snapshot) {
-		report("no snapshot could be taken, events are recorded on: %s", why.message);
+		report("no snapshot could be taken, events are recorded on: %s", error->message);
 		session->told_no_snapshot = true;
 	}
+	return ret;
 }
 
 /* While the guest is not known, snapshots come after 1, 2, 4 ... seconds, up to the interval. */
@@ -103,7 +103,11 @@ static void step(struct session *session)
 		serve_reset(session);
 	if (!session->ending && !session->options->no_snapshots &&
 	    (session->loop.snapshot_now || now_ns() >= session->next_snapshot_ns))
-		take_snapshot(session);
+		record_take_snapshot(session, &why);
+	if (!session->ending)
+		record_trigger_step(session);
+	if (!session->ending)
+		record_control_step(session);
 	if (!session->ending)
 		record_rotation_step(session);
 	if (session->ending)
@@ -133,6 +137,11 @@ static void record(struct session *session)
 		until = record_rotation_until_ns(session);
 		if (session->next_snapshot_ns < until)
 			until = session->next_snapshot_ns;
+		if (session->trigger.due_ns < until && !session->trigger.copy_job)
+			until = session->trigger.due_ns;
+		/* What came while the step waited for something else. */
+		if (session->control.nr_pending || session->loop.trigger_now)
+			until = 0;
 		if (plan_auto_is_running(analyzer) && analyzer->kill_ns < until)
 			until = analyzer->kill_ns;
 		if (loop_wait(&session->loop, (int[]){session->producer.fd, analyzer->pid_fd}, 2, until) ==
@@ -152,6 +161,7 @@ static void deinit(struct session *session)
 	while (session->nr_early_rings)
 		trap_ring_deinit(&session->early_rings[--session->nr_early_rings]);
 	free(session->early_rings);
+	record_trigger_deinit(session);
 	file_worker_destroy(session->worker);
 	tape_file_close(&session->file);
 	record_rotation_deinit(session);
@@ -164,6 +174,7 @@ int record_session_run(const struct record_options *options)
 		.options = options,
 		.file = {.fd = -1},
 		.service = {.notify = {.fd = -1}},
+		.trigger = {.due_ns = LOOP_NEVER, .from_fd = -1, .copy = {.fd = -1}},
 		.producer = {.fd = -1, .in = {.fds = {-1, -1, -1}}},
 	};
 	struct record_error error = {0};

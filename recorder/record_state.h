@@ -6,6 +6,7 @@
 #ifndef RECORD_STATE_H
 #define RECORD_STATE_H
 
+#include "control.h"
 #include "drain.h"
 #include "file_worker.h"
 #include "metrics.h"
@@ -55,6 +56,27 @@ struct record_rotation {
 	unsigned nr_notes, nr_triggers; /* on this tape */
 };
 
+/* Commands that came, and are done between two steps. */
+struct record_control {
+	struct client_server *server; /* NULL: none wanted */
+	unsigned nr_pending;
+	struct control_pending {
+		uint64_t client;
+		struct control_command command;
+	} pending[CLIENT_SERVER_MAX_CLIENTS];
+};
+
+struct record_trigger_state {
+	uint64_t due_ns; /* LOOP_NEVER: none came */
+	char text[RECORD_TEXT_MAX_BYTES + 1];
+	unsigned nr_triggers, nr_copies, nr_failed;
+	/* a copy that the tape thread is asked for: */
+	uint64_t copy_job; /* 0: none */
+	int from_fd;
+	struct tape_file copy;
+	char *copy_path;
+};
+
 struct session {
 	const struct record_options *options;
 	struct loop loop;
@@ -72,6 +94,8 @@ struct session {
 	struct record_progress progress;
 	struct record_service service;
 	struct record_rotation rotation;
+	struct record_control control;
+	struct record_trigger_state trigger;
 
 	bool was_reset; /* PROTO_EVENT_RESET came */
 	uint64_t next_snapshot_ns;
@@ -87,6 +111,8 @@ struct session {
 int record_start(struct session *session, struct record_error *error);
 /* record_session.c: notes what the threads met, if nothing ended the recording before. */
 void record_check_threads(struct session *session);
+/* record_session.c: a snapshot now; an error may be one that ends the recording, and is noted as such. */
+int record_take_snapshot(struct session *session, struct record_error *error);
 /* record_end.c: the exit status. */
 int record_end(struct session *session);
 
@@ -104,8 +130,25 @@ uint64_t record_rotation_until_ns(const struct session *session);
 void record_rotation_deinit(struct session *session);
 /* Goes on in the next tape now. */
 int record_rotate(struct session *session, const char *why, struct record_error *error);
+/* A file that is not there yet, named after the time. */
+int record_open_new(const char *pattern, struct tape_file *file, char **path, struct record_error *error);
 /* Tells of what the worker has done. */
 void record_poll_worker(struct session *session);
+
+/* record_control.c: the socket; commands that came; and what is left of them when no more are done. */
+int record_control_init(struct session *session, struct record_error *error);
+void record_control_step(struct session *session);
+void record_control_ending(struct session *session);
+
+/* record_trigger.c: puts key.number=time text into the tape's description. */
+int record_note(struct session *session, const char *key, unsigned number, const char *text,
+		struct record_error *error);
+int record_trigger(struct session *session, const char *text, struct record_error *error);
+void record_trigger_step(struct session *session);
+/* The tape has its end; all is over. */
+void record_trigger_finish(struct session *session);
+void record_trigger_deinit(struct session *session);
+void record_copy_done(struct session *session, const struct file_result *result);
 
 /* record_service.c: before the VM is touched; when its recording has begun; when it ends; and at the end of all. */
 int record_service_init(struct session *session, struct record_error *error);

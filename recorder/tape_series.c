@@ -75,9 +75,9 @@ int tape_series_check(const char *pattern, struct record_error *error)
 		has_time |= *c != '%';
 	}
 	if (!has_time)
-		return record_error_set(
-			error, -EINVAL,
-			"%s: with --rotate, -o must have a time in it, such as vm-%%Y%%m%%dT%%H%%M%%SZ.vmt", pattern);
+		return record_error_set(error, -EINVAL,
+					"%s: its name must have a time in it, such as vm-%%Y%%m%%dT%%H%%M%%SZ.vmt",
+					pattern);
 	return 0;
 }
 

@@ -3,19 +3,21 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "uring_sink.h"
 
 #define IN_FLIGHT_MAX_BYTES (32u << 20)
-#define MAX_IN_A_ROW 4 /* blocks while a job waits */
+#define MAX_IN_A_ROW        4 /* blocks while a job waits */
 #define REAP_NS             20000000
 
-enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_ROTATE, JOB_FINISH };
+enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_COPY, JOB_ROTATE, JOB_FINISH };
 
 struct job {
 	struct job *next;
@@ -25,7 +27,8 @@ struct job {
 	struct page_batch *batch;
 	struct tape_snapshot_info info; /* its arrays lie behind the job */
 	struct tape_totals totals;
-	int fd;                      /* of the next tape */
+	int fd; /* of the next tape; or of a copy */
+	int from_fd;
 	struct tape_chunk *first[2]; /* of the next tape */
 	char reason[TAPE_REASON_ROOM];
 };
@@ -41,6 +44,7 @@ struct tape_thread {
 	unsigned nr_batches;
 	struct record_error error; /* first; error.error 0: none */
 	struct record_error rotate_error;
+	struct tape_copy copy;
 	uint64_t alarm_bytes; /* 0: none */
 	struct tape_stats stats;
 
@@ -251,6 +255,23 @@ static void finish(struct tape_thread *thread, struct job *job)
 		fail(thread, -errno, "syncing", NULL);
 }
 
+static void copy_tape(struct tape_thread *thread, const struct job *job)
+{
+	struct tape_copy copy = {0};
+
+	uring_sink_reap(thread->sink, true);
+	check_sink(thread);
+	if (thread->failed) {
+		copy.error = -EIO;
+	} else {
+		copy.size_bytes = tape_writer_size_bytes(thread->writer);
+		copy.is_cloned = !ioctl(job->fd, FICLONE, job->from_fd);
+	}
+	pthread_mutex_lock(&thread->lock);
+	thread->copy = copy;
+	pthread_mutex_unlock(&thread->lock);
+}
+
 /* ---- from one tape to the next --------------------------------------- */
 
 struct next_tape {
@@ -369,6 +390,9 @@ static void run_job(struct tape_thread *thread, struct job *job)
 	case JOB_FLUSH:
 		uring_sink_reap(thread->sink, true);
 		check_sink(thread);
+		break;
+	case JOB_COPY:
+		copy_tape(thread, job);
 		break;
 	case JOB_ROTATE:
 		rotate(thread, job);
@@ -685,6 +709,22 @@ int tape_thread_rotate_error(struct tape_thread *thread, struct record_error *ou
 	*out = thread->rotate_error;
 	pthread_mutex_unlock(&thread->lock);
 	return out->error;
+}
+
+uint64_t tape_thread_post_copy(struct tape_thread *thread, int from_fd, int to_fd)
+{
+	struct job *job = job_create(JOB_COPY, 0);
+
+	job->from_fd = from_fd;
+	job->fd = to_fd;
+	return post(thread, job);
+}
+
+void tape_thread_get_copy(struct tape_thread *thread, struct tape_copy *out)
+{
+	pthread_mutex_lock(&thread->lock);
+	*out = thread->copy;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 void tape_thread_set_alarm(struct tape_thread *thread, uint64_t file_bytes)

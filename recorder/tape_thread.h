@@ -78,6 +78,20 @@ uint64_t tape_thread_post_rotate(struct tape_thread *thread, int fd, const char 
 				 struct tape_chunk *plan);
 /* Of the last rotation that is done: 0, or why the old tape is written on. */
 int tape_thread_rotate_error(struct tape_thread *thread, struct record_error *out);
+/*
+ * Writes out what there is so far: that part of the file is then a tape by itself,
+ * without an end, and is not written to any more, so that whoever copies it may
+ * take his time. Where the file system can, it is cloned at once. from_fd reads
+ * the tape, to_fd is an empty file; both are borrowed until the job is done.
+ */
+struct tape_copy {
+	int error; /* negative errno; 0: the part is there */
+	uint64_t size_bytes;
+	bool is_cloned; /* to_fd has all of it */
+};
+uint64_t tape_thread_post_copy(struct tape_thread *thread, int from_fd, int to_fd);
+/* Of the last such job that is done. */
+void tape_thread_get_copy(struct tape_thread *thread, struct tape_copy *out);
 /* wake is called, once, when the tape has this size. 0: never. */
 void tape_thread_set_alarm(struct tape_thread *thread, uint64_t file_bytes);
 /* After the last block was sealed: writes what is left, the end of the tape, and ends the thread. */

@@ -21,3 +21,4 @@ vmtape_test(NAME tape_series LABEL unit SOURCES unit/test_tape_series.c LIBS vmt
 vmtape_test(NAME record_rotate LABEL unit SOURCES unit/test_record_rotate.c LIBS fake-vm TIMEOUT 600)
 target_compile_definitions(test_record_rotate PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
 add_dependencies(test_record_rotate vmtape)
+vmtape_test(NAME record_control LABEL unit SOURCES unit/test_record_control.c LIBS fake-vm vmtape-recorder TIMEOUT 600)

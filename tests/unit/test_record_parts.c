@@ -74,6 +74,11 @@ static void test_options(void)
 		"--connect s -o t --level 1x",
 		"--connect s -o t --block-limit 2h",
 		"--connect s -o t --metrics unix:",
+		"--connect s -o t --on-trigger explode",
+		"--connect s -o t --on-trigger copy:plain.vmt",
+		"--connect s -o t --trigger-after 5s",
+		"--connect s -o t%Y --rotate",
+		"--send s",
 		"--connect s -o t --max-size 1M",
 		"--connect s -o t --max-age 10ms",
 		"--connect s -o t --keep 3",
@@ -136,6 +141,13 @@ static void test_options(void)
 	CHECK_STR(options.note, "n");
 	CHECK_STR(options.start_reason, "r");
 	CHECK_STR(options.metrics, "unix:m");
+	CHECK_INT(parse(&options, "--send s note --help"), 0);
+	CHECK_INT(options.nr_words, 2);
+	CHECK_STR(options.words[1], "--help");
+	CHECK_INT(parse(&options, "--connect s -o t --on-trigger copy:c-%F.vmt --trigger-after 10s --control c"), 0);
+	CHECK_INT(options.on_trigger, TRIGGER_COPY);
+	CHECK_STR(options.copy_pattern, "c-%F.vmt");
+	CHECK_INT(options.trigger_after_ms, 10000);
 	/* Without --rotate a percent sign is one. */
 	CHECK_INT(parse(&options, "--connect s -o 100%.vmt --max-size 1G"), 0);
 	CHECK_INT(parse(&options, "--help"), 1);
