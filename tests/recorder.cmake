@@ -22,3 +22,11 @@ vmtape_test(NAME record_rotate LABEL unit SOURCES unit/test_record_rotate.c LIBS
 target_compile_definitions(test_record_rotate PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
 add_dependencies(test_record_rotate vmtape)
 vmtape_test(NAME record_control LABEL unit SOURCES unit/test_record_control.c LIBS fake-vm vmtape-recorder TIMEOUT 600)
+add_executable(record_everything unit/record_everything.c)
+target_compile_definitions(record_everything PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
+target_link_libraries(record_everything PRIVATE fake-vm)
+add_dependencies(record_everything vmtape)
+add_test(NAME unit.service_unit COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_service
+         ${PROJECT_BINARY_DIR}/recorder/vmtape-record@.service $<TARGET_FILE:vmtape-record>
+         $<TARGET_FILE:record_everything> "${VMTAPE_SANITIZE}")
+set_tests_properties(unit.service_unit PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
