@@ -30,3 +30,4 @@ add_test(NAME unit.service_unit COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_
          ${PROJECT_BINARY_DIR}/recorder/vmtape-record@.service $<TARGET_FILE:vmtape-record>
          $<TARGET_FILE:record_everything> "${VMTAPE_SANITIZE}")
 set_tests_properties(unit.service_unit PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
+vmtape_fuzz(NAME control LIBS vmtape-recorder)
