@@ -14,7 +14,7 @@
 #include "uring_sink.h"
 
 #define IN_FLIGHT_MAX_BYTES (32u << 20)
-#define MAX_IN_A_ROW        4 /* blocks while a job waits */
+#define MAX_IN_A_ROW        4 /* blocks while pages wait */
 #define REAP_NS             20000000
 
 enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_COPY, JOB_ROTATE, JOB_FINISH };
@@ -430,6 +430,17 @@ static struct job *take_job(struct tape_thread *thread)
 	return job;
 }
 
+/* Next is one that costs hardly more than a block. */
+static bool short_job_waits(struct tape_thread *thread)
+{
+	bool waits;
+
+	pthread_mutex_lock(&thread->lock);
+	waits = thread->head && thread->head->kind != JOB_PAGES && thread->head->kind != JOB_FINISH;
+	pthread_mutex_unlock(&thread->lock);
+	return waits;
+}
+
 /* Sleeps until there is something to do, or for a moment while writes are in flight. False: the end. */
 static bool wait_for_work(struct tape_thread *thread)
 {
@@ -472,7 +483,7 @@ static void *run(void *arg)
 		if (block) {
 			write_block(thread, block);
 			/* Under load there is always a block: then a snapshot, or the next tape, would never come. */
-			if (++in_a_row < MAX_IN_A_ROW)
+			if (++in_a_row < MAX_IN_A_ROW && !short_job_waits(thread))
 				continue;
 		}
 		in_a_row = 0;

@@ -60,8 +60,8 @@ static void test_journal(void)
 	CHECK(record_run_said(&recorder, "none lost"));
 	CHECK_INT(count_lines(recorder.text, 5), 1);
 	CHECK_INT(count_lines(recorder.text, 3), 0);
+	record_run_deinit(&recorder);
 	/* An error, of a path with lines in it. */
-	unlink(recorder.tape_path);
 	setup.socket_path = "/nowhere/a\nb";
 	service_run_start(&recorder, &setup, options);
 	record_run_wait(&recorder, 30);
