@@ -115,6 +115,7 @@ static void bench_start(struct bench *bench, const char *output, const char *con
 	while (*more)
 		options[n++] = *more++;
 	service_run_start(&bench->recorder, &setup, options);
+	fake_vm_wait_started(&bench->vm);
 	record_run_expect_text(&bench->recorder, "base snapshot taken");
 }
 
