@@ -215,6 +215,12 @@ static void put_sizes(struct info *i)
 	strbuf_put(&i->out, " (raw ");
 	put_bytes(&i->out, i->tape->pages_raw_bytes);
 	strbuf_put(&i->out, ")\n");
+	if (i->tape->ring_bytes) {
+		label(i, "ring");
+		put_bytes(&i->out, i->tape->ring_bytes);
+		strbuf_printf(&i->out, "; %" PRIu64 " slots were overwritten, %.1f times round\n",
+			      i->tape->nr_overwritten, (double)i->tape->nr_overwritten / i->tape->nr_slots);
+	}
 	line(i, "plans", "%u", i->tape->nr_plans);
 }
 
@@ -384,6 +390,10 @@ static void put_json(struct info *i)
 	json_count(i, "unpaired_exits", i->census.unpaired_exits);
 	json_count(i, "without_task", i->census.without_task);
 	json_count(i, "size_bytes", i->tape->size_bytes);
+	if (i->tape->ring_bytes) {
+		json_count(i, "ring_bytes", i->tape->ring_bytes);
+		json_count(i, "overwritten_slots", i->tape->nr_overwritten);
+	}
 	json_count(i, "records_raw_bytes", i->tape->traps_raw_bytes);
 	json_count(i, "records_stored_bytes", i->tape->traps_stored_bytes);
 	json_count(i, "pages_raw_bytes", i->tape->pages_raw_bytes);

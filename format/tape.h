@@ -21,6 +21,8 @@
 #define TAPE_PAGE_BYTES      4096u
 #define TAPE_SLOT_BYTES      (4u << 20)
 #define TAPE_TRAPS_MAX_BYTES (1u << 20) /* raw bytes of one chunk of traps */
+#define TAPE_RING_MIN_BYTES  (32ull << 20)
+#define TAPE_RING_MAX_BYTES  (4096ull << 30)
 #define TAPE_NO_OFFSET       UINT64_MAX
 
 struct tape_error {
@@ -66,11 +68,20 @@ struct tape_sink {
 	int (*write)(void *ctx, uint64_t offset, void *buffer, size_t size_bytes,
 		     void (*done)(void *done_ctx, void *buffer, int result), void *done_ctx);
 	void *ctx;
+	/* What was written before, waiting for it if need be; only for ring tapes. 0 or a negative errno. */
+	int (*read)(void *ctx, uint64_t offset, void *buffer, size_t size_bytes);
 };
 
 struct tape_writer;
 /* Writes the file header (uuid and time are made here). */
 int tape_writer_create(struct tape_writer **out, const struct tape_sink *sink, struct tape_error *error);
+/*
+ * A ring tape: a file of at most ring_bytes, the oldest slots of
+ * which are overwritten. What the others still need of them (meta lines, plans,
+ * memory) is read back and written again; sink->read is needed for that.
+ */
+int tape_writer_create_ring(struct tape_writer **out, const struct tape_sink *sink, uint64_t ring_bytes,
+			    struct tape_error *error);
 void tape_writer_destroy(struct tape_writer *writer);
 /* Takes the chunk, places it in the current slot or opens the next one, and writes it. */
 int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error);
@@ -125,6 +136,8 @@ int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info 
 
 struct tape_pages_stats {
 	uint64_t added, zero, duplicate, unchanged, stored, stored_bytes;
+	/* of a ring tape: what the contents that it needs take, and how many had no room to be carried forward */
+	uint64_t live_bytes, lost;
 };
 void tape_pages_get_stats(const struct tape_pages *pages, struct tape_pages_stats *out);
 
@@ -146,6 +159,8 @@ struct tape_info {
 	uint8_t uuid[16];
 	uint64_t created_ns; /* CLOCK_REALTIME */
 	uint64_t size_bytes;
+	uint64_t ring_bytes;     /* of a ring tape, which does not grow beyond; else 0 */
+	uint64_t nr_overwritten; /* slots of it */
 	uint32_t nr_slots;
 	uint32_t nr_vcpus; /* highest vCPU seen + 1 */
 	uint32_t nr_snapshots;

@@ -33,8 +33,9 @@ static size_t compress(uint8_t *out, size_t room_bytes, const void *raw, size_t 
 	return ZSTD_isError(size_bytes) || size_bytes > raw_bytes - raw_bytes / 8 ? 0 : size_bytes;
 }
 
-int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
-		      size_t raw_bytes, int zstd_level, struct tape_error *error)
+/* With prefix_bytes of prefix, which stay as they are, before the payload. */
+static int encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *prefix,
+		  size_t prefix_bytes, const void *raw, size_t raw_bytes, int zstd_level, struct tape_error *error)
 {
 	struct tape_chunk *chunk;
 	size_t room_bytes = zstd_level ? ZSTD_compressBound(raw_bytes) : raw_bytes;
@@ -46,22 +47,24 @@ int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *h
 				 tape_type_name(header->type), raw_bytes, tape_raw_limit(header->type));
 	chunk = calloc(1, sizeof(*chunk));
 	if (chunk)
-		chunk->buffer = malloc(TAPE_CHUNK_HEADER_BYTES + room_bytes + 8);
+		chunk->buffer = malloc(TAPE_CHUNK_HEADER_BYTES + prefix_bytes + room_bytes + 8);
 	if (!chunk || !chunk->buffer) {
 		free(chunk);
 		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a chunk of %zu bytes", raw_bytes);
 	}
 	payload = chunk->buffer + TAPE_CHUNK_HEADER_BYTES;
 	chunk->header = *header;
-	chunk->header.layout = TAPE_LAYOUT_1;
 	chunk->header.codec = TAPE_ZSTD;
-	stored_bytes = compress(payload, room_bytes, raw, raw_bytes, zstd_level);
+	if (prefix_bytes)
+		memcpy(payload, prefix, prefix_bytes);
+	stored_bytes = compress(payload + prefix_bytes, room_bytes, raw, raw_bytes, zstd_level);
 	if (!stored_bytes) {
 		chunk->header.codec = TAPE_STORED;
 		stored_bytes = raw_bytes;
 		if (raw_bytes)
-			memcpy(payload, raw, raw_bytes);
+			memcpy(payload + prefix_bytes, raw, raw_bytes);
 	}
+	stored_bytes += prefix_bytes;
 	chunk->header.raw_bytes = (uint32_t)raw_bytes;
 	chunk->header.stored_bytes = (uint32_t)stored_bytes;
 	chunk->header.payload_hash = tape_hash(payload, stored_bytes);
@@ -72,6 +75,74 @@ int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *h
 		chunk->buffer = fit;
 	*out = chunk;
 	return 0;
+}
+
+int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
+		      size_t raw_bytes, int zstd_level, struct tape_error *error)
+{
+	struct tape_chunk_header first_layout = *header;
+
+	first_layout.layout = TAPE_LAYOUT_1;
+	return encode(out, &first_layout, NULL, 0, raw, raw_bytes, zstd_level, error);
+}
+
+struct tape_chunk *tape_chunk_copy(const struct tape_chunk_header *header, const void *payload)
+{
+	struct tape_chunk *chunk = calloc(1, sizeof(*chunk));
+
+	if (chunk)
+		chunk->buffer = calloc(1, tape_chunk_bytes(header));
+	if (!chunk || !chunk->buffer) {
+		free(chunk);
+		return NULL;
+	}
+	chunk->header = *header;
+	memcpy(chunk->buffer + TAPE_CHUNK_HEADER_BYTES, payload, header->stored_bytes);
+	return chunk;
+}
+
+int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,
+			    int zstd_level, struct tape_error *error)
+{
+	const struct tape_chunk_header header = {
+		.type = TAPE_CHUNK_PAGES,
+		.layout = TAPE_LAYOUT_2,
+		.vcpu = TAPE_NO_VCPU,
+		.flags = TAPE_F_CARRIED,
+		.nr_items = nr_pages,
+		.first_seq = ids[0],
+		.last_seq = ids[nr_pages - 1],
+	};
+	struct byte_buffer list = {0};
+	int result;
+
+	for (uint32_t i = 1; i < nr_pages; i++)
+		byte_buffer_add_varint(&list, ids[i] - ids[i - 1] - 1);
+	if (list.bad)
+		result = tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a chunk of pages");
+	else
+		result = encode(out, &header, list.data, list.size_bytes, contents, (size_t)nr_pages * TAPE_PAGE_BYTES,
+				zstd_level, error);
+	byte_buffer_deinit(&list);
+	return result;
+}
+
+bool tape_page_ids_decode(uint64_t ids[TAPE_PAGES_MAX], size_t *list_bytes, const struct tape_chunk_header *header,
+			  const uint8_t *payload, size_t size_bytes)
+{
+	struct byte_reader reader = byte_reader(payload, size_bytes);
+
+	ids[0] = header->first_seq;
+	for (uint32_t i = 1; i < header->nr_items; i++) {
+		uint64_t step = byte_reader_varint(&reader);
+
+		/* Both are below 2^62, so that the sum does not wrap. */
+		if (reader.bad || step >= TAPE_PAGE_MAX || ids[i - 1] + 1 + step >= TAPE_PAGE_MAX)
+			return false;
+		ids[i] = ids[i - 1] + 1 + step;
+	}
+	*list_bytes = size_bytes - reader.left_bytes;
+	return ids[header->nr_items - 1] == header->last_seq;
 }
 
 int tape_chunk_encode_traps(struct tape_chunk **out, uint16_t vcpu, const void *records, size_t size_bytes,

@@ -105,7 +105,7 @@ static void encode_entry(struct byte_buffer *out, const struct tape_index_entry 
 	byte_buffer_add_u16(out, header->vcpu);
 	byte_buffer_add_u8(out, header->codec);
 	byte_buffer_add_u8(out, header->layout);
-	byte_buffer_add_u16(out, 0);
+	byte_buffer_add_u16(out, header->flags);
 	byte_buffer_add_u32(out, header->nr_items);
 	byte_buffer_add_u64(out, header->min_tsc);
 	byte_buffer_add_u64(out, header->max_tsc);
@@ -167,7 +167,7 @@ static bool decode_entry(struct byte_reader *reader, struct tape_index_entry *en
 	header->vcpu = byte_reader_u16(reader);
 	header->codec = byte_reader_u8(reader);
 	header->layout = byte_reader_u8(reader);
-	byte_reader_u16(reader);
+	header->flags = byte_reader_u16(reader);
 	header->nr_items = byte_reader_u32(reader);
 	header->min_tsc = byte_reader_u64(reader);
 	header->max_tsc = byte_reader_u64(reader);

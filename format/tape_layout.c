@@ -58,6 +58,7 @@ void tape_put_file_header(uint8_t bytes[TAPE_FILE_HEADER_BYTES], const struct ta
 	put_le64(bytes + 24, identity->required_features);
 	memcpy(bytes + 32, identity->uuid, 16);
 	put_le64(bytes + 48, identity->created_ns);
+	put_le32(bytes + 56, identity->nr_places);
 	put_hash(bytes, TAPE_FILE_HEADER_BYTES);
 }
 
@@ -72,36 +73,44 @@ bool tape_get_file_header(const uint8_t bytes[TAPE_FILE_HEADER_BYTES], struct ta
 	out->required_features = get_le64(bytes + 24);
 	memcpy(out->uuid, bytes + 32, 16);
 	out->created_ns = get_le64(bytes + 48);
+	out->nr_places = out->required_features & TAPE_FEATURE_RING ? get_le32(bytes + 56) : 0;
 	return true;
 }
 
-void tape_put_slot_header(uint8_t bytes[TAPE_SLOT_HEADER_BYTES], const struct tape_identity *identity,
-			  uint64_t slot_seq)
+void tape_put_slot_header(uint8_t bytes[TAPE_SLOT_HEADER_BYTES], const struct tape_slot_header *header)
 {
+	const struct tape_identity *identity = &header->identity;
+
 	memset(bytes, 0, TAPE_SLOT_HEADER_BYTES);
 	memcpy(bytes, slot_magic, 8);
 	put_le16(bytes + 8, identity->version);
 	put_le16(bytes + 10, TAPE_SLOT_HEADER_BYTES);
 	put_le32(bytes + 12, identity->slot_bytes);
-	put_le64(bytes + 16, slot_seq);
+	put_le64(bytes + 16, header->seq);
 	put_le64(bytes + 24, identity->required_features);
 	memcpy(bytes + 32, identity->uuid, 16);
 	put_le64(bytes + 48, identity->created_ns);
 	put_le64(bytes + 56, identity->compat_features);
+	put_le64(bytes + 96, header->first_snapshot);
+	put_le32(bytes + 104, identity->nr_places);
 	put_hash(bytes, TAPE_SLOT_HEADER_BYTES);
 }
 
-bool tape_get_slot_header(const uint8_t bytes[TAPE_SLOT_HEADER_BYTES], struct tape_identity *out, uint64_t *slot_seq)
+bool tape_get_slot_header(const uint8_t bytes[TAPE_SLOT_HEADER_BYTES], struct tape_slot_header *out)
 {
+	struct tape_identity *identity = &out->identity;
+
 	if (memcmp(bytes, slot_magic, 8) || !hash_fits(bytes, TAPE_SLOT_HEADER_BYTES))
 		return false;
-	out->version = get_le16(bytes + 8);
-	out->slot_bytes = get_le32(bytes + 12);
-	*slot_seq = get_le64(bytes + 16);
-	out->required_features = get_le64(bytes + 24);
-	memcpy(out->uuid, bytes + 32, 16);
-	out->created_ns = get_le64(bytes + 48);
-	out->compat_features = get_le64(bytes + 56);
+	identity->version = get_le16(bytes + 8);
+	identity->slot_bytes = get_le32(bytes + 12);
+	out->seq = get_le64(bytes + 16);
+	identity->required_features = get_le64(bytes + 24);
+	memcpy(identity->uuid, bytes + 32, 16);
+	identity->created_ns = get_le64(bytes + 48);
+	identity->compat_features = get_le64(bytes + 56);
+	out->first_snapshot = get_le64(bytes + 96);
+	identity->nr_places = identity->required_features & TAPE_FEATURE_RING ? get_le32(bytes + 104) : 0;
 	return get_le16(bytes + 10) == TAPE_SLOT_HEADER_BYTES;
 }
 
@@ -137,6 +146,7 @@ void tape_put_chunk_header(uint8_t bytes[TAPE_CHUNK_HEADER_BYTES], const struct 
 	put_le32(bytes + 24, header->slot_seq);
 	put_le32(bytes + 28, header->number);
 	put_le16(bytes + 32, header->vcpu);
+	put_le16(bytes + 34, header->flags);
 	put_le32(bytes + 36, header->nr_items);
 	put_le64(bytes + 40, header->min_tsc);
 	put_le64(bytes + 48, header->max_tsc);
@@ -159,6 +169,7 @@ bool tape_get_chunk_header(const uint8_t bytes[TAPE_CHUNK_HEADER_BYTES], struct 
 	out->slot_seq = get_le32(bytes + 24);
 	out->number = get_le32(bytes + 28);
 	out->vcpu = get_le16(bytes + 32);
+	out->flags = get_le16(bytes + 34);
 	out->nr_items = get_le32(bytes + 36);
 	out->min_tsc = get_le64(bytes + 40);
 	out->max_tsc = get_le64(bytes + 48);
@@ -171,6 +182,22 @@ bool tape_get_chunk_header(const uint8_t bytes[TAPE_CHUNK_HEADER_BYTES], struct 
 bool tape_is_chunk_magic(const uint8_t bytes[4])
 {
 	return !memcmp(bytes, chunk_magic, 4);
+}
+
+bool tape_snapshot_is_base(const uint8_t *payload)
+{
+	return get_le32(payload + 40) & 1;
+}
+
+void tape_snapshot_make_full(struct tape_chunk *chunk, const struct tape_map_writer *map)
+{
+	uint8_t *payload = chunk->buffer + TAPE_CHUNK_HEADER_BYTES;
+
+	put_le32(payload + 40, get_le32(payload + 40) | 1);
+	put_le32(payload + 44, map->nr_parts);
+	put_le64(payload + 48, map->nr_pages);
+	put_le64(payload + 56, map->nr_zero);
+	chunk->header.payload_hash = tape_hash(payload, chunk->header.stored_bytes);
 }
 
 uint32_t tape_raw_limit(uint16_t type)

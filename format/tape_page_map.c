@@ -21,6 +21,14 @@ static uint64_t id_at(uint64_t id, uint64_t delta)
 	return same_for_all(id) ? id : id + delta;
 }
 
+uint64_t tape_extent_id(const struct tape_extent *extent, uint64_t n)
+{
+	uint64_t id = id_at(extent->id, n);
+
+	/* A page of a run of equal ones: its id without the mark. */
+	return id >= TAPE_PAGE_NONE ? id : id & ~TAPE_EXTENT_SAME;
+}
+
 void tape_extents_deinit(struct tape_extents *extents)
 {
 	free(extents->list);
@@ -58,7 +66,7 @@ int tape_extents_add(struct tape_extents *extents, uint64_t gfn, uint64_t count,
 	return 0;
 }
 
-uint64_t tape_extents_find(const struct tape_extents *extents, uint64_t gfn)
+const struct tape_extent *tape_extents_at(const struct tape_extents *extents, uint64_t gfn)
 {
 	size_t low = 0, high = extents->count;
 
@@ -66,18 +74,21 @@ uint64_t tape_extents_find(const struct tape_extents *extents, uint64_t gfn)
 		size_t middle = low + (high - low) / 2;
 		const struct tape_extent *extent = &extents->list[middle];
 
-		if (gfn < extent->gfn) {
+		if (gfn < extent->gfn)
 			high = middle;
-		} else if (gfn - extent->gfn >= extent->count) {
+		else if (gfn - extent->gfn >= extent->count)
 			low = middle + 1;
-		} else {
-			uint64_t id = id_at(extent->id, gfn - extent->gfn);
-
-			/* A page of a run of equal ones: its id without the mark. */
-			return id >= TAPE_PAGE_NONE ? id : id & ~TAPE_EXTENT_SAME;
-		}
+		else
+			return extent;
 	}
-	return TAPE_PAGE_NONE;
+	return NULL;
+}
+
+uint64_t tape_extents_find(const struct tape_extents *extents, uint64_t gfn)
+{
+	const struct tape_extent *extent = tape_extents_at(extents, gfn);
+
+	return extent ? tape_extent_id(extent, gfn - extent->gfn) : TAPE_PAGE_NONE;
 }
 
 int tape_extents_merge(struct tape_extents *out, const struct tape_extents *lower, const struct tape_extents *upper)
@@ -205,6 +216,62 @@ size_t tape_page_map_encode(struct byte_buffer *out, uint64_t ordinal, uint32_t 
 	if (zero)
 		roaring_bitmap_free(zero);
 	return out->bad ? 0 : count;
+}
+
+int tape_map_writer_init(struct tape_map_writer *map, uint32_t slot_bytes)
+{
+	/* Worst case is 32 bytes a page, and half a slot must hold a part. */
+	size_t limit = slot_bytes / 64;
+
+	map->max_pages = limit < TAPE_MAP_MAX_PAGES ? limit : TAPE_MAP_MAX_PAGES;
+	map->places = malloc(map->max_pages * sizeof(*map->places));
+	return map->places ? 0 : tape_fail(map->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
+}
+
+void tape_map_writer_deinit(struct tape_map_writer *map)
+{
+	free(map->places);
+	map->places = NULL;
+}
+
+/* What was collected becomes one part, or, at gaps of 2^32 pages, more. */
+int tape_map_writer_finish(struct tape_map_writer *map)
+{
+	size_t done = 0;
+	int result = 0;
+
+	while (done < map->nr_places && !result) {
+		struct byte_buffer payload = {0};
+		struct tape_chunk_header header = {.type = TAPE_CHUNK_PAGE_MAP,
+						   .vcpu = TAPE_NO_VCPU,
+						   .flags = map->flags,
+						   .first_seq = map->ordinal,
+						   .last_seq = map->nr_parts};
+		struct tape_chunk *chunk = NULL;
+		size_t took = tape_page_map_encode(&payload, map->ordinal, map->nr_parts, map->places + done,
+						   map->nr_places - done, map->max_pages);
+
+		header.nr_items = (uint32_t)took;
+		if (!took)
+			result = tape_fail(map->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
+		else
+			result = tape_chunk_encode(&chunk, &header, payload.data, payload.size_bytes, 0, map->error);
+		byte_buffer_deinit(&payload);
+		if (!result)
+			result = map->emit(map->ctx, chunk, map->error);
+		done += took;
+		map->nr_parts++;
+	}
+	map->nr_places = 0;
+	return result;
+}
+
+int tape_map_writer_add(struct tape_map_writer *map, uint64_t gfn, uint64_t id)
+{
+	map->places[map->nr_places++] = (struct tape_page_place){gfn, id};
+	map->nr_pages++;
+	map->nr_zero += id == TAPE_PAGE_ZERO;
+	return map->nr_places == map->max_pages ? tape_map_writer_finish(map) : 0;
 }
 
 static roaring_bitmap_t *decode_set(struct byte_reader *reader, uint32_t size_bytes)

@@ -2,81 +2,58 @@
 /*
  * tape_pages.c - collects the pages of snapshots: each content is stored once
  * in a tape, zeros not at all, and a page that did not change is left out.
- * Memory grows with the number of different pages (32 to 64 bytes each).
  */
 #include <errno.h>
-#include <sys/random.h>
-#include <xxhash.h>
 
-#include "tape_private.h"
-
-#define LEAF_PAGES 512u
-
-/* Page ids of LEAF_PAGES neighbouring pages. */
-struct leaf {
-	uint64_t key; /* gfn / LEAF_PAGES */
-	uint64_t nr_pending;
-	uint64_t committed[LEAF_PAGES];
-	uint64_t pending[LEAF_PAGES]; /* TAPE_PAGE_NONE: not added since the last commit */
-};
-
-struct content {
-	XXH128_hash_t hash;
-	uint64_t id_plus_1; /* 0: free */
-};
-
-struct tape_pages {
-	struct tape_writer *writer;
-	int zstd_level;
-	/* Secret and random, so that a guest cannot make up two pages of the same hash. */
-	uint64_t seed;
-	struct content *contents; /* open addressing */
-	size_t nr_contents, contents_room;
-	struct leaf **leaves; /* open addressing, by key */
-	size_t nr_leaves, leaves_room;
-	uint8_t *batch;
-	uint32_t nr_batch, batch_room;
-	uint64_t next_id;
-	uint64_t ordinal;
-	struct tape_pages_stats stats;
-};
+#include "tape_pages.h"
+#include "tape_ring.h"
 
 int tape_pages_create(struct tape_pages **out, struct tape_writer *writer, int zstd_level, struct tape_error *error)
 {
 	struct tape_pages *pages = calloc(1, sizeof(*pages));
-	uint32_t room = tape_writer_slot_bytes(writer) / 2 / TAPE_PAGE_BYTES;
+	/* Small parts of a slot, so that little of it stays empty when they do not compress; 2 fit in the smallest. */
+	uint32_t room = tape_writer_slot_bytes(writer) / 8 / TAPE_PAGE_BYTES;
 
 	if (!pages)
-		goto no_memory;
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for pages");
 	pages->writer = writer;
 	pages->zstd_level = zstd_level;
+	room = room > 2 ? room : 2;
 	pages->batch_room = room < TAPE_PAGES_MAX ? room : TAPE_PAGES_MAX;
-	pages->contents_room = 4096;
 	pages->leaves_room = 256;
-	pages->contents = calloc(pages->contents_room, sizeof(*pages->contents));
+	pages->contents = tape_contents_create();
 	pages->leaves = calloc(pages->leaves_room, sizeof(*pages->leaves));
 	pages->batch = malloc((size_t)pages->batch_room * TAPE_PAGE_BYTES);
-	if (!pages->contents || !pages->leaves || !pages->batch)
-		goto no_memory;
-	if (getrandom(&pages->seed, sizeof(pages->seed), 0) != sizeof(pages->seed)) {
+	if (!pages->contents || !pages->leaves || !pages->batch) {
 		tape_pages_destroy(pages);
-		return tape_fail(error, -EIO, TAPE_NO_OFFSET, "no random numbers for the page hash");
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory, or no random numbers, for pages");
 	}
+	if (tape_writer_ring(writer))
+		tape_ring_set_pages(tape_writer_ring(writer), pages);
 	*out = pages;
 	return 0;
-no_memory:
-	tape_pages_destroy(pages);
-	return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for pages");
+}
+
+static void leaf_destroy(struct tape_leaf *leaf)
+{
+	if (!leaf)
+		return;
+	free(leaf->pending);
+	free(leaf->oldest);
+	free(leaf);
 }
 
 void tape_pages_destroy(struct tape_pages *pages)
 {
 	if (!pages)
 		return;
+	if (tape_writer_ring(pages->writer))
+		tape_ring_set_pages(tape_writer_ring(pages->writer), NULL);
 	for (size_t i = 0; i < pages->leaves_room && pages->leaves; i++)
-		free(pages->leaves[i]);
+		leaf_destroy(pages->leaves[i]);
 	free(pages->leaves);
-	free(pages->contents);
+	tape_contents_destroy(pages->contents);
+	tape_refs_deinit(&pages->refs);
 	free(pages->batch);
 	free(pages);
 }
@@ -84,37 +61,21 @@ void tape_pages_destroy(struct tape_pages *pages)
 void tape_pages_get_stats(const struct tape_pages *pages, struct tape_pages_stats *out)
 {
 	*out = pages->stats;
+	out->live_bytes = tape_pages_live_bytes(pages);
 }
 
-/* ---- tables ---------------------------------------------------------- */
+/* ---- leaves ---------------------------------------------------------- */
 
-static struct content *find_content(struct content *contents, size_t room, XXH128_hash_t hash)
+uint64_t *tape_leaf_ids(void)
 {
-	for (size_t i = hash.low64 & (room - 1);; i = (i + 1) & (room - 1))
-		if (!contents[i].id_plus_1 || XXH128_isEqual(contents[i].hash, hash))
-			return &contents[i];
+	uint64_t *ids = malloc(TAPE_LEAF_PAGES * sizeof(*ids));
+
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES && ids; i++)
+		ids[i] = TAPE_PAGE_NONE;
+	return ids;
 }
 
-static int grow_contents(struct tape_pages *pages)
-{
-	size_t room = pages->contents_room * 2;
-	struct content *contents;
-
-	if (pages->nr_contents < pages->contents_room / 4 * 3)
-		return 0;
-	contents = calloc(room, sizeof(*contents));
-	if (!contents)
-		return -ENOMEM;
-	for (size_t i = 0; i < pages->contents_room; i++)
-		if (pages->contents[i].id_plus_1)
-			*find_content(contents, room, pages->contents[i].hash) = pages->contents[i];
-	free(pages->contents);
-	pages->contents = contents;
-	pages->contents_room = room;
-	return 0;
-}
-
-static struct leaf **find_leaf(struct leaf **leaves, size_t room, uint64_t key)
+static struct tape_leaf **find_leaf(struct tape_leaf **leaves, size_t room, uint64_t key)
 {
 	for (size_t i = key * 0x9e3779b97f4a7c15u >> 32 & (room - 1);; i = (i + 1) & (room - 1))
 		if (!leaves[i] || leaves[i]->key == key)
@@ -124,7 +85,7 @@ static struct leaf **find_leaf(struct leaf **leaves, size_t room, uint64_t key)
 static int grow_leaves(struct tape_pages *pages)
 {
 	size_t room = pages->leaves_room * 2;
-	struct leaf **leaves;
+	struct tape_leaf **leaves;
 
 	if (pages->nr_leaves < pages->leaves_room / 4 * 3)
 		return 0;
@@ -140,25 +101,45 @@ static int grow_leaves(struct tape_pages *pages)
 	return 0;
 }
 
-static struct leaf *get_leaf(struct tape_pages *pages, uint64_t gfn)
+struct tape_leaf *tape_pages_leaf(struct tape_pages *pages, uint64_t gfn)
 {
-	struct leaf **place, *leaf;
+	struct tape_leaf **place, *leaf;
 
 	if (grow_leaves(pages))
 		return NULL;
-	place = find_leaf(pages->leaves, pages->leaves_room, gfn / LEAF_PAGES);
+	place = find_leaf(pages->leaves, pages->leaves_room, gfn / TAPE_LEAF_PAGES);
 	if (*place)
 		return *place;
-	leaf = malloc(sizeof(*leaf));
+	leaf = calloc(1, sizeof(*leaf));
 	if (!leaf)
 		return NULL;
-	leaf->key = gfn / LEAF_PAGES;
-	leaf->nr_pending = 0;
-	for (unsigned i = 0; i < LEAF_PAGES; i++)
-		leaf->committed[i] = leaf->pending[i] = TAPE_PAGE_NONE;
+	leaf->key = gfn / TAPE_LEAF_PAGES;
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++)
+		leaf->committed[i] = TAPE_PAGE_NONE;
 	*place = leaf;
 	pages->nr_leaves++;
 	return leaf;
+}
+
+static int compare_leaves(const void *a, const void *b)
+{
+	const struct tape_leaf *const *x = a, *const *y = b;
+
+	return ((*x)->key > (*y)->key) - ((*x)->key < (*y)->key);
+}
+
+struct tape_leaf **tape_pages_sorted(const struct tape_pages *pages, bool (*wanted)(const struct tape_leaf *leaf),
+				     size_t *count)
+{
+	struct tape_leaf **list = malloc((pages->nr_leaves + 1) * sizeof(struct tape_leaf *));
+
+	*count = 0;
+	for (size_t i = 0; i < pages->leaves_room && list; i++)
+		if (pages->leaves[i] && wanted(pages->leaves[i]))
+			list[(*count)++] = pages->leaves[i];
+	if (list)
+		qsort(list, *count, sizeof(struct tape_leaf *), compare_leaves);
+	return list;
 }
 
 /* ---- adding ---------------------------------------------------------- */
@@ -189,21 +170,15 @@ static int flush_batch(struct tape_pages *pages, struct tape_error *error)
 /* Id of this content, which is stored if it is new. */
 static int store(struct tape_pages *pages, const void *page, uint64_t *id, bool *is_new, struct tape_error *error)
 {
-	XXH128_hash_t hash = XXH3_128bits_withSeed(page, TAPE_PAGE_BYTES, pages->seed);
-	struct content *content;
+	uint64_t *known = tape_contents_find(pages->contents, page);
 
-	*is_new = false;
-	if (grow_contents(pages))
-		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for %zu pages", pages->nr_contents);
-	content = find_content(pages->contents, pages->contents_room, hash);
-	if (content->id_plus_1) {
-		*id = content->id_plus_1 - 1;
+	*id = *known;
+	/* What a ring tape has let go is as new. */
+	*is_new =
+		*id == TAPE_CONTENT_NONE || (tape_writer_ring(pages->writer) && !tape_refs_is_kept(&pages->refs, *id));
+	if (!*is_new)
 		return 0;
-	}
-	*is_new = true;
-	*id = pages->next_id++;
-	*content = (struct content){hash, *id + 1};
-	pages->nr_contents++;
+	*id = *known = pages->next_id++;
 	memcpy(pages->batch + (size_t)pages->nr_batch++ * TAPE_PAGE_BYTES, page, TAPE_PAGE_BYTES);
 	return pages->nr_batch == pages->batch_room ? flush_batch(pages, error) : 0;
 }
@@ -213,29 +188,45 @@ static bool is_zero(const uint8_t *page)
 	return !page[0] && !memcmp(page, page + 1, TAPE_PAGE_BYTES - 1);
 }
 
+/* In a ring tape, ids are counted from here on: while they are pending, and as part of each snapshot that counts. */
+static int set_pending(struct tape_pages *pages, struct tape_leaf *leaf, unsigned index, uint64_t id)
+{
+	uint64_t *pending;
+
+	if (!leaf->pending)
+		leaf->pending = tape_leaf_ids();
+	if (!leaf->pending)
+		return -ENOMEM;
+	pending = &leaf->pending[index];
+	if (tape_writer_ring(pages->writer)) {
+		if (id != TAPE_PAGE_ZERO && tape_refs_get(&pages->refs, id))
+			return -ENOMEM;
+		tape_refs_put(&pages->refs, *pending);
+	}
+	leaf->nr_pending += *pending == TAPE_PAGE_NONE;
+	*pending = id;
+	return 0;
+}
+
 int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, struct tape_error *error)
 {
-	struct leaf *leaf = gfn < TAPE_MAX_GFN ? get_leaf(pages, gfn) : NULL;
-	uint64_t id = TAPE_PAGE_ZERO, *pending;
+	struct tape_leaf *leaf = gfn < TAPE_MAX_GFN ? tape_pages_leaf(pages, gfn) : NULL;
+	uint64_t id = TAPE_PAGE_ZERO;
 	bool is_new = false;
-	int result;
+	int result = 0;
 
 	if (gfn >= TAPE_MAX_GFN)
 		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET, "gfn 0x%llx is too high", (unsigned long long)gfn);
-	if (!leaf)
-		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
-	if (!is_zero(page)) {
+	if (leaf && !is_zero(page))
 		result = store(pages, page, &id, &is_new, error);
-		if (result)
-			return result;
-	}
-	pending = &leaf->pending[gfn % LEAF_PAGES];
-	leaf->nr_pending += *pending == TAPE_PAGE_NONE;
-	*pending = id;
+	if (result)
+		return result;
+	if (!leaf || set_pending(pages, leaf, gfn % TAPE_LEAF_PAGES, id))
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
 	pages->stats.added++;
 	if (is_new)
 		pages->stats.stored++;
-	else if (leaf->committed[gfn % LEAF_PAGES] == id)
+	else if (leaf->committed[gfn % TAPE_LEAF_PAGES] == id)
 		pages->stats.unchanged++;
 	else if (id == TAPE_PAGE_ZERO)
 		pages->stats.zero++;
@@ -246,118 +237,60 @@ int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, str
 
 /* ---- commit ---------------------------------------------------------- */
 
-static int compare_leaves(const void *a, const void *b)
+static bool has_pending(const struct tape_leaf *leaf)
 {
-	const struct leaf *const *x = a, *const *y = b;
-
-	return ((*x)->key > (*y)->key) - ((*x)->key < (*y)->key);
+	return leaf->nr_pending;
 }
 
-/* Leaves with pages that were added, sorted; NULL: no memory. */
-static struct leaf **pending_leaves(const struct tape_pages *pages, size_t *count)
+static int append(void *ctx, struct tape_chunk *chunk, struct tape_error *error)
 {
-	struct leaf **list = malloc((pages->nr_leaves + 1) * sizeof(*list));
-
-	*count = 0;
-	for (size_t i = 0; i < pages->leaves_room && list; i++)
-		if (pages->leaves[i] && pages->leaves[i]->nr_pending)
-			list[(*count)++] = pages->leaves[i];
-	if (list)
-		qsort(list, *count, sizeof(*list), compare_leaves);
-	return list;
+	return tape_writer_append(ctx, chunk, error);
 }
 
-struct commit {
-	struct tape_pages *pages;
-	const struct tape_snapshot_info *info;
-	struct tape_page_place *places; /* sorted by gfn, not yet written */
-	size_t nr_places, max_places;
-	uint32_t nr_parts;
-	uint64_t nr_pages, nr_zero;
-	struct tape_error *error;
-};
-
-/* Writes the places that were collected as one part, or, at gaps of 2^32 pages, more. */
-static int write_parts(struct commit *commit)
+static int write_map(struct tape_pages *pages, bool base, struct tape_map_writer *map)
 {
-	struct tape_pages *pages = commit->pages;
-	size_t done = 0;
+	size_t nr_leaves;
+	struct tape_leaf **leaves = tape_pages_sorted(pages, has_pending, &nr_leaves);
 	int result = 0;
 
-	while (done < commit->nr_places && !result) {
-		struct byte_buffer payload = {0};
-		struct tape_chunk_header header = {.type = TAPE_CHUNK_PAGE_MAP,
-						   .vcpu = TAPE_NO_VCPU,
-						   .first_seq = pages->ordinal,
-						   .last_seq = commit->nr_parts};
-		struct tape_chunk *chunk = NULL;
-		size_t took = tape_page_map_encode(&payload, pages->ordinal, commit->nr_parts, commit->places + done,
-						   commit->nr_places - done, commit->max_places);
-
-		header.nr_items = (uint32_t)took;
-		if (!took)
-			result = tape_fail(commit->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
-		else
-			result = tape_chunk_encode(&chunk, &header, payload.data, payload.size_bytes, 0, commit->error);
-		byte_buffer_deinit(&payload);
-		if (!result)
-			result = tape_writer_append(pages->writer, chunk, commit->error);
-		done += took;
-		commit->nr_parts++;
-	}
-	commit->nr_places = 0;
-	return result;
-}
-
-static int write_maps(struct commit *commit, struct leaf **leaves, size_t nr_leaves)
-{
+	if (!leaves)
+		return tape_fail(map->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
 	for (size_t i = 0; i < nr_leaves; i++) {
-		const struct leaf *leaf = leaves[i];
+		const struct tape_leaf *leaf = leaves[i];
 
-		for (unsigned j = 0; j < LEAF_PAGES; j++) {
-			uint64_t id = leaf->pending[j];
-
-			if (id == TAPE_PAGE_NONE || (!commit->info->base && id == leaf->committed[j]))
-				continue;
-			commit->places[commit->nr_places++] = (struct tape_page_place){leaf->key * LEAF_PAGES + j, id};
-			commit->nr_pages++;
-			commit->nr_zero += id == TAPE_PAGE_ZERO;
-			if (commit->nr_places == commit->max_places) {
-				int result = write_parts(commit);
-
-				if (result)
-					return result;
-			}
-		}
+		for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++)
+			if (leaf->pending[j] != TAPE_PAGE_NONE && (base || leaf->pending[j] != leaf->committed[j]))
+				result = tape_map_writer_add(map, leaf->key * TAPE_LEAF_PAGES + j, leaf->pending[j]);
 	}
-	return write_parts(commit);
+	free(leaves);
+	return result ? result : tape_map_writer_finish(map);
 }
 
-static int write_snapshot(struct commit *commit)
+static int write_snapshot(struct tape_pages *pages, const struct tape_snapshot_info *info,
+			  const struct tape_map_writer *map)
 {
-	const struct tape_snapshot_info *info = commit->info;
 	const struct tape_chunk_header header = {
 		.type = TAPE_CHUNK_SNAPSHOT,
 		.vcpu = TAPE_NO_VCPU,
-		.nr_items = commit->nr_parts,
+		.nr_items = map->nr_parts,
 		.min_tsc = info->tsc,
 		.max_tsc = info->tsc,
-		.first_seq = commit->pages->ordinal,
-		.last_seq = commit->pages->ordinal,
+		.first_seq = pages->ordinal,
+		.last_seq = pages->ordinal,
 	};
 	struct byte_buffer payload = {0};
 	struct tape_chunk *chunk = NULL;
 	int result;
 
-	byte_buffer_add_u64(&payload, commit->pages->ordinal);
+	byte_buffer_add_u64(&payload, pages->ordinal);
 	byte_buffer_add_u64(&payload, info->id);
 	byte_buffer_add_u64(&payload, info->tsc);
 	byte_buffer_add_u64(&payload, info->realtime_ns);
 	byte_buffer_add_u64(&payload, info->pause_ns);
 	byte_buffer_add_u32(&payload, info->base ? 1 : 0);
-	byte_buffer_add_u32(&payload, commit->nr_parts);
-	byte_buffer_add_u64(&payload, commit->nr_pages);
-	byte_buffer_add_u64(&payload, commit->nr_zero);
+	byte_buffer_add_u32(&payload, map->nr_parts);
+	byte_buffer_add_u64(&payload, map->nr_pages);
+	byte_buffer_add_u64(&payload, map->nr_zero);
 	byte_buffer_add_u32(&payload, info->nr_ranges);
 	byte_buffer_add_u32(&payload, info->nr_vcpus);
 	byte_buffer_add_u32(&payload, info->nr_regs);
@@ -369,55 +302,49 @@ static int write_snapshot(struct commit *commit)
 	for (size_t i = 0; i < (size_t)info->nr_vcpus * info->nr_regs; i++)
 		byte_buffer_add_u64(&payload, info->vcpu_regs[i]);
 	if (payload.bad)
-		result = tape_fail(commit->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a snapshot");
+		result = tape_fail(map->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a snapshot");
 	else
-		result = tape_chunk_encode(&chunk, &header, payload.data, payload.size_bytes, 0, commit->error);
+		result = tape_chunk_encode(&chunk, &header, payload.data, payload.size_bytes, 0, map->error);
 	byte_buffer_deinit(&payload);
-	return result ? result : tape_writer_append(commit->pages->writer, chunk, commit->error);
+	return result ? result : tape_writer_append(pages->writer, chunk, map->error);
 }
 
-static void leaves_committed(struct tape_pages *pages, bool base)
+static void leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool base)
 {
-	for (size_t i = 0; i < pages->leaves_room; i++) {
-		struct leaf *leaf = pages->leaves[i];
+	if (!leaf->pending && !base)
+		return;
+	for (unsigned j = 0; j < TAPE_LEAF_PAGES; j++) {
+		uint64_t id = leaf->pending ? leaf->pending[j] : TAPE_PAGE_NONE;
 
-		if (!leaf || (!leaf->nr_pending && !base))
-			continue;
-		for (unsigned j = 0; j < LEAF_PAGES; j++) {
-			/* What a base does not bring is no more. */
-			if (leaf->pending[j] != TAPE_PAGE_NONE || base)
-				leaf->committed[j] = leaf->pending[j];
-			leaf->pending[j] = TAPE_PAGE_NONE;
-		}
-		leaf->nr_pending = 0;
+		/* One that the map does not bring is not counted for it. */
+		if (!base && id != TAPE_PAGE_NONE && id == leaf->committed[j])
+			tape_refs_put(&pages->refs, id);
+		/* What a base does not bring is no more. */
+		if (id != TAPE_PAGE_NONE || base)
+			leaf->committed[j] = id;
 	}
+	free(leaf->pending);
+	leaf->pending = NULL;
+	leaf->nr_pending = 0;
 }
 
 int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info *info, struct tape_error *error)
 {
-	/* Worst case is 32 bytes a page, and half a slot must hold a part. */
-	size_t limit = tape_writer_slot_bytes(pages->writer) / 64;
-	struct commit commit = {.pages = pages, .info = info, .error = error};
-	struct leaf **leaves = NULL;
-	size_t nr_leaves;
+	struct tape_map_writer map = {.emit = append, .ctx = pages->writer, .ordinal = pages->ordinal, .error = error};
 	int result = flush_batch(pages, error);
 
+	if (!result)
+		result = tape_map_writer_init(&map, tape_writer_slot_bytes(pages->writer));
+	if (!result)
+		result = write_map(pages, info->base, &map);
+	if (!result)
+		result = write_snapshot(pages, info, &map);
+	tape_map_writer_deinit(&map);
 	if (result)
 		return result;
-	commit.max_places = limit < TAPE_MAP_MAX_PAGES ? limit : TAPE_MAP_MAX_PAGES;
-	commit.places = malloc(commit.max_places * sizeof(*commit.places));
-	leaves = pending_leaves(pages, &nr_leaves);
-	if (!commit.places || !leaves)
-		result = tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
-	if (!result)
-		result = write_maps(&commit, leaves, nr_leaves);
-	if (!result)
-		result = write_snapshot(&commit);
-	free(commit.places);
-	free(leaves);
-	if (result)
-		return result;
-	leaves_committed(pages, info->base);
+	for (size_t i = 0; i < pages->leaves_room; i++)
+		if (pages->leaves[i])
+			leaf_commit(pages, pages->leaves[i], info->base);
 	pages->ordinal++;
 	return 0;
 }

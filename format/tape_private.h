@@ -13,7 +13,8 @@
 #include "tape.h"
 
 #define TAPE_VERSION            1
-#define TAPE_REQUIRED_FEATURES  0ull /* bits that this code knows */
+#define TAPE_FEATURE_RING       1ull              /* the oldest slots are overwritten */
+#define TAPE_REQUIRED_FEATURES  TAPE_FEATURE_RING /* bits that this code knows */
 #define TAPE_FILE_HEADER_BYTES  256u
 #define TAPE_SLOT_HEADER_BYTES  128u
 #define TAPE_SLOT_TRAILER_BYTES 32u
@@ -22,17 +23,26 @@
 #define TAPE_SLOT_MAX_BYTES     (64u << 20)
 #define TAPE_RAW_MAX_BYTES      (2u << 20) /* of any chunk but TRAPS */
 #define TAPE_META_MAX_BYTES     (64u << 10)
-#define TAPE_PAGES_MAX          256u   /* pages of one chunk */
+#define TAPE_PAGES_MAX          256u /* pages of one chunk */
+#define TAPE_PAGE_IDS_MAX_BYTES (10u * TAPE_PAGES_MAX)
 #define TAPE_MAP_MAX_PAGES      65536u /* of one PAGE_MAP chunk */
 #define TAPE_SLOT_MAX_CHUNKS    8192u
+#define TAPE_RING_MIN_PLACES    8u
+#define TAPE_RING_MAX_PLACES    ((uint32_t)(TAPE_RING_MAX_BYTES / TAPE_SLOT_BYTES))
 
 enum tape_codec {
 	TAPE_STORED = 0,
 	TAPE_ZSTD = 1, /* TRAPS and PAGES only: see FORMAT.md, "Memory of a reader" */
 };
 
-#define TAPE_LAYOUT_1 1 /* TRAPS: rows; of every other type the only one */
-#define TAPE_NO_VCPU  0xffffu
+#define TAPE_LAYOUT_1 1 /* TRAPS: rows; PAGES: successive numbers; of every other type the only one */
+#define TAPE_LAYOUT_2 2 /* PAGES: any numbers, listed before the contents */
+
+/* tape_chunk_header.flags */
+#define TAPE_F_CARRIED 0x01 /* stood in an older slot before */
+#define TAPE_F_FULL    0x02 /* SNAPSHOT, PAGE_MAP: of all pages, made anew for a snapshot that was an increment */
+
+#define TAPE_NO_VCPU 0xffffu
 
 #define TAPE_SECTION_NRS    1 /* of an INDEX chunk */
 #define TAPE_SECTION_SPACES 2
@@ -61,6 +71,13 @@ struct tape_identity {
 	uint64_t required_features;
 	uint8_t uuid[16];
 	uint64_t created_ns;
+	uint32_t nr_places; /* of a ring; 0: slots are never overwritten */
+};
+
+struct tape_slot_header {
+	struct tape_identity identity;
+	uint64_t seq;
+	uint64_t first_snapshot; /* ordinal of the oldest one that counts, as far as this slot knows */
 };
 
 struct tape_chunk_header {
@@ -73,6 +90,7 @@ struct tape_chunk_header {
 	uint32_t slot_seq; /* low 32 bits */
 	uint32_t number;   /* in its slot, from 0 */
 	uint16_t vcpu;
+	uint16_t flags; /* TAPE_F_* */
 	uint32_t nr_items;
 	uint64_t min_tsc, max_tsc;
 	uint64_t first_seq, last_seq;
@@ -84,8 +102,7 @@ uint64_t tape_hash(const void *bytes, size_t size_bytes);
 uint64_t tape_tag(const uint8_t uuid[16]);
 
 void tape_put_file_header(uint8_t bytes[TAPE_FILE_HEADER_BYTES], const struct tape_identity *identity);
-void tape_put_slot_header(uint8_t bytes[TAPE_SLOT_HEADER_BYTES], const struct tape_identity *identity,
-			  uint64_t slot_seq);
+void tape_put_slot_header(uint8_t bytes[TAPE_SLOT_HEADER_BYTES], const struct tape_slot_header *header);
 void tape_put_slot_trailer(uint8_t bytes[TAPE_SLOT_TRAILER_BYTES], uint64_t tag, uint64_t slot_seq,
 			   uint32_t index_offset);
 void tape_put_chunk_header(uint8_t bytes[TAPE_CHUNK_HEADER_BYTES], const struct tape_chunk_header *header);
@@ -93,7 +110,7 @@ void tape_put_chunk_header(uint8_t bytes[TAPE_CHUNK_HEADER_BYTES], const struct 
 /* True if the magic is there; *intact tells whether the checksum fits. */
 bool tape_get_file_header(const uint8_t bytes[TAPE_FILE_HEADER_BYTES], struct tape_identity *out, bool *intact);
 /* These are true only for an intact one. */
-bool tape_get_slot_header(const uint8_t bytes[TAPE_SLOT_HEADER_BYTES], struct tape_identity *out, uint64_t *slot_seq);
+bool tape_get_slot_header(const uint8_t bytes[TAPE_SLOT_HEADER_BYTES], struct tape_slot_header *out);
 bool tape_get_slot_trailer(const uint8_t bytes[TAPE_SLOT_TRAILER_BYTES], uint64_t tag, uint64_t slot_seq,
 			   uint32_t *index_offset);
 bool tape_get_chunk_header(const uint8_t bytes[TAPE_CHUNK_HEADER_BYTES], struct tape_chunk_header *out);
@@ -110,6 +127,13 @@ static inline uint64_t tape_chunk_bytes(const struct tape_chunk_header *header)
 {
 	return (uint64_t)TAPE_CHUNK_HEADER_BYTES + header->stored_bytes + tape_pad_bytes(header->stored_bytes);
 }
+
+/* SNAPSHOT payloads, of at least TAPE_SNAPSHOT_HEAD_BYTES. */
+#define TAPE_SNAPSHOT_HEAD_BYTES 80u
+bool tape_snapshot_is_base(const uint8_t *payload);
+struct tape_map_writer;
+/* The chunk's snapshot brings all pages, by this map. */
+void tape_snapshot_make_full(struct tape_chunk *chunk, const struct tape_map_writer *map);
 
 /* Largest raw payload of this type. */
 uint32_t tape_raw_limit(uint16_t type);
@@ -157,6 +181,15 @@ struct tape_chunk {
 	struct tape_touched touched;
 };
 
+/* A chunk as it stood in an older slot: header and payload. NULL: no memory. */
+struct tape_chunk *tape_chunk_copy(const struct tape_chunk_header *header, const void *payload);
+/* Pages of any rising ids: layout 2. */
+int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,
+			    int zstd_level, struct tape_error *error);
+/* Bytes from outside: ids of a PAGES chunk of layout 2, and the length of their list at the start of the payload. */
+bool tape_page_ids_decode(uint64_t ids[TAPE_PAGES_MAX], size_t *list_bytes, const struct tape_chunk_header *header,
+			  const uint8_t *payload, size_t size_bytes);
+
 /* Payload of header->type, compressed unless zstd_level is 0 or it does not pay. Sets sizes, codec and hash. */
 int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
 		      size_t raw_bytes, int zstd_level, struct tape_error *error);
@@ -195,6 +228,8 @@ int tape_index_decode(struct tape_index *out, const uint8_t *payload, size_t siz
 int tape_writer_create_as(struct tape_writer **out, const struct tape_sink *sink, const struct tape_identity *identity,
 			  struct tape_error *error);
 uint32_t tape_writer_slot_bytes(const struct tape_writer *writer);
+/* NULL: not a ring tape. */
+struct tape_ring *tape_writer_ring(struct tape_writer *writer);
 
 /* ---- page maps ------------------------------------------------------- */
 
@@ -210,6 +245,29 @@ struct tape_page_place {
  */
 size_t tape_page_map_encode(struct byte_buffer *out, uint64_t ordinal, uint32_t part,
 			    const struct tape_page_place *places, size_t nr_places, size_t max_pages);
+
+/*
+ * Pages of a snapshot, in order of gfn, become PAGE_MAP chunks, which emit()
+ * takes: part after part, whenever one is full.
+ */
+struct tape_map_writer {
+	int (*emit)(void *ctx, struct tape_chunk *chunk, struct tape_error *error);
+	void *ctx;
+	uint64_t ordinal;
+	uint16_t flags;   /* of the chunks */
+	size_t max_pages; /* of one chunk */
+	struct tape_error *error;
+	struct tape_page_place *places;
+	size_t nr_places;
+	uint32_t nr_parts;
+	uint64_t nr_pages, nr_zero;
+};
+/* slot_bytes: of the tape. -ENOMEM */
+int tape_map_writer_init(struct tape_map_writer *map, uint32_t slot_bytes);
+void tape_map_writer_deinit(struct tape_map_writer *map);
+int tape_map_writer_add(struct tape_map_writer *map, uint64_t gfn, uint64_t id);
+/* The last part. */
+int tape_map_writer_finish(struct tape_map_writer *map);
 
 /*
  * A run of pages: gfn + i is page id + i, or, with TAPE_EXTENT_SAME in id or
@@ -229,8 +287,12 @@ struct tape_extents {
 };
 
 void tape_extents_deinit(struct tape_extents *extents);
+/* Page id of the page that is n pages into the extent. */
+uint64_t tape_extent_id(const struct tape_extent *extent, uint64_t n);
 /* Appends one that lies behind all others; joins it to the last one if it continues that. */
 int tape_extents_add(struct tape_extents *extents, uint64_t gfn, uint64_t count, uint64_t id);
+/* The one that gfn is in; NULL: none. */
+const struct tape_extent *tape_extents_at(const struct tape_extents *extents, uint64_t gfn);
 /* Page id at gfn; TAPE_PAGE_NONE when there is none. */
 uint64_t tape_extents_find(const struct tape_extents *extents, uint64_t gfn);
 /* out = lower, replaced by upper where upper has something. */

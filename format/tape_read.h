@@ -33,7 +33,8 @@ struct tape_stored_chunk {
 struct tape_slot {
 	uint64_t start; /* of its place in the file */
 	uint64_t seq;
-	uint64_t end; /* file offset behind its last intact chunk */
+	uint64_t first_snapshot; /* ordinal: what its header says */
+	uint64_t end;            /* file offset behind its last intact chunk */
 	size_t first_chunk, nr_chunks;
 	size_t index_chunk; /* SIZE_MAX: none */
 	bool has_header;
@@ -44,6 +45,7 @@ struct tape_stored_snapshot {
 	struct tape_snapshot snapshot; /* info.ranges and vcpu_regs are owned */
 	uint64_t ordinal;
 	uint32_t nr_maps;
+	bool full; /* its map is the one that was made anew */
 	uint64_t offset;
 };
 
@@ -89,12 +91,16 @@ struct tape_reader {
 	size_t nr_slots, slots_room;
 	size_t *traps; /* TRAPS chunks, by vCPU, then in order */
 	size_t nr_traps;
-	size_t *page_chunks; /* PAGES chunks by first page id */
+	size_t *page_chunks; /* PAGES chunks in order */
 	size_t nr_page_chunks;
-	size_t *maps; /* PAGE_MAP chunks by ordinal and part */
+	struct tape_extents page_index; /* where each page number is */
+	bool page_index_built;
+	bool told_overwritten; /* by a recorder, since it was opened */
+	size_t *maps;          /* PAGE_MAP chunks by ordinal and part */
 	size_t nr_maps;
-	struct tape_stored_snapshot *snapshots; /* by ordinal */
+	struct tape_stored_snapshot *snapshots; /* by ordinal, from the first base on which one that counts builds */
 	size_t nr_snapshots;
+	size_t first_snapshot; /* of them: the oldest that counts */
 
 	struct tape_meta_line *metas;
 	size_t nr_metas, metas_room;
@@ -157,8 +163,16 @@ void tape_snapshots_deinit(struct tape_reader *reader);
 /* Pages that one snapshot brings; where a part of its map is missing, TAPE_PAGE_LOST. *map sums up the parts. */
 int tape_snapshot_extents(struct tape_reader *reader, uint32_t index, struct tape_extents *out,
 			  struct tape_page_map *sum, bool *whole);
-/* The PAGES chunk that holds this page id; NULL: none. */
-struct tape_stored_chunk *tape_find_page_chunk(struct tape_reader *reader, uint64_t id);
+/* All pages as of one snapshot, of reader->snapshots; valid until the next view is asked for. */
+int tape_snapshot_view(struct tape_reader *reader, uint32_t index, const struct tape_extents **out);
+
+/* ---- tape_page_index.c ----------------------------------------------- */
+
+/* Before the first find. 0 or -ENOMEM; what is wrong in chunks becomes a problem. */
+int tape_page_index_build(struct tape_reader *reader);
+/* The chunk that holds this page number, the page in it, and how many follow there in order; NULL: none. */
+struct tape_stored_chunk *tape_page_index_find(struct tape_reader *reader, uint64_t id, uint32_t *page,
+					       uint64_t *nr_pages);
 
 /* ---- tape_cursor.c --------------------------------------------------- */
 

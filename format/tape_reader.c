@@ -24,14 +24,17 @@ static int judge_identity(const struct tape_identity *identity, struct tape_erro
 	if (identity->slot_bytes < TAPE_SLOT_MIN_BYTES || identity->slot_bytes > TAPE_SLOT_MAX_BYTES ||
 	    identity->slot_bytes % TAPE_PAGE_BYTES)
 		return tape_fail(error, -EBADMSG, 12, "slot size %u is not valid", identity->slot_bytes);
+	if (identity->required_features & TAPE_FEATURE_RING &&
+	    (identity->nr_places < TAPE_RING_MIN_PLACES || identity->nr_places > TAPE_RING_MAX_PLACES))
+		return tape_fail(error, -EBADMSG, 56, "a ring of %u slots is not valid", identity->nr_places);
 	return 0;
 }
 
 static int read_identity(struct tape_reader *reader, struct tape_error *error)
 {
 	uint8_t bytes[TAPE_FILE_HEADER_BYTES] = {0}, slot_bytes[TAPE_SLOT_HEADER_BYTES];
-	uint64_t size_bytes = reader->source.size_bytes, seq;
-	struct tape_identity from_slot;
+	uint64_t size_bytes = reader->source.size_bytes;
+	struct tape_slot_header from_slot;
 	bool has_magic, has_slot, intact = false;
 	int result;
 
@@ -48,14 +51,14 @@ static int read_identity(struct tape_reader *reader, struct tape_error *error)
 					     size_bytes, sizeof(bytes))
 				 : tape_fail(error, -EMEDIUMTYPE, 0, "not a tape: no magic number");
 	if (!has_magic || !intact) {
-		/* The header of slot 0 says the same. */
+		/* The header of the slot behind it says the same. */
 		has_slot = !tape_source_read(&reader->source, TAPE_FILE_HEADER_BYTES, slot_bytes, sizeof(slot_bytes)) &&
-			   tape_get_slot_header(slot_bytes, &from_slot, &seq);
+			   tape_get_slot_header(slot_bytes, &from_slot);
 		if (!has_slot)
 			return has_magic ? tape_fail(error, -EBADMSG, 0, "file header is damaged (checksum)")
 					 : tape_fail(error, -EMEDIUMTYPE, 0, "not a tape: no magic number");
-		reader->identity = from_slot;
-		tape_reader_problem(reader, 0, "file header is damaged; went on with that of slot 0");
+		reader->identity = from_slot.identity;
+		tape_reader_problem(reader, 0, "file header is damaged; went on with that of the slot behind it");
 	}
 	return judge_identity(&reader->identity, error);
 }
@@ -199,7 +202,7 @@ static int compare_traps(const void *a, const void *b, void *ctx)
 	return (x > y) - (x < y);
 }
 
-/* By first_seq, last_seq: page ids of PAGES, ordinal and part of PAGE_MAP. */
+/* By ordinal and part of PAGE_MAP; copies in order. */
 static int compare_seqs(const void *a, const void *b, void *ctx)
 {
 	const struct tape_stored_chunk *chunks = ((struct sort_context *)ctx)->chunks;
@@ -244,7 +247,7 @@ static int list_contents(struct tape_reader *reader)
 		if (!reader->chunks[i].bad)
 			count(info, &reader->chunks[i]);
 	if (list_type(reader, TAPE_CHUNK_TRAPS, compare_traps, &reader->traps, &reader->nr_traps) ||
-	    list_type(reader, TAPE_CHUNK_PAGES, compare_seqs, &reader->page_chunks, &reader->nr_page_chunks) ||
+	    list_type(reader, TAPE_CHUNK_PAGES, compare_traps, &reader->page_chunks, &reader->nr_page_chunks) ||
 	    list_type(reader, TAPE_CHUNK_PAGE_MAP, compare_seqs, &reader->maps, &reader->nr_maps) ||
 	    list_type(reader, TAPE_CHUNK_PLAN, compare_traps, &plans, &nr_plans))
 		return -ENOMEM;
@@ -270,6 +273,7 @@ static int init(struct tape_reader *reader, struct tape_error *error)
 	memcpy(reader->info.uuid, reader->identity.uuid, 16);
 	reader->info.created_ns = reader->identity.created_ns;
 	reader->info.size_bytes = reader->source.size_bytes;
+	reader->info.ring_bytes = (uint64_t)reader->identity.nr_places * reader->identity.slot_bytes;
 	result = tape_scan(reader, error);
 	if (result)
 		return result;
@@ -332,6 +336,7 @@ void tape_reader_close(struct tape_reader *reader)
 	free(reader->slots);
 	free(reader->traps);
 	free(reader->page_chunks);
+	tape_extents_deinit(&reader->page_index);
 	free(reader->maps);
 	free(reader->end_reason);
 	free(reader->scratch.data);

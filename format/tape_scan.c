@@ -34,31 +34,38 @@ static int add_slot(struct tape_reader *reader, const struct tape_slot *slot)
 	return 0;
 }
 
+static const char *judge_pages(const struct tape_chunk_header *header)
+{
+	if (!header->nr_items || header->nr_items > TAPE_PAGES_MAX ||
+	    header->raw_bytes != header->nr_items * TAPE_PAGE_BYTES || header->first_seq >= TAPE_PAGE_MAX)
+		return "has page numbers that do not fit its length";
+	if (header->layout == TAPE_LAYOUT_1 && header->last_seq - header->first_seq != header->nr_items - 1)
+		return "has page numbers that do not fit its length";
+	return NULL;
+}
+
 /* NULL, or why no reader can use a chunk with this header. */
 static const char *judge_header(const struct tape_chunk_header *header)
 {
-	uint32_t limit = tape_raw_limit(header->type);
+	uint32_t limit = tape_raw_limit(header->type), prefix_bytes = 0;
 	bool packed = header->type == TAPE_CHUNK_TRAPS || header->type == TAPE_CHUNK_PAGES;
 
 	if (header->type < TAPE_CHUNK_META || header->type >= TAPE_CHUNK_TYPES)
 		return NULL; /* of a newer version: skipped */
-	if (header->layout != TAPE_LAYOUT_1)
+	if (header->type == TAPE_CHUNK_PAGES && header->layout == TAPE_LAYOUT_2)
+		prefix_bytes = TAPE_PAGE_IDS_MAX_BYTES;
+	else if (header->layout != TAPE_LAYOUT_1)
 		return "has a layout that this version does not know";
 	if (header->codec != TAPE_STORED && (header->codec != TAPE_ZSTD || !packed))
 		return "has a codec that it must not have";
-	if (header->raw_bytes > limit || header->stored_bytes > limit)
+	if (header->raw_bytes > limit || header->stored_bytes > limit + prefix_bytes)
 		return "is larger than any of its type";
-	if (header->codec == TAPE_STORED && header->raw_bytes != header->stored_bytes)
+	if (header->codec == TAPE_STORED && !prefix_bytes && header->raw_bytes != header->stored_bytes)
 		return "says two lengths";
 	if (header->type == TAPE_CHUNK_TRAPS &&
 	    (header->vcpu == TAPE_NO_VCPU || header->nr_items > header->raw_bytes / sizeof(struct trap_record)))
 		return "has more records than bytes, or no vCPU";
-	if (header->type == TAPE_CHUNK_PAGES &&
-	    (!header->nr_items || header->nr_items > TAPE_PAGES_MAX ||
-	     header->raw_bytes != header->nr_items * TAPE_PAGE_BYTES || header->first_seq >= TAPE_PAGE_MAX ||
-	     header->last_seq - header->first_seq != header->nr_items - 1))
-		return "has page numbers that do not fit its length";
-	return NULL;
+	return header->type == TAPE_CHUNK_PAGES ? judge_pages(header) : NULL;
 }
 
 static int add_chunk(struct slot_scan *scan, uint64_t offset, const struct tape_chunk_header *header, bool from_index)
@@ -246,34 +253,48 @@ static int walk(struct slot_scan *scan)
 static bool same_tape(const struct tape_identity *a, const struct tape_identity *b)
 {
 	return a->version == b->version && a->slot_bytes == b->slot_bytes &&
-	       a->required_features == b->required_features && !memcmp(a->uuid, b->uuid, 16);
+	       a->required_features == b->required_features && a->nr_places == b->nr_places &&
+	       !memcmp(a->uuid, b->uuid, 16);
 }
 
-static int scan_slot(struct tape_reader *reader, uint64_t start)
+/* 1: an intact one of this tape that may stand there; 0: none; or a negative errno. */
+static int read_slot_header(struct tape_reader *reader, uint64_t start, struct tape_slot_header *out)
 {
-	struct tape_slot slot = {.start = start,
-				 .seq = start / reader->identity.slot_bytes,
-				 .first_chunk = reader->nr_chunks,
-				 .index_chunk = SIZE_MAX};
-	struct slot_scan scan = {.reader = reader, .slot = &slot, .slot_end = start + reader->identity.slot_bytes};
-	uint64_t header_offset = start + (start ? 0 : TAPE_FILE_HEADER_BYTES), seq;
+	uint64_t offset = start + (start ? 0 : TAPE_FILE_HEADER_BYTES);
+	uint32_t nr_places = reader->identity.nr_places;
 	uint8_t bytes[TAPE_SLOT_HEADER_BYTES];
-	struct tape_identity identity;
+	int result = tape_source_read(&reader->source, offset, bytes, sizeof(bytes));
+
+	if (result)
+		return result;
+	return tape_get_slot_header(bytes, out) && same_tape(&out->identity, &reader->identity) &&
+	       (!nr_places || out->seq % nr_places == start / reader->identity.slot_bytes);
+}
+
+/* Slot of this number, unless its header says another. */
+static int scan_slot(struct tape_reader *reader, uint64_t start, uint64_t slot_seq)
+{
+	struct tape_slot slot = {
+		.start = start, .seq = slot_seq, .first_chunk = reader->nr_chunks, .index_chunk = SIZE_MAX};
+	struct slot_scan scan = {.reader = reader, .slot = &slot, .slot_end = start + reader->identity.slot_bytes};
+	uint64_t header_offset = start + (start ? 0 : TAPE_FILE_HEADER_BYTES);
+	struct tape_slot_header header;
 	int result;
 
 	scan.limit = scan.slot_end < reader->source.size_bytes ? scan.slot_end : reader->source.size_bytes;
 	scan.first = header_offset + TAPE_SLOT_HEADER_BYTES;
 	slot.end = scan.first;
-	result = tape_source_read(&reader->source, header_offset, bytes, sizeof(bytes));
+	result = read_slot_header(reader, start, &header);
 	if (result == -ENODATA) {
 		slot.end = header_offset;
 		return add_slot(reader, &slot);
 	}
-	if (result)
+	if (result < 0)
 		return result;
-	if (tape_get_slot_header(bytes, &identity, &seq) && same_tape(&identity, &reader->identity)) {
+	if (result) {
 		slot.has_header = true;
-		slot.seq = seq;
+		slot.seq = header.seq;
+		slot.first_snapshot = header.first_snapshot;
 	}
 	result = scan_by_index(&scan);
 	if (!result)
@@ -412,7 +433,7 @@ static void judge_end(struct tape_reader *reader)
 	}
 	if (reader->info.finished && last->index_chunk == SIZE_MAX)
 		tape_reader_problem(reader, last->end, "index of the last slot is missing or damaged");
-	else if (last->end < size_bytes && !all_zero(reader, last->end, size_bytes))
+	else if (!reader->identity.nr_places && last->end < size_bytes && !all_zero(reader, last->end, size_bytes))
 		tape_reader_problem(reader, last->end,
 				    reader->info.finished ? "%" PRIu64 " bytes behind the end of the tape"
 							  : "cut off: the tape was not finished, %" PRIu64
@@ -420,7 +441,13 @@ static void judge_end(struct tape_reader *reader)
 				    size_bytes - last->end);
 }
 
-int tape_scan(struct tape_reader *reader, struct tape_error *error)
+static int scan_error(struct tape_error *error, int result, uint64_t start)
+{
+	return tape_fail(error, result, start, "cannot read the slot: %s", strerror(-result));
+}
+
+/* Slots stand in the order of their numbers, and the file ends with the last. */
+static int scan_places(struct tape_reader *reader, struct tape_error *error)
 {
 	uint64_t slot_bytes = reader->identity.slot_bytes;
 
@@ -434,10 +461,59 @@ int tape_scan(struct tape_reader *reader, struct tape_error *error)
 			if (data >= reader->source.size_bytes)
 				break;
 		}
-		result = scan_slot(reader, start);
+		result = scan_slot(reader, start, start / slot_bytes);
 		if (result)
-			return tape_fail(error, result, start, "cannot read the slot: %s", strerror(-result));
+			return scan_error(error, result, start);
 	}
+	return 0;
+}
+
+/* Slot n stands in place n modulo nr_places; the newest tells which of them should be there. */
+static int scan_ring(struct tape_reader *reader, struct tape_error *error)
+{
+	uint64_t slot_bytes = reader->identity.slot_bytes, newest = 0, oldest, nr_cut = 0;
+	uint32_t nr_places = reader->identity.nr_places;
+	bool found = false;
+
+	for (uint64_t place = 0; place < nr_places; place++) {
+		struct tape_slot_header header;
+		int result = read_slot_header(reader, place * slot_bytes, &header);
+
+		if (result == -ENODATA)
+			break;
+		if (result < 0)
+			return scan_error(error, result, place * slot_bytes);
+		if (result && (!found || header.seq > newest))
+			newest = header.seq;
+		found = found || result;
+	}
+	if (!found)
+		return 0;
+	oldest = newest < nr_places ? 0 : newest + 1 - nr_places;
+	reader->info.nr_overwritten = oldest;
+	for (uint64_t seq = oldest; seq <= newest; seq++) {
+		uint64_t start = seq % nr_places * slot_bytes;
+		int result = 0;
+
+		if (start >= reader->source.size_bytes)
+			nr_cut++;
+		else
+			result = scan_slot(reader, start, seq);
+		if (result)
+			return scan_error(error, result, start);
+	}
+	if (nr_cut)
+		tape_reader_problem(reader, reader->source.size_bytes,
+				    "the file was cut short: %" PRIu64 " slots of the ring are missing", nr_cut);
+	return 0;
+}
+
+int tape_scan(struct tape_reader *reader, struct tape_error *error)
+{
+	int result = reader->identity.nr_places ? scan_ring(reader, error) : scan_places(reader, error);
+
+	if (result)
+		return result;
 	if (sort_by_seq(reader))
 		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the list of chunks");
 	if (reader->nr_slots)

@@ -9,8 +9,6 @@
 
 #include "tape_read.h"
 
-#define SNAPSHOT_HEAD_BYTES 80u
-
 /* ---- list of snapshots ----------------------------------------------- */
 
 static const char *decode_snapshot(struct tape_stored_snapshot *out, const uint8_t *payload, size_t size_bytes)
@@ -65,13 +63,30 @@ static void free_snapshot(struct tape_stored_snapshot *snapshot)
 	free((void *)snapshot->snapshot.info.vcpu_regs);
 }
 
+/* One whose map was made anew serves instead of the increment that it was. */
 static int compare_snapshots(const void *a, const void *b)
 {
 	const struct tape_stored_snapshot *x = a, *y = b;
 
 	if (x->ordinal != y->ordinal)
 		return x->ordinal > y->ordinal ? 1 : -1;
+	if (x->full != y->full)
+		return x->full ? -1 : 1;
 	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* What is older than the newest slot says counts no more: it may be gone in part. */
+static void find_first(struct tape_reader *reader)
+{
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < reader->nr_slots && reader->identity.nr_places; i++)
+		if (reader->slots[i].has_header)
+			first = reader->slots[i].first_snapshot;
+	while (reader->first_snapshot < reader->nr_snapshots &&
+	       reader->snapshots[reader->first_snapshot].ordinal < first)
+		reader->first_snapshot++;
+	reader->info.nr_snapshots = (uint32_t)(reader->nr_snapshots - reader->first_snapshot);
 }
 
 int tape_snapshots_init(struct tape_reader *reader, struct tape_error *error)
@@ -99,20 +114,22 @@ int tape_snapshots_init(struct tape_reader *reader, struct tape_error *error)
 			list[reader->nr_snapshots] = (struct tape_stored_snapshot){0};
 			continue;
 		}
+		list[reader->nr_snapshots].full = chunk->header.flags & TAPE_F_FULL;
 		list[reader->nr_snapshots++].offset = chunk->offset;
 	}
 	qsort(list, reader->nr_snapshots, sizeof(*list), compare_snapshots);
 	for (size_t i = 0; i < reader->nr_snapshots; i++) {
 		if (kept && list[kept - 1].ordinal == list[i].ordinal) {
-			tape_reader_problem(reader, list[i].offset, "snapshot %" PRIu64 " is there twice",
-					    list[i].ordinal);
+			if (!reader->identity.nr_places)
+				tape_reader_problem(reader, list[i].offset, "snapshot %" PRIu64 " is there twice",
+						    list[i].ordinal);
 			free_snapshot(&list[i]);
 			continue;
 		}
 		list[kept++] = list[i];
 	}
 	reader->nr_snapshots = kept;
-	reader->info.nr_snapshots = (uint32_t)kept;
+	find_first(reader);
 	return 0;
 }
 
@@ -129,7 +146,9 @@ void tape_snapshots_deinit(struct tape_reader *reader)
 
 const struct tape_snapshot *tape_reader_snapshot(const struct tape_reader *reader, uint32_t index)
 {
-	return index < reader->nr_snapshots ? &reader->snapshots[index].snapshot : NULL;
+	if (index >= reader->nr_snapshots - reader->first_snapshot)
+		return NULL;
+	return &reader->snapshots[reader->first_snapshot + index].snapshot;
 }
 
 /* ---- what one snapshot brings ---------------------------------------- */
@@ -211,6 +230,8 @@ int tape_snapshot_extents(struct tape_reader *reader, uint32_t index, struct tap
 
 		if (chunk->header.first_seq != snapshot->ordinal)
 			break;
+		if (!(chunk->header.flags & TAPE_F_FULL) == snapshot->full)
+			continue;
 		if (chunk->header.last_seq < next_part || chunk->header.last_seq >= snapshot->nr_maps)
 			continue; /* twice, or more than the snapshot has */
 		result = load_part(reader, chunk, snapshot->ordinal, &extents, &part);
@@ -331,25 +352,6 @@ static int get_view(struct tape_reader *reader, uint32_t index, struct tape_view
 
 /* ---- pages ----------------------------------------------------------- */
 
-struct tape_stored_chunk *tape_find_page_chunk(struct tape_reader *reader, uint64_t id)
-{
-	size_t low = 0, high = reader->nr_page_chunks;
-	struct tape_stored_chunk *chunk;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (reader->chunks[reader->page_chunks[middle]].header.first_seq <= id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low)
-		return NULL;
-	chunk = &reader->chunks[reader->page_chunks[low - 1]];
-	return id <= chunk->header.last_seq ? chunk : NULL;
-}
-
 static int get_pages(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t **out)
 {
 	size_t number = (size_t)(chunk - reader->chunks);
@@ -379,17 +381,30 @@ static int get_pages(struct tape_reader *reader, struct tape_stored_chunk *chunk
 	return 0;
 }
 
+int tape_snapshot_view(struct tape_reader *reader, uint32_t index, const struct tape_extents **out)
+{
+	struct tape_view *view;
+	int result = get_view(reader, index, &view);
+
+	*out = result ? NULL : &view->extents;
+	return result;
+}
+
 int tape_reader_page(struct tape_reader *reader, uint32_t index, uint64_t gfn, void *page, struct tape_error *error)
 {
 	struct tape_stored_chunk *chunk;
-	struct tape_view *view;
 	const uint8_t *pages;
-	uint64_t id;
+	struct tape_view *view;
+	uint64_t id, more;
+	uint32_t at;
 	int result;
 
-	if (index >= reader->nr_snapshots)
+	if (index >= reader->nr_snapshots - reader->first_snapshot)
 		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET, "the tape has no snapshot %u", index);
-	result = get_view(reader, index, &view);
+	index += (uint32_t)reader->first_snapshot;
+	result = tape_page_index_build(reader);
+	if (!result)
+		result = get_view(reader, index, &view);
 	if (result)
 		return tape_fail(error, result, TAPE_NO_OFFSET, "no memory for the page map of snapshot %u", index);
 	id = tape_extents_find(&view->extents, gfn);
@@ -402,13 +417,13 @@ int tape_reader_page(struct tape_reader *reader, uint32_t index, uint64_t gfn, v
 		memset(page, 0, TAPE_PAGE_BYTES);
 		return 0;
 	}
-	chunk = tape_find_page_chunk(reader, id);
+	chunk = tape_page_index_find(reader, id, &at, &more);
 	if (!chunk)
 		return tape_fail(error, -EBADMSG, TAPE_NO_OFFSET,
 				 "page 0x%" PRIx64 ": its contents (number %" PRIu64 ") are missing", gfn, id);
 	result = get_pages(reader, chunk, &pages);
 	if (result)
 		return tape_fail(error, result, chunk->offset, "page 0x%" PRIx64 ": its chunk is damaged", gfn);
-	memcpy(page, pages + (size_t)(id - chunk->header.first_seq) * TAPE_PAGE_BYTES, TAPE_PAGE_BYTES);
+	memcpy(page, pages + (size_t)at * TAPE_PAGE_BYTES, TAPE_PAGE_BYTES);
 	return 0;
 }

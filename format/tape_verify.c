@@ -129,9 +129,9 @@ static const char *compare_index(const struct verify *verify, const struct tape_
 
 		if (slot->start + index->entries[i].slot_offset != chunk->offset || a->type != b->type ||
 		    a->codec != b->codec || a->layout != b->layout || a->stored_bytes != b->stored_bytes ||
-		    a->raw_bytes != b->raw_bytes || a->vcpu != b->vcpu || a->nr_items != b->nr_items ||
-		    a->min_tsc != b->min_tsc || a->max_tsc != b->max_tsc || a->first_seq != b->first_seq ||
-		    a->last_seq != b->last_seq)
+		    a->raw_bytes != b->raw_bytes || a->vcpu != b->vcpu || a->flags != b->flags ||
+		    a->nr_items != b->nr_items || a->min_tsc != b->min_tsc || a->max_tsc != b->max_tsc ||
+		    a->first_seq != b->first_seq || a->last_seq != b->last_seq)
 			return "it says otherwise than a chunk's header";
 	}
 	if (verify->slot_is_whole && index->has_nrs && !same_nrs(index->touched.nrs, verify->touched.nrs))
@@ -235,11 +235,14 @@ static void check_contents_there(struct verify *verify, uint32_t index, const st
 		if (extent->id == TAPE_PAGE_ZERO || extent->id == TAPE_PAGE_LOST)
 			continue;
 		while (count) {
-			const struct tape_stored_chunk *chunk = tape_find_page_chunk(reader, id);
-			uint64_t there = chunk && !chunk->bad ? chunk->header.last_seq - id + 1 : 1;
+			uint64_t there = 1;
+			uint32_t page;
+			const struct tape_stored_chunk *chunk = tape_page_index_find(reader, id, &page, &there);
 
-			if (!chunk || chunk->bad)
+			if (!chunk || chunk->bad) {
+				there = 1;
 				missing++;
+			}
 			there = there < count ? there : count;
 			id += there;
 			count -= there;
@@ -256,6 +259,7 @@ static int check_snapshot(struct verify *verify, uint32_t index)
 	struct tape_reader *reader = verify->reader;
 	const struct tape_stored_snapshot *snapshot = &reader->snapshots[index];
 	struct tape_extents extents = {0};
+	const struct tape_extents *view;
 	struct tape_page_map sum;
 	bool whole;
 	int result = tape_snapshot_extents(reader, index, &extents, &sum, &whole);
@@ -267,11 +271,14 @@ static int check_snapshot(struct verify *verify, uint32_t index)
 		tape_reader_report(reader, snapshot->offset,
 				   "snapshot %" PRIu64 " says %" PRIu64 " pages, its map %" PRIu64, snapshot->ordinal,
 				   snapshot->snapshot.nr_pages, sum.nr_pages);
-	if (!result && index && reader->snapshots[index - 1].ordinal + 1 != snapshot->ordinal)
+	if (!result && index > reader->first_snapshot && reader->snapshots[index - 1].ordinal + 1 != snapshot->ordinal)
 		tape_reader_report(reader, snapshot->offset, "snapshots %" PRIu64 " to %" PRIu64 " are missing",
 				   reader->snapshots[index - 1].ordinal + 1, snapshot->ordinal - 1);
+	/* The first one's pages come from all those on which it builds, and only in part from each of them. */
+	if (!result && index == reader->first_snapshot)
+		result = tape_snapshot_view(reader, index, &view);
 	if (!result)
-		check_contents_there(verify, index, &extents);
+		check_contents_there(verify, index, index == reader->first_snapshot ? view : &extents);
 	tape_extents_deinit(&extents);
 	return result;
 }
@@ -284,6 +291,8 @@ static void check_page_numbers(struct verify *verify)
 	for (size_t i = 0; i < reader->nr_page_chunks; i++) {
 		const struct tape_stored_chunk *chunk = &reader->chunks[reader->page_chunks[i]];
 
+		if (chunk->header.flags & TAPE_F_CARRIED)
+			continue;
 		if (chunk->header.first_seq < next_id)
 			tape_reader_report(verify->reader, chunk->offset,
 					   "PAGES chunk: page %" PRIu64 " is there twice", chunk->header.first_seq);
@@ -302,6 +311,8 @@ static void check_end(struct verify *verify)
 		tape_reader_report(reader, reader->info.size_bytes, "cut off: the tape was not finished");
 		return;
 	}
+	if (reader->identity.nr_places)
+		return;           /* it tells of all that ever was on the tape */
 	nr_chunks -= !!nr_chunks; /* the end chunk does not count itself */
 	if (reader->written.chunks != nr_chunks || reader->written.records != verify->nr_records ||
 	    reader->written.pages != verify->nr_pages || reader->written.snapshots != verify->nr_snapshots)
@@ -321,8 +332,10 @@ static int check_all(struct verify *verify)
 
 	for (size_t i = 0; i < reader->nr_slots && !result; i++)
 		result = check_slot(verify, &reader->slots[i]);
-	for (uint32_t i = 0; i < reader->nr_snapshots && !result; i++)
-		result = check_snapshot(verify, i);
+	if (!result)
+		result = tape_page_index_build(reader);
+	for (size_t i = reader->first_snapshot; i < reader->nr_snapshots && !result; i++)
+		result = check_snapshot(verify, (uint32_t)i);
 	if (!result) {
 		check_page_numbers(verify);
 		check_end(verify);

@@ -5,11 +5,13 @@
  * still on its way.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "tape_private.h"
+#include "tape_ring.h"
 
 /* Shared with writes that are on their way: they may end after the writer. */
 struct write_state {
@@ -35,6 +37,7 @@ struct tape_writer {
 	bool finished;
 	uint32_t nr_chunks; /* in the slot */
 	struct tape_index index;
+	struct tape_ring *ring; /* NULL: slots are never overwritten */
 	uint64_t size_bytes;
 	struct {
 		uint64_t chunks, records, pages, snapshots;
@@ -111,6 +114,11 @@ uint32_t tape_writer_slot_bytes(const struct tape_writer *writer)
 	return writer->identity.slot_bytes;
 }
 
+struct tape_ring *tape_writer_ring(struct tape_writer *writer)
+{
+	return writer->ring;
+}
+
 static int write_file_header(struct tape_writer *writer, struct tape_error *error)
 {
 	uint8_t *bytes = malloc(TAPE_FILE_HEADER_BYTES);
@@ -139,7 +147,9 @@ int tape_writer_create_as(struct tape_writer **out, const struct tape_sink *sink
 	writer->sink = *sink;
 	writer->identity = *identity;
 	writer->tag = tape_tag(identity->uuid);
-	result = write_file_header(writer, error);
+	result = identity->nr_places ? tape_ring_create(&writer->ring, sink, identity, error) : 0;
+	if (!result)
+		result = write_file_header(writer, error);
 	if (result) {
 		tape_writer_destroy(writer);
 		return result;
@@ -148,24 +158,48 @@ int tape_writer_create_as(struct tape_writer **out, const struct tape_sink *sink
 	return 0;
 }
 
+static int create_new(struct tape_writer **out, const struct tape_sink *sink, struct tape_identity *identity,
+		      struct tape_error *error)
+{
+	struct timespec now;
+
+	if (getrandom(identity->uuid, sizeof(identity->uuid), 0) != sizeof(identity->uuid))
+		return tape_fail(error, -EIO, TAPE_NO_OFFSET, "no random numbers for the tape's uuid");
+	identity->uuid[6] = (identity->uuid[6] & 0x0f) | 0x40; /* RFC 9562, version 4 */
+	identity->uuid[8] = (identity->uuid[8] & 0x3f) | 0x80;
+	clock_gettime(CLOCK_REALTIME, &now);
+	identity->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	return tape_writer_create_as(out, sink, identity, error);
+}
+
 int tape_writer_create(struct tape_writer **out, const struct tape_sink *sink, struct tape_error *error)
 {
 	struct tape_identity identity = {.version = TAPE_VERSION, .slot_bytes = TAPE_SLOT_BYTES};
-	struct timespec now;
 
-	if (getrandom(identity.uuid, sizeof(identity.uuid), 0) != sizeof(identity.uuid))
-		return tape_fail(error, -EIO, TAPE_NO_OFFSET, "no random numbers for the tape's uuid");
-	identity.uuid[6] = (identity.uuid[6] & 0x0f) | 0x40; /* RFC 9562, version 4 */
-	identity.uuid[8] = (identity.uuid[8] & 0x3f) | 0x80;
-	clock_gettime(CLOCK_REALTIME, &now);
-	identity.created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	return tape_writer_create_as(out, sink, &identity, error);
+	return create_new(out, sink, &identity, error);
+}
+
+int tape_writer_create_ring(struct tape_writer **out, const struct tape_sink *sink, uint64_t ring_bytes,
+			    struct tape_error *error)
+{
+	struct tape_identity identity = {.version = TAPE_VERSION,
+					 .slot_bytes = TAPE_SLOT_BYTES,
+					 .required_features = TAPE_FEATURE_RING,
+					 .nr_places = (uint32_t)(ring_bytes / TAPE_SLOT_BYTES)};
+
+	if (ring_bytes < TAPE_RING_MIN_BYTES || ring_bytes > TAPE_RING_MAX_BYTES || !sink->read)
+		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET,
+				 "a ring tape of %" PRIu64
+				 " bytes cannot be: from %llu to %llu, in a file that can be read",
+				 ring_bytes, TAPE_RING_MIN_BYTES, TAPE_RING_MAX_BYTES);
+	return create_new(out, sink, &identity, error);
 }
 
 void tape_writer_destroy(struct tape_writer *writer)
 {
 	if (!writer)
 		return;
+	tape_ring_destroy(writer->ring);
 	tape_index_deinit(&writer->index);
 	write_state_put(writer->state);
 	free(writer);
@@ -175,11 +209,18 @@ void tape_writer_destroy(struct tape_writer *writer)
 
 static int open_slot(struct tape_writer *writer, struct tape_error *error)
 {
+	struct tape_slot_header header = {.identity = writer->identity, .seq = writer->slot_seq};
+	uint64_t place = writer->slot_seq;
 	uint8_t *bytes = malloc(TAPE_SLOT_HEADER_BYTES);
 
+	if (writer->ring) {
+		place %= writer->identity.nr_places;
+		header.first_snapshot = tape_ring_first_snapshot(writer->ring, writer->slot_seq);
+	}
+	writer->slot_start = place * writer->identity.slot_bytes;
 	if (!bytes)
 		return tape_fail(error, -ENOMEM, writer->slot_start, "no memory for a slot header");
-	tape_put_slot_header(bytes, &writer->identity, writer->slot_seq);
+	tape_put_slot_header(bytes, &header);
 	writer->position = writer->slot_start ? 0 : TAPE_FILE_HEADER_BYTES;
 	writer->nr_chunks = 0;
 	tape_index_reset(&writer->index);
@@ -196,6 +237,10 @@ static int place(struct tape_writer *writer, struct tape_chunk *chunk, struct ta
 	size_t size_bytes = tape_chunk_bytes(&chunk->header);
 	uint8_t *buffer = chunk->buffer;
 
+	if (writer->ring && tape_ring_chunk_placed(writer->ring, writer->position, chunk)) {
+		tape_chunk_destroy(chunk);
+		return tape_fail(error, -ENOMEM, offset, "no memory for what a ring tape must keep");
+	}
 	chunk->header.tag = writer->tag;
 	chunk->header.slot_seq = (uint32_t)writer->slot_seq;
 	chunk->header.number = writer->nr_chunks++;
@@ -248,17 +293,81 @@ static int close_slot(struct tape_writer *writer, struct tape_error *error)
 		return tape_fail(error, -ENOMEM, offset, "no memory for a slot trailer");
 	tape_put_slot_trailer(trailer, writer->tag, writer->slot_seq, index_offset);
 	writer->slot_is_open = false;
-	writer->slot_start += writer->identity.slot_bytes;
 	writer->slot_seq++;
 	return write_bytes(writer, offset, trailer, TAPE_SLOT_TRAILER_BYTES, error);
 }
 
-static bool fits(const struct tape_writer *writer, const struct tape_chunk *chunk)
+/* With more_bytes behind it? */
+static bool fits(const struct tape_writer *writer, const struct tape_chunk *chunk, size_t more_bytes)
 {
-	uint64_t end = writer->position + tape_chunk_bytes(&chunk->header) + TAPE_CHUNK_HEADER_BYTES +
+	uint64_t end = writer->position + tape_chunk_bytes(&chunk->header) + more_bytes + TAPE_CHUNK_HEADER_BYTES +
 		       tape_index_bound(&writer->index, chunk) + 8 + TAPE_SLOT_TRAILER_BYTES;
 
 	return end <= writer->identity.slot_bytes && writer->nr_chunks < TAPE_SLOT_MAX_CHUNKS;
+}
+
+/* Takes chunk, which fits. */
+static int list_and_place(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error)
+{
+	if (!tape_index_add(&writer->index, chunk, writer->position))
+		return place(writer, chunk, error);
+	tape_chunk_destroy(chunk);
+	return tape_fail(error, -ENOMEM, writer->size_bytes, "no memory for the index of a slot");
+}
+
+/*
+ * What older slots hand on goes first, with room left for the next chunk, and for
+ * more of them, so that slots which are needed whole and others come to mix.
+ * When the next place to be taken is not clean by then, that comes before all.
+ */
+static int place_carried(struct tape_writer *writer, const struct tape_chunk *next, struct tape_error *error)
+{
+	size_t next_bytes = tape_chunk_bytes(&next->header) + tape_index_bound(&writer->index, next);
+	uint32_t limit = writer->identity.slot_bytes / 4 * 3;
+	const struct tape_chunk *carried;
+	int result = 0;
+
+	while (!result && (writer->position < limit || tape_ring_is_pressed(writer->ring))) {
+		result = tape_ring_next(writer->ring, &carried, error);
+		if (result || !carried || !fits(writer, carried, tape_ring_ahead(writer->ring) ? next_bytes : 0))
+			break;
+		result = list_and_place(writer, tape_ring_take(writer->ring), error);
+	}
+	return result;
+}
+
+static int next_slot(struct tape_writer *writer, const struct tape_chunk *chunk, struct tape_error *error)
+{
+	int result = writer->slot_is_open ? close_slot(writer, error) : 0;
+
+	if (!result)
+		result = open_slot(writer, error);
+	if (!result && !fits(writer, chunk, 0))
+		result = tape_fail(error, -EMSGSIZE, writer->size_bytes,
+				   "%s chunk of %zu bytes does not fit in a slot of %u",
+				   tape_type_name(chunk->header.type), tape_chunk_stored_bytes(chunk),
+				   writer->identity.slot_bytes);
+	if (result || !writer->ring)
+		return result;
+	tape_ring_slot_opened(writer->ring, writer->slot_seq);
+	return place_carried(writer, chunk, error);
+}
+
+/*
+ * Room for the chunk, in the open slot or a new one. In a ring tape, slots that
+ * are needed whole are passed on until one comes that is not; where there is
+ * none, old pages give way.
+ */
+static int make_room(struct tape_writer *writer, const struct tape_chunk *chunk, struct tape_error *error)
+{
+	int result = 0;
+
+	for (uint32_t passed = 0; !result && !(writer->slot_is_open && fits(writer, chunk, 0)); passed++) {
+		if (passed && (passed > writer->identity.nr_places || tape_ring_is_overfull(writer->ring)))
+			tape_ring_give_up_pages(writer->ring);
+		result = next_slot(writer, chunk, error);
+	}
+	return result;
 }
 
 int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, struct tape_error *error)
@@ -267,23 +376,12 @@ int tape_writer_append(struct tape_writer *writer, struct tape_chunk *chunk, str
 
 	if (!result && writer->finished)
 		result = tape_fail(error, -EINVAL, writer->size_bytes, "the tape is finished");
-	if (!result && writer->slot_is_open && !fits(writer, chunk))
-		result = close_slot(writer, error);
-	if (!result && !writer->slot_is_open) {
-		result = open_slot(writer, error);
-		if (!result && !fits(writer, chunk))
-			result = tape_fail(error, -EMSGSIZE, writer->size_bytes,
-					   "%s chunk of %zu bytes does not fit in a slot of %u",
-					   tape_type_name(chunk->header.type), tape_chunk_stored_bytes(chunk),
-					   writer->identity.slot_bytes);
-	}
-	if (!result && tape_index_add(&writer->index, chunk, writer->position))
-		result = tape_fail(error, -ENOMEM, writer->size_bytes, "no memory for the index of a slot");
-	if (result) {
-		tape_chunk_destroy(chunk);
-		return result;
-	}
-	return place(writer, chunk, error);
+	if (!result)
+		result = make_room(writer, chunk, error);
+	if (!result)
+		return list_and_place(writer, chunk, error);
+	tape_chunk_destroy(chunk);
+	return result;
 }
 
 int tape_writer_finish(struct tape_writer *writer, const char *reason, const struct tape_totals *totals,

@@ -64,27 +64,27 @@ static int copy_by_hand(int from_fd, uint64_t at, uint64_t size_bytes, int to_fd
 	return ret;
 }
 
-static int copy(const struct task *task)
+int file_copy(int from_fd, uint64_t size_bytes, int to_fd)
 {
-	uint64_t size_bytes = task->result.size_bytes;
 	loff_t at = 0;
 
 	while ((uint64_t)at < size_bytes) {
-		ssize_t n = copy_file_range(task->from_fd, &at, task->to_fd, NULL, size_bytes - (uint64_t)at, 0);
+		ssize_t n = copy_file_range(from_fd, &at, to_fd, NULL, size_bytes - (uint64_t)at, 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
 			return -errno;
 		if (n <= 0)
-			return copy_by_hand(task->from_fd, (uint64_t)at, size_bytes, task->to_fd);
+			return copy_by_hand(from_fd, (uint64_t)at, size_bytes, to_fd);
 	}
 	return 0;
 }
 
 static void do_task(struct task *task)
 {
-	int ret = task->to_fd >= 0 && !task->is_cloned ? copy(task) : 0;
+	int ret = task->to_fd >= 0 && !task->is_cloned ? file_copy(task->from_fd, task->result.size_bytes, task->to_fd)
+						       : 0;
 	int fd = task->to_fd >= 0 ? task->to_fd : task->from_fd;
 
 	/* Some file systems find out only now that they have no room. */

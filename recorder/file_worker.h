@@ -12,6 +12,9 @@
 
 #include "report.h"
 
+/* Copies the first size_bytes of from_fd to to_fd, which is empty, in any thread, and waits for it. */
+int file_copy(int from_fd, uint64_t size_bytes, int to_fd);
+
 struct file_worker;
 
 /* wake is called, from its thread, when a task is done. No thread is made before the first task. */

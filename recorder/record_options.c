@@ -19,6 +19,8 @@ static const char usage[] =
 	"  --connect SOCKET         UNIX socket of the VM's vmtape-recorder object\n"
 	"  -o, --output OUT.vmt     the tape; must not exist yet\n"
 	"      --force              overwrite OUT.vmt\n"
+	"  --ring-size SIZE         a tape of this size (32M or more) that never grows: the\n"
+	"                           oldest events are overwritten, the others stay readable\n"
 	"  --plan auto|generic|none|FILE\n"
 	"                           what memory to take at each trap: found out from the\n"
 	"                           guest (auto, the default), 64 bytes at each argument,\n"
@@ -171,6 +173,17 @@ static int set_ring_bytes(const struct parser *parser, const char *text)
 	return 0;
 }
 
+static int set_ring_size(const struct parser *parser, const char *text)
+{
+	uint64_t *bytes = &parser->out->tape_ring_bytes;
+
+	if (parse_size_bytes(text, bytes) || *bytes < TAPE_RING_MIN_BYTES || *bytes > TAPE_RING_MAX_BYTES)
+		return record_error_set(parser->error, -EINVAL, "--ring-size %s: want a size from %lluM to %lluG", text,
+					TAPE_RING_MIN_BYTES >> 20, TAPE_RING_MAX_BYTES >> 30);
+	*bytes -= *bytes % TAPE_SLOT_BYTES;
+	return 0;
+}
+
 static int set_level(const struct parser *parser, const char *text)
 {
 	const char *rest;
@@ -231,6 +244,7 @@ enum {
 	OPT_ON_FULL,
 	OPT_BLOCK_LIMIT,
 	OPT_RING_BYTES,
+	OPT_RING_SIZE,
 	OPT_SNAPSHOT_INTERVAL,
 	OPT_NO_SNAPSHOTS,
 	OPT_DURATION,
@@ -263,6 +277,7 @@ static const struct option long_options[] = {
 	{"on-full", required_argument, NULL, OPT_ON_FULL},
 	{"block-limit", required_argument, NULL, OPT_BLOCK_LIMIT},
 	{"ring-bytes", required_argument, NULL, OPT_RING_BYTES},
+	{"ring-size", required_argument, NULL, OPT_RING_SIZE},
 	{"snapshot-interval", required_argument, NULL, OPT_SNAPSHOT_INTERVAL},
 	{"no-snapshots", no_argument, NULL, OPT_NO_SNAPSHOTS},
 	{"duration", required_argument, NULL, OPT_DURATION},
@@ -314,6 +329,8 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return ret;
 	case OPT_RING_BYTES:
 		return set_ring_bytes(parser, text);
+	case OPT_RING_SIZE:
+		return set_ring_size(parser, text);
 	case OPT_SNAPSHOT_INTERVAL:
 		return get_duration(parser, "snapshot-interval", text, 1000, 100, day_ms, &out->snapshot_interval_ms);
 	case OPT_NO_SNAPSHOTS:
@@ -378,6 +395,11 @@ static int set_option(const struct parser *parser, int option, const char *text)
 /* What only makes sense together. */
 static int check_rotation(const struct record_options *options, struct record_error *error)
 {
+	if (options->tape_ring_bytes && (options->rotate || options->max_bytes))
+		return record_error_set(
+			error, -EINVAL,
+			"--ring-size: the tape stays as large as that; --rotate and --max-size do not go "
+			"with it");
 	if (!options->rotate && (options->keep_count || options->keep_bytes))
 		return record_error_set(error, -EINVAL, "--keep and --keep-size go with --rotate only");
 	if (!options->rotate)

@@ -27,7 +27,8 @@ struct record_options {
 	const char *filter;    /* NULL: all calls */
 	bool block;
 	uint32_t block_limit_ms;
-	uint64_t ring_bytes; /* of one vCPU */
+	uint64_t ring_bytes;      /* of one vCPU */
+	uint64_t tape_ring_bytes; /* size of a ring tape; 0: the tape grows */
 	uint64_t snapshot_interval_ms;
 	uint64_t duration_ms; /* 0: until stopped */
 	uint64_t flush_ms;

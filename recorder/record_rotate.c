@@ -141,7 +141,7 @@ int record_rotate(struct session *session, const char *why, struct record_error 
 		return record_error_set(error, -EINVAL, "the recording is not one with --rotate");
 	ret = record_open_new(session->options->out_path, &next, &path, error);
 	if (!ret)
-		ret = tape_file_begin(&next, error);
+		ret = tape_file_begin(&next, 0, error);
 	if (!ret)
 		ret = switch_files(session, &next, path, why, error);
 	if (ret) {

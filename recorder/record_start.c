@@ -145,8 +145,8 @@ static int store_meta(struct session *session, struct record_error *error)
 
 static int start_threads(struct session *session, struct record_error *error)
 {
-	int ret = tape_thread_create(&session->tape, session->file.fd, nr_encoders(), session->options->level, wake,
-				     &session->loop, error);
+	int ret = tape_thread_create(&session->tape, session->file.fd, session->options->tape_ring_bytes, nr_encoders(),
+				     session->options->level, wake, &session->loop, error);
 
 	if (!ret)
 		ret = store_meta(session, error);
@@ -196,7 +196,7 @@ int record_start(struct session *session, struct record_error *error)
 	if (!ret)
 		ret = start_trapping(session, error);
 	if (!ret)
-		ret = tape_file_begin(&session->file, error);
+		ret = tape_file_begin(&session->file, options->tape_ring_bytes, error);
 	if (!ret) {
 		ret = start_threads(session, &why);
 		if (ret)

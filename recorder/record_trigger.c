@@ -90,7 +90,7 @@ static int open_copy(struct session *session, struct record_error *error)
 
 	free(pattern);
 	if (!ret)
-		ret = tape_file_begin(&trigger->copy, error);
+		ret = tape_file_begin(&trigger->copy, 0, error);
 	if (ret)
 		return ret;
 	/* The tape's own descriptor only writes. This one is the same file, whatever its name is now. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -28,11 +29,11 @@ int tape_file_open(struct tape_file *file, const char *path, bool force, struct 
 	int ret = 0;
 
 	*file = (struct tape_file){.path = path};
-	file->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
 	file->created = file->fd >= 0;
 	/* Not blocking: it may be a pipe that nobody reads. */
 	if (file->fd < 0 && errno == EEXIST && force)
-		file->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		file->fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (file->fd < 0)
 		return open_error(path, errno, error);
 	if (fstat(file->fd, &st) || !S_ISREG(st.st_mode))
@@ -44,15 +45,34 @@ int tape_file_open(struct tape_file *file, const char *path, bool force, struct 
 	return ret;
 }
 
-int tape_file_begin(struct tape_file *file, struct record_error *error)
+/* All of a ring's room at once: then the disk can't be full later. */
+static int reserve(const struct tape_file *file, uint64_t size_bytes, struct record_error *error)
 {
+	int saved;
+
+	if (!size_bytes || !fallocate(file->fd, 0, 0, (off_t)size_bytes))
+		return 0;
+	saved = errno;
+	if (saved == EOPNOTSUPP || saved == ENOSYS) {
+		report("%s: this file system cannot reserve room: a full disk will end the recording", file->path);
+		return 0;
+	}
+	return record_error_set(error, -saved, "%s: no room for a ring of %" PRIu64 " MiB: %s", file->path,
+				size_bytes >> 20, strerror(saved));
+}
+
+int tape_file_begin(struct tape_file *file, uint64_t size_bytes, struct record_error *error)
+{
+	int ret;
+
 	/* A tape holds what the guest's memory held. */
 	if (!file->created && fchmod(file->fd, 0600))
 		return record_error_set(error, -errno, "%s: cannot be made private: %s", file->path, strerror(errno));
 	if (ftruncate(file->fd, 0))
 		return record_error_set(error, -errno, "%s: cannot be emptied: %s", file->path, strerror(errno));
-	file->begun = true;
-	return 0;
+	ret = reserve(file, size_bytes, error);
+	file->begun = !ret;
+	return ret;
 }
 
 void tape_file_discard(struct tape_file *file)

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file_worker.h"
 #include "uring_sink.h"
 
 #define IN_FLIGHT_MAX_BYTES (32u << 20)
@@ -57,6 +58,7 @@ struct tape_thread {
 	/* The thread's own: */
 	int fd;
 	int zstd_level;
+	uint64_t ring_bytes; /* 0: the tape grows */
 	struct {
 		uint64_t records, lost_records, snapshots;
 		struct tape_pages_stats pages;
@@ -225,6 +227,10 @@ static void commit(struct tape_thread *thread, const struct tape_snapshot_info *
 		return;
 	}
 	get_pages_stats(thread, &pages);
+	if (pages.lost && !thread->stats.pages.lost)
+		report_warning("the ring is too small for the guest's memory, which takes about %" PRIu64
+			       " MiB of it: pages are lost, and names may be; want a --ring-size of twice that",
+			       pages.live_bytes >> 20);
 	pthread_mutex_lock(&thread->lock);
 	thread->stats.snapshots++;
 	thread->stats.pages = pages;
@@ -266,6 +272,11 @@ static void copy_tape(struct tape_thread *thread, const struct job *job)
 	} else {
 		copy.size_bytes = tape_writer_size_bytes(thread->writer);
 		copy.is_cloned = !ioctl(job->fd, FICLONE, job->from_fd);
+		/* Of a ring any part may be written over next: records wait while it is copied. */
+		if (!copy.is_cloned && thread->ring_bytes) {
+			copy.error = file_copy(job->from_fd, copy.size_bytes, job->fd);
+			copy.is_cloned = true;
+		}
 	}
 	pthread_mutex_lock(&thread->lock);
 	thread->copy = copy;
@@ -498,8 +509,8 @@ static void *run(void *arg)
 
 /* ---- made and ended -------------------------------------------------- */
 
-int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx),
-		       void *wake_ctx, struct record_error *error)
+int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, unsigned nr_encoders, int zstd_level,
+		       void (*wake)(void *ctx), void *wake_ctx, struct record_error *error)
 {
 	struct tape_thread *thread = calloc(1, sizeof(*thread));
 	struct tape_error tape_error = {0};
@@ -517,6 +528,7 @@ int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, i
 	pthread_condattr_destroy(&attr);
 	thread->fd = fd;
 	thread->zstd_level = zstd_level;
+	thread->ring_bytes = ring_bytes;
 	thread->wake = wake;
 	thread->wake_ctx = wake_ctx;
 
@@ -528,7 +540,10 @@ int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, i
 	if (!uring_sink_is_uring(thread->sink))
 		report("io_uring is not permitted here: writing with pwrite, which costs more");
 	sink = uring_sink_as_tape_sink(thread->sink);
-	ret = tape_writer_create(&thread->writer, &sink, &tape_error);
+	if (ring_bytes)
+		ret = tape_writer_create_ring(&thread->writer, &sink, ring_bytes, &tape_error);
+	else
+		ret = tape_writer_create(&thread->writer, &sink, &tape_error);
 	if (!ret)
 		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level, &tape_error);
 	if (ret) {

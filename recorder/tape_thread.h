@@ -48,10 +48,10 @@ struct tape_stats {
 };
 
 struct tape_thread;
-/* Borrows fd, which is empty. encoders: number of compression threads. wake is called when a job is done, room came, or
- * it failed. */
-int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx),
-		       void *wake_ctx, struct record_error *error);
+/* Borrows fd, which is empty; ring_bytes: size of a ring tape, or 0. encoders: number of compression threads. wake is
+ * called when a job is done, room came, or it failed. */
+int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, unsigned nr_encoders, int zstd_level,
+		       void (*wake)(void *ctx), void *wake_ctx, struct record_error *error);
 /* Ends the thread without a clean end of the tape, if tape_thread_finish() was not called. */
 void tape_thread_destroy(struct tape_thread *thread);
 struct pipeline *tape_thread_pipeline(struct tape_thread *thread);
@@ -81,8 +81,9 @@ int tape_thread_rotate_error(struct tape_thread *thread, struct record_error *ou
 /*
  * Writes out what there is so far: that part of the file is then a tape by itself,
  * without an end, and is not written to any more, so that whoever copies it may
- * take his time. Where the file system can, it is cloned at once. from_fd reads
- * the tape, to_fd is an empty file; both are borrowed until the job is done.
+ * take his time. Where the file system can, it is cloned at once; a ring, which
+ * is written over, is copied at once, too, where it cannot. from_fd reads the
+ * tape, to_fd is an empty file; both are borrowed until the job is done.
  */
 struct tape_copy {
 	int error; /* negative errno; 0: the part is there */

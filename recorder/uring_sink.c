@@ -72,6 +72,7 @@ static void finish(struct uring_sink *sink, struct sink_write *write, int result
 		note_error(sink, result, write->offset + write->written);
 	sink->in_flight--;
 	sink->in_flight_bytes -= write->size_bytes;
+	write->buffer = NULL;
 	write->next_free = sink->free;
 	sink->free = write;
 	if (done)
@@ -188,6 +189,42 @@ static int sink_write(void *ctx, uint64_t offset, void *buffer, size_t size_byte
 	return sink->is_uring ? write_uring(sink, &write) : write_plain(sink, &write);
 }
 
+static bool is_in_flight(const struct uring_sink *sink, uint64_t offset, size_t size_bytes)
+{
+	for (unsigned i = 0; i < SINK_DEPTH; i++) {
+		const struct sink_write *write = &sink->writes[i];
+
+		if (write->buffer && write->offset < offset + size_bytes && offset < write->offset + write->size_bytes)
+			return true;
+	}
+	return false;
+}
+
+/* What was written before; a write of it that is still on its way is waited for. */
+static int sink_read(void *ctx, uint64_t offset, void *buffer, size_t size_bytes)
+{
+	struct uring_sink *sink = ctx;
+	uint8_t *out = buffer;
+
+	while (sink->in_flight && is_in_flight(sink, offset, size_bytes))
+		if (!take_one(sink, true))
+			return -EIO;
+	if (sink->error)
+		return sink->error;
+	while (size_bytes) {
+		ssize_t n = pread(sink->fd, out, size_bytes, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		out += n;
+		offset += (uint64_t)n;
+		size_bytes -= (size_t)n;
+	}
+	return 0;
+}
+
 int uring_sink_create(struct uring_sink **out, int fd, uint64_t max_bytes, bool without_uring)
 {
 	struct uring_sink *sink = calloc(1, sizeof(*sink));
@@ -218,7 +255,7 @@ void uring_sink_destroy(struct uring_sink *sink)
 
 struct tape_sink uring_sink_as_tape_sink(struct uring_sink *sink)
 {
-	return (struct tape_sink){.write = sink_write, .ctx = sink};
+	return (struct tape_sink){.write = sink_write, .ctx = sink, .read = sink_read};
 }
 
 bool uring_sink_is_uring(const struct uring_sink *sink)

@@ -15,7 +15,8 @@
 
 struct uring_sink;
 
-/* Borrows fd. max_bytes bounds what is in flight; without_uring: pwrite at once. */
+/* Borrows fd, which can be read, too, if the tape is a ring. max_bytes bounds what is in flight; without_uring: pwrite
+ * at once. */
 int uring_sink_create(struct uring_sink **out, int fd, uint64_t max_bytes, bool without_uring);
 /* Waits for what is in flight. */
 void uring_sink_destroy(struct uring_sink *sink);

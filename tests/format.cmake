@@ -16,6 +16,7 @@ vmtape_fuzz(NAME plan_text LIBS vmtape-format)
 # The tape.
 vmtape_test(NAME tape_roundtrip LABEL unit SOURCES unit/test_tape_roundtrip.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_snapshot LABEL unit SOURCES unit/test_tape_snapshot.c unit/tape_fixture.c LIBS vmtape-format)
+vmtape_test(NAME tape_ring LABEL unit SOURCES unit/test_tape_ring.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_hostile LABEL unit SOURCES unit/test_tape_hostile.c unit/tape_fixture.c LIBS vmtape-format)
@@ -25,8 +26,11 @@ target_include_directories(make_golden PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} unit)
 target_link_libraries(make_golden PRIVATE vmtape-format)
 find_program(PYTHON3 python3)
 if(PYTHON3)
-  add_test(NAME golden.tape_decode COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/small-v1.txt golden/small-v1.vmt
-           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  set_tests_properties(golden.tape_decode PROPERTIES LABELS golden)
+  foreach(name small-v1 ring-v1)
+    add_test(NAME golden.tape_decode.${name}
+             COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/${name}.txt golden/${name}.vmt
+             WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(golden.tape_decode.${name} PROPERTIES LABELS golden)
+  endforeach()
 endif()
 vmtape_fuzz(NAME tape LIBS vmtape-format)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * make_golden.c - wrote tests/golden/small-v1.vmt, once; it is never written
+ * make_golden.c - wrote the tapes of tests/golden, once; they are never written
  * again (another zstd may compress otherwise), only read by tests. A new
- * version of the format adds a file.
+ * version of the format, or a feature, adds a file.
  *
- *   make_golden OUT.vmt
+ *   make_golden small OUT.vmt     small-v1.vmt
+ *   make_golden ring OUT.vmt      ring-v1.vmt
  */
 #include "check.h"
 #include "tape_fixture.h"
@@ -93,17 +94,10 @@ static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages
 		  0);
 }
 
-int main(int argc, char **argv)
+static void write_small(struct tape_writer *writer, struct tape_pages *pages)
 {
-	struct fixture_file file = {0};
-	struct tape_writer *writer = fixture_writer(&file, SLOT_BYTES);
-	struct tape_pages *pages;
 	uint64_t seqs[2] = {0};
-	FILE *out;
 
-	CHECK_INT(argc, 2);
-	CHECK_INT(tape_pages_create(&pages, writer, 3, NULL), 0);
-	fixture_append_meta(writer, "producer=golden\ntsc_hz=1000000000\nvm.name=\xc3\xa4=b\n");
 	append_snapshot(writer, pages, 0);
 	append_plan(writer);
 	for (unsigned round = 0; round < 6; round++) {
@@ -115,12 +109,57 @@ int main(int argc, char **argv)
 			append_snapshot(writer, pages, 1);
 	}
 	fixture_append_meta(writer, "producer=golden tape");
+}
+
+/* Some times round, with pages of all ages. */
+static void write_ring(struct tape_writer *writer, struct tape_pages *pages)
+{
+	static const struct tape_ram_range range = {0, 40 * 4096};
+	uint8_t page[TAPE_PAGE_BYTES];
+	uint64_t seqs[2] = {0};
+
+	append_snapshot(writer, pages, 0);
+	append_plan(writer);
+	for (unsigned round = 0; round < 600; round++) {
+		append_calls(writer, round % 2, &seqs[round % 2], 20);
+		if (round % 12)
+			continue;
+		for (unsigned i = 0; i < 3; i++) {
+			fixture_page(page, 1000 + 2 * round + 3 * i);
+			CHECK_INT(tape_pages_add(pages, (round / 12 + i * 11) % 36, page, NULL), 0);
+		}
+		CHECK_INT(tape_pages_commit(pages,
+					    &(struct tape_snapshot_info){.id = 800 + round,
+									 .tsc = 5000 + round * 1000,
+									 .nr_ranges = 1,
+									 .ranges = &range},
+					    NULL),
+			  0);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	bool ring = argc == 3 && !strcmp(argv[1], "ring");
+	struct fixture_file file = {0};
+	struct tape_writer *writer = fixture_ring_writer(&file, SLOT_BYTES, ring ? 8 : 0);
+	struct tape_pages *pages;
+	FILE *out;
+
+	CHECK_INT(argc, 3);
+	CHECK(ring || !strcmp(argv[1], "small"));
+	CHECK_INT(tape_pages_create(&pages, writer, 3, NULL), 0);
+	fixture_append_meta(writer, "producer=golden\ntsc_hz=1000000000\nvm.name=\xc3\xa4=b\n");
+	if (ring)
+		write_ring(writer, pages);
+	else
+		write_small(writer, pages);
 	tape_pages_destroy(pages);
 	CHECK_INT(tape_writer_finish(writer, "the end", &(struct tape_totals){6 * 41 + 1, 11, 2}, NULL), 0);
 	tape_writer_destroy(writer);
-	out = fopen(argv[1], "wbx");
+	out = fopen(argv[2], "wbx");
 	if (!out)
-		perror(argv[1]);
+		perror(argv[2]);
 	CHECK(out);
 	CHECK_INT(fwrite(file.bytes, 1, file.size_bytes, out), file.size_bytes);
 	CHECK_INT(fclose(out), 0);

@@ -103,21 +103,35 @@ class Chunk:
     def __init__(self, data, at, end):
         need(data[at:at + 4] == b"CHNK", f"no chunk at {at}")
         (self.type, self.codec, self.layout, self.stored, self.raw, self.tag, self.slot, self.number, self.vcpu,
-         _, self.items, self.min_tsc, self.max_tsc, self.first, self.last, _, self.hash,
+         self.flags, self.items, self.min_tsc, self.max_tsc, self.first, self.last, _, self.hash,
          _) = struct.unpack_from("<HBBIIQIIHHIQQQQQQQ", data, at + 4)
         self.at = at
         self.end = at + 96 + self.stored + -self.stored % 8
         need(self.end <= end, f"chunk at {at} crosses the end")
-        need(self.layout == 1 and self.codec in (0, 1), f"chunk at {at}: layout or codec")
+        need(self.layout == 1 or (self.layout, self.type) == (2, PAGES), f"chunk at {at}: layout")
+        need(self.codec in (0, 1), f"chunk at {at}: codec")
         need(self.codec == 0 or self.type in (TRAPS, PAGES), f"chunk at {at} must not be compressed")
         self.payload = data[at + 96:at + 96 + self.stored]
         need(not any(data[at + 96 + self.stored:self.end]), f"padding behind the chunk at {at}")
+        self.numbers = range(self.first, self.last + 1)
+        if self.layout == 2:
+            self.numbers = self.page_numbers()
         if self.codec == 1:
             self.payload = zstd(self.payload, self.raw)
         need(len(self.payload) == self.raw, f"chunk at {at}: length")
 
+    def page_numbers(self):
+        """Takes the list off the payload."""
+        numbers, at = [self.first], 0
+        while len(numbers) < self.items:
+            step, at = varint(self.payload, at)
+            numbers.append(numbers[-1] + 1 + step)
+        need(numbers[-1] == self.last, f"page numbers of the chunk at {self.at}")
+        self.payload = self.payload[at:]
+        return numbers
+
     def entry(self, place):
-        return (self.at - place, self.stored, self.raw, self.type, self.vcpu, self.codec, self.layout, 0, self.items,
+        return (self.at - place, self.stored, self.raw, self.type, self.vcpu, self.codec, self.layout, self.flags, self.items,
                 self.min_tsc, self.max_tsc, self.first, self.last)
 
 
@@ -125,16 +139,28 @@ class Tape:
     def __init__(self, data):
         need(data[:8] == bytes.fromhex("89564D540D0A1A0A"), "not a tape")
         self.version, length, self.slot_bytes, _, required = struct.unpack_from("<HHIQQ", data, 8)
-        need(self.version == 1 and required == 0, "a newer version, or features that are not known")
+        need(self.version == 1 and required in (0, 1), "a newer version, or features that are not known")
         need(length == 256, "file header")
         self.uuid = data[32:48]
         self.created, = struct.unpack_from("<Q", data, 48)
         self.data = data
         self.chunks = []
         self.slots = []
-        for number, place in enumerate(range(0, len(data), self.slot_bytes)):
+        self.first_snapshot = 0
+        self.places, = struct.unpack_from("<I", data, 56) if required & 1 else (0,)
+        for number, place in self.order():
             self.slot(number, place)
         need(len({chunk.tag for chunk in self.chunks}) == 1, "more than one tag")
+
+    def order(self):
+        """(number, offset of its place) of each slot, the oldest first."""
+        places = range(0, len(self.data), self.slot_bytes)
+        if not self.places:
+            return enumerate(places)
+        need(len(places) <= self.places, "more places than the ring has")
+        order = sorted((struct.unpack_from("<Q", self.data, (place or 256) + 16)[0], place) for place in places)
+        need(all(number % self.places == place // self.slot_bytes for number, place in order), "a slot in another's place")
+        return order
 
     def of(self, type_):
         return [chunk for chunk in self.chunks if chunk.type == type_]
@@ -146,6 +172,9 @@ class Tape:
         version, length, slot_bytes, sequence = struct.unpack_from("<HHIQ", data, at + 8)
         need((version, length, slot_bytes, sequence) == (1, 128, self.slot_bytes, number), f"slot header at {at}")
         need(data[at + 32:at + 48] == self.uuid, f"slot of another tape at {at}")
+        if self.places:
+            self.first_snapshot, places = struct.unpack_from("<QI", data, at + 96)
+            need(places == self.places, f"slot header at {at}: places")
         at += 128
         chunks = []
         while not chunks or chunks[-1].type != INDEX:
@@ -153,13 +182,10 @@ class Tape:
             need(chunk.slot == number & 0xffffffff and chunk.number == len(chunks), f"chunk at {at}: number")
             chunks.append(chunk)
             at = chunk.end
-        closed = end == place + self.slot_bytes
-        if closed:
-            trailer = struct.unpack_from("<8sQII", data, end - 32)
-            need(trailer == (b"VMTCLOS\x1a", number, chunks[-1].at - place, chunks[-1].tag & 0xffffffff),
-                 f"trailer of slot {number}")
-        else:
-            need(at == len(data), "bytes behind the last index")
+        trailer = struct.unpack_from("<8sQII", data, end - 32)
+        closed = trailer == (b"VMTCLOS\x1a", number, chunks[-1].at - place, chunks[-1].tag & 0xffffffff)
+        need(closed or chunks[-2].type == END, f"trailer of slot {number}")
+        need(closed or self.places or at == len(data), "bytes behind the last index")
         self.slots.append((number, closed, chunks, self.index(place, chunks)))
         self.chunks += chunks
 
@@ -215,9 +241,10 @@ class Tape:
     def pages(self):
         contents = {}
         for chunk in self.of(PAGES):
-            need(chunk.items == chunk.last - chunk.first + 1 == chunk.raw // PAGE, f"pages of the chunk at {chunk.at}")
-            for i in range(chunk.items):
-                contents[chunk.first + i] = chunk.payload[i * PAGE:(i + 1) * PAGE]
+            need(chunk.items == len(chunk.numbers) == chunk.raw // PAGE, f"pages of the chunk at {chunk.at}")
+            for i, number in enumerate(chunk.numbers):
+                content = chunk.payload[i * PAGE:(i + 1) * PAGE]
+                need(contents.setdefault(number, content) == content, f"page {number} is there twice")
         return contents
 
     @staticmethod
@@ -243,26 +270,40 @@ class Tape:
         return {base + low: None if low in zero else next(number) for low in brought}
 
     def snapshots(self):
-        """(fields, ranges, registers, memory as {gfn: page number or None})"""
+        """(fields, ranges, registers, memory as {gfn: page number or None}) of those that count"""
+        newest = {}
+        for chunk in self.of(SNAPSHOT):
+            full = chunk.flags & 2
+            if full or not newest.get(chunk.first, chunk).flags & 2:
+                newest[chunk.first] = chunk
+        bases = [ordinal for ordinal, chunk in newest.items()
+                 if ordinal <= self.first_snapshot and struct.unpack_from("<I", chunk.payload, 40)[0] & 1]
         memory = {}
-        for chunk in sorted(self.of(SNAPSHOT), key=lambda snapshot: snapshot.first):
-            fields = struct.unpack_from("<QQQQQIIQQIIII", chunk.payload)
-            ordinal, flags, parts, nr_pages, nr_zero, nr_ranges, vcpus, regs = fields[0], *fields[5:12]
-            at = 80
-            ranges = [struct.unpack_from("<QQ", chunk.payload, at + 16 * i) for i in range(nr_ranges)]
-            at += 16 * nr_ranges
-            registers = struct.unpack_from(f"<{vcpus * regs}Q", chunk.payload, at)
-            maps = sorted((page_map for page_map in self.of(PAGE_MAP) if page_map.first == ordinal),
-                          key=lambda page_map: page_map.last)
-            need([page_map.last for page_map in maps] == list(range(parts)), f"parts of snapshot {ordinal}")
-            memory = {} if flags & 1 else dict(memory)
-            brought = {}
-            for page_map in maps:
-                brought.update(self.page_map(page_map))
-            need(len(brought) == nr_pages, f"pages of snapshot {ordinal}")
-            need(sum(page is None for page in brought.values()) == nr_zero, f"zero pages of snapshot {ordinal}")
-            memory.update(brought)
-            yield fields, ranges, registers, memory
+        for ordinal in sorted(newest):
+            if ordinal >= max(bases):
+                snapshot = self.snapshot(newest[ordinal], memory)
+                memory = snapshot[3]
+                if ordinal >= self.first_snapshot:
+                    yield snapshot
+
+    def snapshot(self, chunk, memory):
+        fields = struct.unpack_from("<QQQQQIIQQIIII", chunk.payload)
+        ordinal, flags, parts, nr_pages, nr_zero, nr_ranges, vcpus, regs = fields[0], *fields[5:12]
+        at = 80
+        ranges = [struct.unpack_from("<QQ", chunk.payload, at + 16 * i) for i in range(nr_ranges)]
+        at += 16 * nr_ranges
+        registers = struct.unpack_from(f"<{vcpus * regs}Q", chunk.payload, at)
+        maps = {page_map.last: page_map for page_map in self.of(PAGE_MAP)
+                if (page_map.first, page_map.flags & 2) == (ordinal, chunk.flags & 2)}
+        need(sorted(maps) == list(range(parts)), f"parts of snapshot {ordinal}")
+        brought = {}
+        for part in range(parts):
+            brought.update(self.page_map(maps[part]))
+        need(len(brought) == nr_pages, f"pages of snapshot {ordinal}")
+        need(sum(page is None for page in brought.values()) == nr_zero, f"zero pages of snapshot {ordinal}")
+        memory = {} if flags & 1 else dict(memory)
+        memory.update(brought)
+        return fields, ranges, registers, memory
 
 
 def dump(data):

@@ -221,7 +221,7 @@ static void write_vcpu(struct tape_writer *writer, uint16_t vcpu, const uint8_t 
 
 void fixture_tape_finish(struct fixture_tape *tape, bool with_clock)
 {
-	struct tape_sink sink = {write_bytes, tape};
+	struct tape_sink sink = {.write = write_bytes, .ctx = tape};
 	struct tape_totals totals = {tape->records, tape->lost, with_clock};
 	struct tape_writer *writer;
 	struct tape_chunk *meta;

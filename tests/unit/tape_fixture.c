@@ -19,6 +19,8 @@ struct fixture_write {
 
 static int write_now(struct fixture_file *file, uint64_t offset, const void *buffer, size_t size_bytes)
 {
+	if (file->before_write)
+		file->before_write(file->before_write_ctx, offset, buffer, size_bytes);
 	if (file->fail_from && offset + size_bytes > file->fail_from)
 		return -ENOSPC;
 	if (offset + size_bytes > file->room_bytes) {
@@ -65,9 +67,20 @@ void fixture_complete(struct fixture_file *file)
 	}
 }
 
+static int fixture_read(void *ctx, uint64_t offset, void *buffer, size_t size_bytes)
+{
+	struct fixture_file *file = ctx;
+
+	fixture_complete(file);
+	if (offset > file->size_bytes || size_bytes > file->size_bytes - offset)
+		return -EIO;
+	memcpy(buffer, file->bytes + offset, size_bytes);
+	return 0;
+}
+
 struct tape_sink fixture_sink(struct fixture_file *file)
 {
-	return (struct tape_sink){fixture_write, file};
+	return (struct tape_sink){fixture_write, file, fixture_read};
 }
 
 void fixture_file_deinit(struct fixture_file *file)
@@ -79,8 +92,16 @@ void fixture_file_deinit(struct fixture_file *file)
 
 struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_bytes)
 {
+	return fixture_ring_writer(file, slot_bytes, 0);
+}
+
+struct tape_writer *fixture_ring_writer(struct fixture_file *file, uint32_t slot_bytes, uint32_t nr_places)
+{
 	const struct tape_sink sink = fixture_sink(file);
-	struct tape_identity identity = {.version = TAPE_VERSION, .slot_bytes = slot_bytes};
+	struct tape_identity identity = {.version = TAPE_VERSION,
+					 .slot_bytes = slot_bytes,
+					 .required_features = nr_places ? TAPE_FEATURE_RING : 0,
+					 .nr_places = nr_places};
 	struct tape_writer *writer;
 
 	for (unsigned i = 0; i < 16; i++)

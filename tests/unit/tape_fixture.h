@@ -18,6 +18,9 @@ struct fixture_file {
 	bool write_later;
 	uint64_t fail_from; /* writes that reach beyond this offset fail (-ENOSPC); 0: none */
 	struct fixture_write *waiting;
+	/* Looks at each write before it is done; NULL: nobody does. */
+	void (*before_write)(void *ctx, uint64_t offset, const void *buffer, size_t size_bytes);
+	void *before_write_ctx;
 };
 struct tape_sink fixture_sink(struct fixture_file *file);
 /* Ends all writes that wait, in order. */
@@ -26,6 +29,8 @@ void fixture_file_deinit(struct fixture_file *file);
 
 /* A writer with slots of slot_bytes, a fixed uuid and time of creation. */
 struct tape_writer *fixture_writer(struct fixture_file *file, uint32_t slot_bytes);
+/* The same of a ring tape; 0 places: not a ring. */
+struct tape_writer *fixture_ring_writer(struct fixture_file *file, uint32_t slot_bytes, uint32_t nr_places);
 
 struct fixture_call {
 	uint8_t type; /* TRAP_ENTER or TRAP_EXIT */

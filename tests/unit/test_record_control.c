@@ -393,6 +393,7 @@ static void copy_path(const struct record_run *recorder, char *out, unsigned nth
 
 struct guest {
 	struct fake_vm *vm;
+	unsigned burst;
 	atomic_bool ending;
 	pthread_t thread;
 };
@@ -402,9 +403,9 @@ static void *run_guest(void *arg)
 	struct guest *guest = arg;
 
 	while (!atomic_load(&guest->ending)) {
-		for (unsigned i = 0; i < 200; i++) {
+		for (unsigned i = 0; i < guest->burst; i++) {
 			fake_vm_append(guest->vm, i % 2);
-			fake_vm_write(guest->vm, i, i, (uint8_t)i);
+			fake_vm_write(guest->vm, i % 200, i % 200, (uint8_t)i);
 		}
 		pause_ms(3);
 	}
@@ -424,7 +425,7 @@ static void test_copy(void)
 	bool cut_off;
 
 	bench_start(&bench, "a%b.vmt", options);
-	guest = (struct guest){.vm = &bench.vm};
+	guest = (struct guest){.vm = &bench.vm, .burst = 200};
 	CHECK(!pthread_create(&guest.thread, NULL, run_guest, &guest));
 	do {
 		ask(&bench, "status\n", "{\"ok\": true", answer, sizeof(answer));
@@ -469,6 +470,46 @@ static void test_copy(void)
 	bench_end(&bench);
 }
 
+/* A ring that was written over many times: its copy can be read from its oldest record on, while it goes on. */
+static void test_copy_ring(void)
+{
+	static const char *const options[] = {"--ring-size", "32M", "--on-trigger", "copy", NULL};
+	struct tape_reader *reader;
+	struct tape_error error;
+	struct guest guest;
+	struct bench bench;
+	char answer[1024], path[512];
+	uint64_t bytes;
+	bool cut_off;
+
+	bench_start(&bench, NULL, options);
+	guest = (struct guest){.vm = &bench.vm, .burst = 3000};
+	CHECK(!pthread_create(&guest.thread, NULL, run_guest, &guest));
+	do {
+		pause_ms(100);
+		ask(&bench, "status\n", "{\"ok\": true", answer, sizeof(answer));
+		bytes = number_of(answer, "events") * 57;
+	} while (bytes < 60u << 20);
+	ask(&bench, "trigger alarm\n", "{\"ok\": true", NULL, 0);
+	record_run_expect_text(&bench.recorder, ": the tape as it was, ");
+	atomic_store(&guest.ending, true);
+	pthread_join(guest.thread, NULL);
+	service_run_stop(&bench.recorder, SIGTERM, 0, "none lost");
+	printf("%s", bench.recorder.text);
+	copy_path(&bench.recorder, path, 1);
+	CHECK_INT(tape_reader_open(&reader, path, &error), 0);
+	CHECK_INT(record_run_verify(reader, &cut_off), 0);
+	CHECK(cut_off);
+	CHECK(strstr(tape_reader_meta(reader, "trigger.1"), "Z alarm"));
+	CHECK(tape_reader_info(reader)->size_bytes <= 32u << 20);
+	CHECK(tape_reader_info(reader)->nr_records > 100000);
+	CHECK(tape_reader_info(reader)->nr_snapshots >= 1);
+	printf("ring: %" PRIu64 " records in the copy\n", tape_reader_info(reader)->nr_records);
+	tape_reader_close(reader);
+	unlink(path);
+	bench_end(&bench);
+}
+
 static void test_no_copy(void)
 {
 	const char *options[] = {"--on-trigger", "copy:/nowhere/%Y%m%d.vmt", NULL};
@@ -493,6 +534,7 @@ int main(void)
 	test_freeze(SIGUSR1);
 	test_freeze(SIGUSR2);
 	test_copy();
+	test_copy_ring();
 	test_no_copy();
 	return 0;
 }

@@ -79,6 +79,8 @@ static void test_options(void)
 		"--connect s -o t --trigger-after 5s",
 		"--connect s -o t%Y --rotate",
 		"--send s",
+		"--connect s -o t --ring-size 64M --max-size 1G",
+		"--connect s -o t%Y --ring-size 64M --rotate --max-age 1h",
 		"--connect s -o t --max-size 1M",
 		"--connect s -o t --max-age 10ms",
 		"--connect s -o t --keep 3",

@@ -115,10 +115,10 @@ static void dump_snapshot(FILE *out, struct tape_reader *reader, uint32_t index)
 	uint8_t page[TAPE_PAGE_BYTES];
 
 	fprintf(out,
-		"snapshot %u id %" PRIu64 " tsc %" PRIu64 " realtime %" PRIu64 " pause %" PRIu64
+		"snapshot %" PRIu64 " id %" PRIu64 " tsc %" PRIu64 " realtime %" PRIu64 " pause %" PRIu64
 		" base %d pages %" PRIu64 " zero %" PRIu64 "\n",
-		index, info->id, info->tsc, info->realtime_ns, info->pause_ns, info->base, snapshot->nr_pages,
-		snapshot->nr_zero);
+		reader->snapshots[reader->first_snapshot + index].ordinal, info->id, info->tsc, info->realtime_ns,
+		info->pause_ns, info->base, snapshot->nr_pages, snapshot->nr_zero);
 	for (size_t i = 0; i < (size_t)info->nr_vcpus * info->nr_regs; i++)
 		byte_buffer_add_u64(&regs, info->vcpu_regs[i]);
 	fprintf(out, "registers %u %u %016" PRIx64 "\n", info->nr_vcpus, info->nr_regs,
@@ -174,9 +174,9 @@ static void compare(const char *text, const char *path)
 	fclose(expected);
 }
 
-int main(int argc, char **argv)
+/* The contents as text; the caller frees it. */
+static char *read_tape(const char *path)
 {
-	const char *path = argc > 1 ? argv[1] : "golden/small-v1.vmt";
 	struct fixture_report report = {.loud = true};
 	struct tape_reader *reader;
 	struct tape_error error;
@@ -187,16 +187,33 @@ int main(int argc, char **argv)
 	CHECK(out);
 	if (tape_reader_open(&reader, path, &error)) {
 		fprintf(stderr, "%s: %s\n", path, error.message);
-		return 1;
+		exit(1);
 	}
 	dump(out, reader);
 	CHECK_INT(fclose(out), 0);
 	CHECK_INT(tape_reader_verify(reader, fixture_report, &report), 0);
 	tape_reader_close(reader);
-	if (argc > 1)
+	return text;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const names[] = {"small-v1", "ring-v1"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && argc == 1; i++) {
+		char tape[64], expected[64], *text;
+
+		snprintf(tape, sizeof(tape), "golden/%s.vmt", names[i]);
+		snprintf(expected, sizeof(expected), "golden/%s.txt", names[i]);
+		text = read_tape(tape);
+		compare(text, expected);
+		free(text);
+	}
+	if (argc > 1) {
+		char *text = read_tape(argv[1]);
+
 		fputs(text, stdout);
-	else
-		compare(text, "golden/small-v1.txt");
-	free(text);
+		free(text);
+	}
 	return 0;
 }

@@ -166,4 +166,5 @@ def vmtape_events(tape, *arguments):
     status, out, err = vmtape("events", tape, "--format", "json", *arguments)
     if status not in (0, 1):
         raise GuestError(f"vmtape events: status {status}: {err}")
-    return [json.loads(line) for line in out.splitlines()]
+    # Not splitlines(): a string may hold other line ends than ours.
+    return [json.loads(line) for line in out.split("\n") if line]

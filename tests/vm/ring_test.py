@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A ring tape over many rounds: it decodes from its oldest event on, with the right names, ended in good order or killed.
+
+In the guest each script worker-N opens the file mark-N and nothing else of that kind, so that every event tells whether
+its process was named rightly. One of them was started before the first round began and lives on.
+"""
+import argparse
+import json
+import os
+import time
+
+from guest_vm import Guest, GuestError
+from vm_env import Failures, Recorder, image, need_programs, qemu, say, vmtape, vmtape_events
+
+SLOT_BYTES = 4 << 20
+WORKERS = 40
+# Bytes that don't compress go round in the page cache, so that each snapshot brings a megabyte or two.
+START = f"""
+mkdir -p /tmp/ring; cd /tmp/ring
+for n in $(seq {WORKERS}) old; do
+    printf '#!/bin/sh\\n: </tmp/ring/mark-%s\\n' $n >worker-$n; chmod +x worker-$n; : >mark-$n
+done
+printf '#!/bin/sh\\nwhile :; do : </tmp/ring/mark-old; sleep 0.2; done\\n' >worker-old
+cat >churn <<'END'
+#!/bin/sh
+n=0
+while :; do
+    n=$((n + 1)); [ $n -le {WORKERS} ] || n=1
+    ./worker-$n
+    dd if=/dev/urandom of=block bs=256K count=4 seek=$((n % 2 * 4)) conv=notrunc 2>/dev/null
+done
+END
+chmod +x churn
+setsid ./worker-old </dev/null >/dev/null 2>&1 &
+setsid ./churn </dev/null >/dev/null 2>&1 &
+"""
+
+
+def info(tape):
+    status, out, err = vmtape("info", "--format", "json", tape)
+    if status != 0:
+        raise GuestError(f"vmtape info: status {status}: {err}")
+    return json.loads(out)
+
+
+def wait_for_rounds(recorder, tape, ring_bytes, rounds):
+    wanted, end = rounds * ring_bytes // SLOT_BYTES, time.monotonic() + 60 * rounds
+    while info(tape).get("overwritten_slots", 0) < wanted:
+        if recorder.process.poll() is not None:
+            raise GuestError(f"the recorder ended: {recorder.log()}")
+        if time.monotonic() > end:
+            raise GuestError(f"not {rounds} times round after {60 * rounds} s: {info(tape).get('overwritten_slots')} slots")
+        time.sleep(1)
+
+
+def check_tape(failures, label, tape, ring_bytes, rounds, killed):
+    facts = info(tape)
+    failures.check(os.path.getsize(tape) == ring_bytes, f"{label}: the file has the ring's {ring_bytes >> 20} MiB")
+    failures.check(facts["overwritten_slots"] >= rounds * ring_bytes // SLOT_BYTES,
+                   f"{label}: {facts['overwritten_slots']} slots were overwritten")
+    status, out, _ = vmtape("verify", tape)
+    said = [line for line in out.splitlines() if "cut off" not in line]
+    failures.check(status == killed, f"{label}: vmtape verify: status {status}: {' | '.join(said[-3:])}")
+    events = vmtape_events(tape)
+    unnamed = [event for event in events if not event["process"]]
+    failures.check(events and not unnamed, f"{label}: all {len(events)} events have a process ({len(unnamed)} have not)")
+    marks = [(event["process"], os.path.basename(event["args"]["filename"]["text"]), event["time"]) for event in events
+             if event["syscall"] in ("open", "openat") and event["args"]
+             and "/mark-" in (event["args"]["filename"].get("text") or "")]
+    wrong = [mark for mark in marks if mark[0].removeprefix("worker-") != mark[1].removeprefix("mark-")]
+    failures.check(marks and not wrong, f"{label}: {len(marks)} files were opened by whom the tape says; wrong: {wrong[:3]}")
+    old = [mark for mark in marks if mark[1] == "mark-old"]
+    failures.check(bool(old), f"{label}: the process from before the first round is there, by its name ({len(old)} times)")
+    if marks:
+        say(f"{label}: oldest event {events[0]['time']}, first file {marks[0][2]} by {marks[0][0]}, last {marks[-1][2]}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ring-mb", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--keep", metavar="DIR", help="leave the tapes there")
+    options = parser.parse_args()
+    need_programs()
+    failures = Failures()
+    with Guest(qemu(), image("6.12"), "pti=on", smp=2, memory_mb=256) as guest:
+        guest.wait_ready()
+        folder = options.keep or guest.folder
+        # The second one meets more of the guest's memory in use, and gets a larger ring.
+        for label, rounds, ring_mb, killed in (("ended", options.rounds, options.ring_mb, False),
+                                               ("killed", 1, options.ring_mb * 2, True)):
+            ring_bytes = ring_mb << 20
+            tape = os.path.join(folder, f"{label}.vmt")
+            with Recorder(guest.socket_path, tape, "--ring-size", f"{ring_mb}M", "--snapshot-interval", "300ms",
+                          "--force") as recorder:
+                recorder.wait_for(r"plan \d+ is in force")
+                if not killed:
+                    guest.must(START)
+                wait_for_rounds(recorder, tape, ring_bytes, rounds)
+                if killed:
+                    recorder.kill()
+                else:
+                    failures.check(recorder.stop() == 0, f"{label}: the recorder ends with status 0")
+                say(recorder.log().splitlines()[-1])
+                failures.check("too small" not in recorder.log(), f"{label}: the ring holds what it needs of the guest's memory")
+            check_tape(failures, label, tape, ring_bytes, rounds, killed)
+    failures.finish()
+
+
+if __name__ == "__main__":
+    main()
