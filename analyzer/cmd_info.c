@@ -30,6 +30,15 @@ static const char help[] =
 	"      --help            this text\n\n"
 	"Exit status: 0 done, 2 bad usage or bad input. An unknown guest is told of, and is no failure.\n";
 
+#define NUMBERED_MAX 1000 /* to be shown: a tape from a stranger may have any number */
+
+/* Value of "name.n", or NULL. */
+static const char *numbered_meta(struct info *i, char *key, size_t room, const char *name, unsigned n)
+{
+	snprintf(key, room, "%s.%u", name, n);
+	return tape_reader_meta(session_reader(i->session), key);
+}
+
 /* ---- text ------------------------------------------------------------ */
 
 static void label(struct info *i, const char *name)
@@ -95,11 +104,29 @@ static void put_guest(struct info *i)
 		     session_boots(i->session));
 }
 
+/* What the recorder was told on the way: time and text. */
+static void put_numbered(struct info *i, const char *name)
+{
+	const char *value;
+	char key[32];
+
+	for (unsigned n = 1; (value = numbered_meta(i, key, sizeof(key), name, n)); n++) {
+		if (n > NUMBERED_MAX) {
+			line(i, name, "... and more");
+			return;
+		}
+		escaped(i, name, value);
+	}
+}
+
 static void put_vm(struct info *i)
 {
 	static const char *const keys[][2] = {
 		{"vm_name", "VM"},        {"vm_uuid", "VM UUID"},           {"qemu_version", "QEMU"},
-		{"producer", "producer"}, {"recorder_version", "recorder"}, {"host", "host"}};
+		{"producer", "producer"}, {"recorder_version", "recorder"}, {"recorder_user", "user"},
+		{"host_name", "host"},    {"start_reason", "start"},        {"continues", "continues"},
+		{"note", "note"},
+	};
 
 	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
 		const char *value = tape_reader_meta(session_reader(i->session), keys[k][0]);
@@ -107,6 +134,8 @@ static void put_vm(struct info *i)
 		if (value && value[0])
 			escaped(i, keys[k][1], value);
 	}
+	put_numbered(i, "note");
+	put_numbered(i, "trigger");
 }
 
 static void put_span(struct info *i)
@@ -309,6 +338,20 @@ static void json_guest(struct info *i)
 	strbuf_put_char(&i->out, '}');
 }
 
+static void json_numbered(struct info *i, const char *key, const char *name)
+{
+	const char *value;
+	char one[32];
+
+	strbuf_printf(&i->out, ", \"%s\": [", key);
+	for (unsigned n = 1; n <= NUMBERED_MAX && (value = numbered_meta(i, one, sizeof(one), name, n)); n++) {
+		strbuf_put(&i->out, n > 1 ? ", \"" : "\"");
+		strbuf_put_json(&i->out, value, strlen(value));
+		strbuf_put_char(&i->out, '"');
+	}
+	strbuf_put_char(&i->out, ']');
+}
+
 static void json_snapshots(struct info *i)
 {
 	strbuf_put(&i->out, ", \"snapshots\": [");
@@ -342,12 +385,18 @@ static void json_problems(struct info *i)
 
 static void put_json(struct info *i)
 {
+	static const char *const keys[] = {"vm_uuid",       "host_name",    "recorder_version", "recorder_pid",
+					   "recorder_user", "start_reason", "continues",        "note"};
 	struct tape_reader *reader = session_reader(i->session);
 	char fingerprint[TAPE_FINGERPRINT_CHARS];
 
 	strbuf_printf(&i->out, "{\"version\": %u", i->tape->version);
 	json_text(i, "vm_name", tape_reader_meta(reader, "vm_name"));
 	json_text(i, "producer", tape_reader_meta(reader, "producer"));
+	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+		json_text(i, keys[k], tape_reader_meta(reader, keys[k]));
+	json_numbered(i, "notes", "note");
+	json_numbered(i, "triggers", "trigger");
 	json_guest(i);
 	json_time(i, "start", session_start_ns(i->session));
 	json_time(i, "end", session_end_ns(i->session));

@@ -28,6 +28,7 @@ int loop_init(struct loop *loop, struct record_error *error)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGUSR2);
 	/* Under nohup a closed terminal is no reason to stop. */
 	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
 		sigaddset(&signals, SIGHUP);
@@ -66,11 +67,22 @@ void loop_wake(struct loop *loop)
 		return;
 }
 
+void loop_serve(struct loop *loop, int fd, void (*serve)(void *ctx), void *ctx)
+{
+	loop->served[loop->nr_served++] = (struct loop_served){fd, serve, ctx};
+}
+
 static void ask_stop(struct loop *loop, int signal_number)
 {
 	loop->stop = true;
 	loop->stop_signal = signal_number;
 	loop->stopped_ns = now_ns();
+}
+
+void loop_stop(struct loop *loop)
+{
+	if (!loop->stop)
+		ask_stop(loop, 0);
 }
 
 static bool take_signals(struct loop *loop)
@@ -80,13 +92,15 @@ static bool take_signals(struct loop *loop)
 
 	while (read(loop->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		any = true;
-		if (info.ssi_signo == SIGUSR1)
+		if (info.ssi_signo == SIGUSR1 && !loop->has_trigger)
 			loop->snapshot_now = true;
+		else if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGUSR2)
+			loop->trigger_now = true;
 		else if (loop->stop && loop->stop_signal)
 			loop->stop_now = true;
 		else
 			ask_stop(loop, (int)info.ssi_signo);
-		if (loop->stop && !loop->stop_now && info.ssi_signo != SIGUSR1)
+		if (loop->stop && !loop->stop_now && info.ssi_signo != SIGUSR1 && info.ssi_signo != SIGUSR2)
 			report("stopping in good order; a second signal stops at once");
 	}
 	return any;
@@ -120,12 +134,15 @@ static int timeout_ms(const struct loop *loop, uint64_t now, uint64_t until_ns)
 
 enum loop_result loop_wait(struct loop *loop, const int *fds, unsigned nr_fds, uint64_t until_ns)
 {
-	struct pollfd polled[6];
-	unsigned n = 2;
+	struct pollfd polled[6 + LOOP_MAX_SERVED];
+	unsigned n = 2, first_fd;
 
 	polled[0] = (struct pollfd){.fd = loop->signal_fd, .events = POLLIN};
 	polled[1] = (struct pollfd){.fd = loop->wake_fd, .events = POLLIN};
-	for (unsigned i = 0; i < nr_fds && n < 6; i++)
+	for (unsigned i = 0; i < loop->nr_served; i++)
+		polled[n++] = (struct pollfd){.fd = loop->served[i].fd, .events = POLLIN};
+	first_fd = n;
+	for (unsigned i = 0; i < nr_fds && n < first_fd + 4; i++)
 		if (fds[i] >= 0)
 			polled[n++] = (struct pollfd){.fd = fds[i], .events = POLLIN};
 
@@ -152,8 +169,14 @@ enum loop_result loop_wait(struct loop *loop, const int *fds, unsigned nr_fds, u
 			ask_stop(loop, 0);
 			woken = true;
 		}
+		for (unsigned i = 0; i < loop->nr_served; i++) {
+			if (!polled[2 + i].revents)
+				continue;
+			loop->served[i].serve(loop->served[i].ctx);
+			woken = true;
+		}
 		run_tick(loop, now);
-		for (unsigned i = 2; i < n; i++)
+		for (unsigned i = first_fd; i < n; i++)
 			ready |= polled[i].revents != 0;
 		if (loop->stop_now)
 			return LOOP_STOP_NOW;

@@ -14,6 +14,15 @@
 
 #define LOOP_NEVER UINT64_MAX
 
+#define LOOP_MAX_SERVED 2
+
+/* A descriptor that is served wherever the main thread waits. */
+struct loop_served {
+	int fd;
+	void (*serve)(void *ctx); /* never waits */
+	void *ctx;
+};
+
 struct loop {
 	int signal_fd;
 	int wake_fd;
@@ -22,10 +31,14 @@ struct loop {
 	uint64_t next_tick_ns;
 	void (*tick)(void *ctx); /* once a second; NULL: none */
 	void *tick_ctx;
+	struct loop_served served[LOOP_MAX_SERVED];
+	unsigned nr_served;
 	int stop_signal;   /* 0: the duration is over */
 	bool stop;         /* end in good order */
 	bool stop_now;     /* a second signal: end at once */
 	bool snapshot_now; /* SIGUSR1; who serves it clears it */
+	bool has_trigger;  /* SIGUSR1 is one, too */
+	bool trigger_now;  /* SIGUSR2; who serves it clears it */
 };
 
 enum loop_result {
@@ -40,6 +53,10 @@ int loop_init(struct loop *loop, struct record_error *error);
 void loop_deinit(struct loop *loop);
 /* fds that are negative are left out; nr_fds <= 4. */
 enum loop_result loop_wait(struct loop *loop, const int *fds, unsigned nr_fds, uint64_t until_ns);
+/* serve is called when fd is readable; then loop_wait() returns LOOP_WOKEN. */
+void loop_serve(struct loop *loop, int fd, void (*serve)(void *ctx), void *ctx);
+/* As a first signal, but for its number: 0. */
+void loop_stop(struct loop *loop);
 /* From any thread. */
 void loop_wake(struct loop *loop);
 

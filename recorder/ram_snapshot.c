@@ -520,6 +520,15 @@ void ram_snapshot_set_map(struct ram_snapshot *snapshot, struct guest_ram *ram)
 	*ram = (struct guest_ram){0};
 }
 
+void ram_snapshot_restart(struct ram_snapshot *snapshot)
+{
+	/* What a snapshot that failed left over. */
+	tape_thread_batch_put(snapshot->tape, snapshot->batch);
+	snapshot->batch = NULL;
+	snapshot->rate.told_span_ns = 0;
+	read_all_again(snapshot);
+}
+
 static int update_map(struct ram_snapshot *snapshot, struct record_error *error)
 {
 	struct guest_ram ram = {0};

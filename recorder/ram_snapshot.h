@@ -45,6 +45,8 @@ void ram_snapshot_init(struct ram_snapshot *snapshot, struct producer *producer,
 void ram_snapshot_deinit(struct ram_snapshot *snapshot);
 /* Takes over the memory map. */
 void ram_snapshot_set_map(struct ram_snapshot *snapshot, struct guest_ram *ram);
+/* Another tape has begun: the next snapshot is one that needs none before it. */
+void ram_snapshot_restart(struct ram_snapshot *snapshot);
 int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error);
 
 #endif

@@ -9,41 +9,64 @@
 #include <string.h>
 
 #include "tape.h"
+#include "tape_series.h"
 #include "trap_abi.h"
 
-static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [OPTION]...\n"
-			    "Record the system calls and the memory of a running VM to a tape.\n"
-			    "\n"
-			    "  --connect SOCKET         UNIX socket of the VM's vmtape-recorder object\n"
-			    "  -o, --output OUT.vmt     the tape; must not exist yet\n"
-			    "      --force              overwrite OUT.vmt\n"
-			    "  --ring-size SIZE         a tape of this size (32M or more) that never grows: the\n"
-			    "                           oldest events are overwritten, the others stay readable\n"
-			    "  --plan auto|generic|none|FILE\n"
-			    "                           what memory to take at each trap: found out from the\n"
-			    "                           guest (auto, the default), 64 bytes at each argument,\n"
-			    "                           registers only, or a plan as `vmtape plan --binary`\n"
-			    "                           writes it\n"
-			    "  --filter EXPR            record only these calls, by evt.type, evt.abi, evt.dir, as\n"
-			    "                           'evt.type in (openat, execve)', once the guest is known\n"
-			    "  --on-full drop|block     when the disk is too slow: lose events, and count and\n"
-			    "                           place them (drop, the default), or let the guest wait\n"
-			    "  --block-limit TIME       longest wait of the guest at a time (default 1s)\n"
-			    "  --ring-bytes SIZE        buffer of each vCPU, a power of two (default 8M)\n"
-			    "  --snapshot-interval TIME memory snapshots (default 10s)\n"
-			    "  --no-snapshots           record no memory; names cannot be found then\n"
-			    "  --duration TIME          stop by itself\n"
-			    "  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
-			    "  --level N                zstd level, 1 to 19 (default 1)\n"
-			    "  --sign-key KEY.pem       sign what is recorded with this Ed25519 key, at least each\n"
-			    "                           second (see docs/evidence.md)\n"
-			    "  --quiet                  only errors and the summary\n"
-			    "  --help, --version\n"
-			    "\n"
-			    "TIME is a number and ms, s, m or h; SIZE a number and K, M or G.\n"
-			    "SIGINT or SIGTERM ends the recording in good order, a second one at once;\n"
-			    "SIGUSR1 takes a snapshot now.\n"
-			    "Exit status: 0 recorded, 2 bad usage or an error.\n";
+static const char usage[] =
+	"Usage: vmtape-record --connect SOCKET -o OUT.vmt [OPTION]...\n"
+	"Record the system calls and the memory of a running VM to a tape.\n"
+	"\n"
+	"  --connect SOCKET         UNIX socket of the VM's vmtape-recorder object\n"
+	"  -o, --output OUT.vmt     the tape; must not exist yet\n"
+	"      --force              overwrite OUT.vmt\n"
+	"  --ring-size SIZE         a tape of this size (32M or more) that never grows: the\n"
+	"                           oldest events are overwritten, the others stay readable\n"
+	"  --plan auto|generic|none|FILE\n"
+	"                           what memory to take at each trap: found out from the\n"
+	"                           guest (auto, the default), 64 bytes at each argument,\n"
+	"                           registers only, or a plan as `vmtape plan --binary`\n"
+	"                           writes it\n"
+	"  --filter EXPR            record only these calls, by evt.type, evt.abi, evt.dir, as\n"
+	"                           'evt.type in (openat, execve)', once the guest is known\n"
+	"  --on-full drop|block     when the disk is too slow: lose events, and count and\n"
+	"                           place them (drop, the default), or let the guest wait\n"
+	"  --block-limit TIME       longest wait of the guest at a time (default 1s)\n"
+	"  --ring-bytes SIZE        buffer of each vCPU, a power of two (default 8M)\n"
+	"  --snapshot-interval TIME memory snapshots (default 10s)\n"
+	"  --no-snapshots           record no memory; names cannot be found then\n"
+	"  --duration TIME          stop by itself\n"
+	"  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
+	"  --level N                zstd level, 1 to 19 (default 1)\n"
+	"  --sign-key KEY.pem       sign what is recorded with this Ed25519 key, at least each\n"
+	"                           second (see docs/evidence.md)\n"
+	"  --max-size SIZE          end when the tape has this size\n"
+	"  --max-age TIME           end when the tape is as old as that\n"
+	"  --rotate                 go on in the next tape instead; -o then has a time in its\n"
+	"                           name, as vm-%Y%m%dT%H%M%SZ.vmt\n"
+	"  --keep N                 with --rotate: remove the oldest tapes of this VM, so that\n"
+	"                           N are left\n"
+	"  --keep-size SIZE         the same, so that they have this size together\n"
+	"  --on-trigger freeze|copy[:PATTERN]\n"
+	"                           what a trigger does (SIGUSR1, SIGUSR2, --send): end the tape,\n"
+	"                           or copy it, as it is then, to a file with the time in its name\n"
+	"  --trigger-after TIME     record on for so long first (default 0)\n"
+	"  --control SOCKET         take commands there\n"
+	"  --note TEXT              kept in the tape, for who reads it\n"
+	"  --start-reason TEXT      why it is recorded, kept in the tape\n"
+	"  --metrics PATH           figures for Prometheus: a file, replaced once a second, or\n"
+	"                           unix:SOCKET, served by HTTP\n"
+	"  --quiet                  only errors and the summary\n"
+	"  --help, --version\n"
+	"\n"
+	"TIME is a number and ms, s, m or h; SIZE a number and K, M or G.\n"
+	"SIGINT or SIGTERM ends the recording in good order, a second one at once;\n"
+	"SIGUSR1 takes a snapshot now (with --on-trigger: it is a trigger).\n"
+	"\n"
+	"       vmtape-record --send SOCKET COMMAND\n"
+	"Send a command to a recorder's --control socket, and print its answer: status, snapshot,\n"
+	"rotate, stop [TEXT], note TEXT, trigger [TEXT]. Exit status: 0 done, 1 refused.\n"
+	"\n"
+	"Exit status: 0 recorded, 2 bad usage or an error.\n";
 
 static int parse_number(const char *text, uint64_t *out, const char **unit)
 {
@@ -174,6 +197,49 @@ static int set_level(const struct parser *parser, const char *text)
 	return 0;
 }
 
+static int get_size(const struct parser *parser, const char *option, const char *text, uint64_t *out)
+{
+	if (parse_size_bytes(text, out) || *out < TAPE_SLOT_BYTES)
+		return record_error_set(parser->error, -EINVAL,
+					"--%s %s: want a size of at least %uM, such as 512M or 4G", option, text,
+					TAPE_SLOT_BYTES >> 20);
+	return 0;
+}
+
+static int set_keep(const struct parser *parser, const char *text)
+{
+	const char *rest;
+
+	if (parse_number(text, &parser->out->keep_count, &rest) || *rest || !parser->out->keep_count)
+		return record_error_set(parser->error, -EINVAL,
+					"--keep %s: want a number of tapes, the one being written included", text);
+	return 0;
+}
+
+static int set_on_trigger(const struct parser *parser, const char *text)
+{
+	struct record_options *out = parser->out;
+
+	if (!strcmp(text, "freeze"))
+		out->on_trigger = TRIGGER_FREEZE;
+	else if (!strcmp(text, "copy") || !strncmp(text, "copy:", 5))
+		out->on_trigger = TRIGGER_COPY;
+	else
+		return record_error_set(parser->error, -EINVAL, "--on-trigger %s: want freeze, copy or copy:PATTERN",
+					text);
+	out->copy_pattern = !strncmp(text, "copy:", 5) ? text + 5 : NULL;
+	return out->copy_pattern ? tape_series_check(out->copy_pattern, parser->error) : 0;
+}
+
+static int set_text(const struct parser *parser, const char *option, const char *text, const char **out)
+{
+	if (!*text || strlen(text) > RECORD_TEXT_MAX_BYTES)
+		return record_error_set(parser->error, -EINVAL, "--%s: want a text of at most %d bytes", option,
+					RECORD_TEXT_MAX_BYTES);
+	*out = text;
+	return 0;
+}
+
 enum {
 	OPT_CONNECT = 256,
 	OPT_PLAN,
@@ -189,6 +255,18 @@ enum {
 	OPT_FORCE,
 	OPT_SIGN_KEY,
 	OPT_FILTER,
+	OPT_MAX_SIZE,
+	OPT_MAX_AGE,
+	OPT_ROTATE,
+	OPT_KEEP,
+	OPT_KEEP_SIZE,
+	OPT_ON_TRIGGER,
+	OPT_TRIGGER_AFTER,
+	OPT_CONTROL,
+	OPT_SEND,
+	OPT_NOTE,
+	OPT_START_REASON,
+	OPT_METRICS,
 	OPT_QUIET,
 	OPT_HELP,
 	OPT_VERSION,
@@ -210,6 +288,18 @@ static const struct option long_options[] = {
 	{"level", required_argument, NULL, OPT_LEVEL},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"sign-key", required_argument, NULL, OPT_SIGN_KEY},
+	{"max-size", required_argument, NULL, OPT_MAX_SIZE},
+	{"max-age", required_argument, NULL, OPT_MAX_AGE},
+	{"rotate", no_argument, NULL, OPT_ROTATE},
+	{"keep", required_argument, NULL, OPT_KEEP},
+	{"keep-size", required_argument, NULL, OPT_KEEP_SIZE},
+	{"on-trigger", required_argument, NULL, OPT_ON_TRIGGER},
+	{"trigger-after", required_argument, NULL, OPT_TRIGGER_AFTER},
+	{"control", required_argument, NULL, OPT_CONTROL},
+	{"send", required_argument, NULL, OPT_SEND},
+	{"note", required_argument, NULL, OPT_NOTE},
+	{"start-reason", required_argument, NULL, OPT_START_REASON},
+	{"metrics", required_argument, NULL, OPT_METRICS},
 	{"quiet", no_argument, NULL, OPT_QUIET},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -262,6 +352,39 @@ static int set_option(const struct parser *parser, int option, const char *text)
 	case OPT_SIGN_KEY:
 		out->sign_key_path = text;
 		return 0;
+	case OPT_MAX_SIZE:
+		return get_size(parser, "max-size", text, &out->max_bytes);
+	case OPT_MAX_AGE:
+		return get_duration(parser, "max-age", text, 1000, 1000, 365 * day_ms, &out->max_age_ms);
+	case OPT_ROTATE:
+		out->rotate = true;
+		return 0;
+	case OPT_KEEP:
+		return set_keep(parser, text);
+	case OPT_KEEP_SIZE:
+		return get_size(parser, "keep-size", text, &out->keep_bytes);
+	case OPT_ON_TRIGGER:
+		return set_on_trigger(parser, text);
+	case OPT_TRIGGER_AFTER:
+		return get_duration(parser, "trigger-after", text, 1000, 0, day_ms, &out->trigger_after_ms);
+	case OPT_CONTROL:
+		if (!*text)
+			return record_error_set(parser->error, -EINVAL, "--control: want the path of a socket");
+		out->control_path = text;
+		return 0;
+	case OPT_SEND:
+		out->send_path = text;
+		return 0;
+	case OPT_NOTE:
+		return set_text(parser, "note", text, &out->note);
+	case OPT_START_REASON:
+		return set_text(parser, "start-reason", text, &out->start_reason);
+	case OPT_METRICS:
+		if (!*text || !strcmp(text, "unix:"))
+			return record_error_set(parser->error, -EINVAL,
+						"--metrics: want a file, or unix: and a socket");
+		out->metrics = text;
+		return 0;
 	case OPT_QUIET:
 		out->quiet = true;
 		return 0;
@@ -276,6 +399,30 @@ static int set_option(const struct parser *parser, int option, const char *text)
 	}
 }
 
+/* What only makes sense together. */
+static int check_rotation(const struct record_options *options, struct record_error *error)
+{
+	if (options->tape_ring_bytes && (options->rotate || options->max_bytes))
+		return record_error_set(
+			error, -EINVAL,
+			"--ring-size: the tape stays as large as that; --rotate and --max-size do not go "
+			"with it");
+	if (!options->rotate && (options->keep_count || options->keep_bytes))
+		return record_error_set(error, -EINVAL, "--keep and --keep-size go with --rotate only");
+	if (!options->rotate)
+		return 0;
+	if (options->force)
+		return record_error_set(error, -EINVAL, "--force does not go with --rotate, which overwrites nothing");
+	if (!options->max_bytes && !options->max_age_ms && !options->control_path)
+		return record_error_set(error, -EINVAL,
+					"--rotate: needs --max-size, --max-age or --control, to know when");
+	if (options->keep_bytes && options->keep_bytes < 2 * options->max_bytes)
+		return record_error_set(error, -EINVAL,
+					"--keep-size: must be at least twice --max-size, or nothing but the tape being "
+					"written would be kept");
+	return tape_series_check(options->out_path, error);
+}
+
 int record_options_parse(struct record_options *out, int argc, char **argv, struct record_error *error)
 {
 	const struct parser parser = {out, error};
@@ -288,9 +435,10 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		.flush_ms = 1000,
 		.level = 1,
 	};
+	/* The command line ends where a command to be sent begins, which may look like an option. */
 	opterr = 0;
 	optind = 1;
-	while ((option = getopt_long(argc, argv, ":o:", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+:o:", long_options, NULL)) != -1) {
 		if (option == ':')
 			return record_error_set(error, -EINVAL, "%s: needs a value; try --help", argv[optind - 1]);
 		if (option == '?')
@@ -299,6 +447,13 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		ret = set_option(&parser, option, optarg);
 		if (ret)
 			return ret;
+	}
+	if (out->send_path && optind >= argc)
+		return record_error_set(error, -EINVAL, "--send: a command is missing; try --help");
+	if (out->send_path) {
+		out->words = argv + optind;
+		out->nr_words = (unsigned)(argc - optind);
+		return 0;
 	}
 	if (optind < argc)
 		return record_error_set(error, -EINVAL, "%s: an argument too many; try --help", argv[optind]);
@@ -310,5 +465,7 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		return record_error_set(error, -EINVAL,
 					"--filter: needs --plan auto and snapshots, as only then "
 					"names of calls are known");
-	return 0;
+	if (out->trigger_after_ms && out->on_trigger == TRIGGER_NONE)
+		return record_error_set(error, -EINVAL, "--trigger-after goes with --on-trigger only");
+	return check_rotation(out, error);
 }

@@ -8,12 +8,16 @@
 
 #include "report.h"
 
+#define RECORD_TEXT_MAX_BYTES 400 /* of a note or a reason */
+
 enum plan_choice {
 	PLAN_CHOICE_AUTO,
 	PLAN_CHOICE_GENERIC,
 	PLAN_CHOICE_NONE,
 	PLAN_CHOICE_FILE,
 };
+
+enum trigger_choice { TRIGGER_NONE, TRIGGER_FREEZE, TRIGGER_COPY };
 
 struct record_options {
 	const char *socket_path;
@@ -30,6 +34,21 @@ struct record_options {
 	uint64_t flush_ms;
 	int level;                 /* of zstd */
 	const char *sign_key_path; /* NULL: not signed */
+	enum trigger_choice on_trigger;
+	const char *copy_pattern; /* of TRIGGER_COPY; NULL: beside the tape */
+	uint64_t trigger_after_ms;
+	const char *control_path; /* NULL: none */
+	const char *send_path;    /* NULL: record; else send words there */
+	char *const *words;
+	unsigned nr_words;
+	const char *note;         /* NULL: none */
+	const char *start_reason; /* NULL: found out */
+	uint64_t max_bytes;       /* of a tape; 0: no limit */
+	uint64_t max_age_ms;      /* of a tape; 0: no limit */
+	bool rotate;              /* go on in another tape: out_path is a pattern */
+	uint64_t keep_count;      /* tapes; 0: all */
+	uint64_t keep_bytes;      /* of all tapes; 0: all */
+	const char *metrics;      /* "unix:SOCKET" or a file; NULL: none */
 	bool no_snapshots;
 	bool force;
 	bool quiet;

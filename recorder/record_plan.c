@@ -144,7 +144,8 @@ void record_plan_deinit(struct record_plan *plan)
 {
 	plan_auto_deinit(&plan->analyzer);
 	free(plan->fallback);
-	plan->fallback = NULL;
+	free(plan->in_force);
+	plan->fallback = plan->in_force = NULL;
 }
 
 void record_plan_get_first(const struct record_plan *plan, const void **out, size_t *size_bytes)
@@ -155,22 +156,56 @@ void record_plan_get_first(const struct record_plan *plan, const void **out, siz
 
 /* ---- changes --------------------------------------------------------- */
 
-/* The plan is on the tape when this returns, so before any record that was made by it. */
-static int store_plan(struct record_plan *plan, const void *bytes, size_t size_bytes, struct record_error *error)
+static int encode_plan(struct tape_chunk **out, const void *bytes, size_t size_bytes, struct record_error *error)
 {
 	struct tape_error why = {0};
-	struct tape_chunk *chunk;
-	uint64_t job;
-	int ret = tape_chunk_encode_plan(&chunk, bytes, size_bytes, &why);
+	int ret = tape_chunk_encode_plan(out, bytes, size_bytes, &why);
 
 	if (ret)
 		return record_error_set(error, ret, "a plan cannot be stored: %s",
 					why.message[0] ? why.message : strerror(-ret));
+	return 0;
+}
+
+/* The plan is on the tape when this returns, so before any record that was made by it. */
+static int store_plan(struct record_plan *plan, const void *bytes, size_t size_bytes, struct record_error *error)
+{
+	struct tape_chunk *chunk;
+	uint64_t job;
+	int ret = encode_plan(&chunk, bytes, size_bytes, error);
+
+	if (ret)
+		return ret;
 	job = tape_thread_post_chunk(plan->tape, chunk);
 	while (!tape_thread_is_done(plan->tape, job))
 		if (loop_wait(plan->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
 			return record_error_set(error, -EINTR, "stopped at once");
 	return tape_thread_error(plan->tape, error);
+}
+
+static int remember(struct record_plan *plan, const void *bytes, size_t size_bytes, struct record_error *error)
+{
+	void *copy = malloc(size_bytes);
+
+	if (!copy)
+		return record_error_set(error, -ENOMEM, "out of memory");
+	memcpy(copy, bytes, size_bytes);
+	free(plan->in_force);
+	plan->in_force = copy;
+	plan->in_force_bytes = size_bytes;
+	return 0;
+}
+
+int record_plan_chunk(const struct record_plan *plan, struct tape_chunk **out, struct record_error *error)
+{
+	return encode_plan(out, plan->in_force, plan->in_force_bytes, error);
+}
+
+void record_plan_moved(struct record_plan *plan, const char *tape_path)
+{
+	plan->tape_path = tape_path;
+	/* Its flush was the old tape's; the first snapshot of the new one comes soon. */
+	plan->snapshot_job = 0;
 }
 
 static int put_in_force(struct record_plan *plan, void *bytes, size_t size_bytes, struct record_error *error)
@@ -179,16 +214,20 @@ static int put_in_force(struct record_plan *plan, void *bytes, size_t size_bytes
 
 	set_id(bytes, ++plan->last_id);
 	ret = store_plan(plan, bytes, size_bytes, error);
-	return ret ? ret : producer_set_plan(plan->producer, bytes, size_bytes, error);
+	if (!ret)
+		ret = producer_set_plan(plan->producer, bytes, size_bytes, error);
+	return ret ? ret : remember(plan, bytes, size_bytes, error);
 }
 
 int record_plan_started(struct record_plan *plan, struct producer *producer, struct tape_thread *tape,
-			struct loop *loop, struct record_error *error)
+			const char *tape_path, struct loop *loop, struct record_error *error)
 {
 	struct record_error why;
+	int ret;
 
 	plan->producer = producer;
 	plan->tape = tape;
+	plan->tape_path = tape_path;
 	plan->loop = loop;
 	if (plan->options->plan == PLAN_CHOICE_AUTO && plan->options->no_snapshots) {
 		report("without snapshots the guest cannot be identified: the generic plan stays in force");
@@ -199,7 +238,8 @@ int record_plan_started(struct record_plan *plan, struct producer *producer, str
 		plan->has_analyzer = true;
 		plan->is_wanted = true;
 	}
-	return store_plan(plan, plan->fallback, plan->fallback_bytes, error);
+	ret = remember(plan, plan->fallback, plan->fallback_bytes, error);
+	return ret ? ret : store_plan(plan, plan->fallback, plan->fallback_bytes, error);
 }
 
 void record_plan_snapshot_taken(struct record_plan *plan)
@@ -264,7 +304,7 @@ int record_plan_step(struct record_plan *plan, struct record_error *error)
 	if (!plan->is_wanted || !plan->snapshot_job || !tape_thread_is_done(plan->tape, plan->snapshot_job))
 		return 0;
 	plan->snapshot_job = 0;
-	if (plan_auto_start(&plan->analyzer, plan->options->out_path, &why)) {
+	if (plan_auto_start(&plan->analyzer, plan->tape_path, &why)) {
 		report("no plan for the guest: %s: the generic plan stays in force", why.message);
 		plan->is_wanted = false;
 	}

@@ -22,6 +22,9 @@ struct record_plan {
 	struct loop *loop;
 	void *fallback; /* until the guest is known; else always */
 	size_t fallback_bytes;
+	void *in_force; /* as the VM has it now */
+	size_t in_force_bytes;
+	const char *tape_path; /* that the analyzer is to look at */
 	uint32_t last_id;
 	bool has_analyzer;
 	bool is_wanted;      /* the guest is not known yet */
@@ -38,9 +41,13 @@ int record_plan_init(struct record_plan *plan, const struct record_options *opti
 void record_plan_deinit(struct record_plan *plan);
 /* The plan for PROTO_START. */
 void record_plan_get_first(const struct record_plan *plan, const void **out, size_t *size_bytes);
-/* It is in force: goes to the tape. */
+/* It is in force: goes to the tape. tape_path must live until record_plan_moved(). */
 int record_plan_started(struct record_plan *plan, struct producer *producer, struct tape_thread *tape,
-			struct loop *loop, struct record_error *error);
+			const char *tape_path, struct loop *loop, struct record_error *error);
+/* The plan in force, for another tape to begin with; the caller takes the chunk. */
+int record_plan_chunk(const struct record_plan *plan, struct tape_chunk **out, struct record_error *error);
+/* Recording goes on in another tape. */
+void record_plan_moved(struct record_plan *plan, const char *tape_path);
 /* A snapshot was posted to the tape. */
 void record_plan_snapshot_taken(struct record_plan *plan);
 /* Start the analyzer, look after it, put its plan in force. Never waits for it. */

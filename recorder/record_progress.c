@@ -48,7 +48,7 @@ void record_progress_init(struct record_progress *progress, struct tape_thread *
 	};
 }
 
-static struct drain_stats drain_stats(const struct record_progress *progress)
+struct drain_stats record_progress_rings(const struct record_progress *progress)
 {
 	struct drain_stats stats = progress->final_drain;
 
@@ -60,7 +60,7 @@ static struct drain_stats drain_stats(const struct record_progress *progress)
 void record_progress_tick(void *ctx)
 {
 	struct record_progress *progress = ctx;
-	struct drain_stats rings = drain_stats(progress);
+	struct drain_stats rings = record_progress_rings(progress);
 	char rate[32], events[32], size[32], lost[64] = "none lost", line[256];
 	struct tape_stats stats;
 	uint64_t now = now_ns();
@@ -86,7 +86,7 @@ void record_progress_tick(void *ctx)
 
 uint64_t record_progress_lost(const struct record_progress *progress)
 {
-	struct drain_stats rings = drain_stats(progress);
+	struct drain_stats rings = record_progress_rings(progress);
 	struct tape_stats stats;
 
 	tape_thread_get_stats(progress->tape, &stats);
@@ -95,8 +95,8 @@ uint64_t record_progress_lost(const struct record_progress *progress)
 
 void record_progress_summary(const struct record_progress *progress, const char *path, const char *reason)
 {
-	struct drain_stats rings = drain_stats(progress);
-	char events[32], size[32], traps[32], pages[32], lost[64] = "none lost", per_event[48] = "";
+	struct drain_stats rings = record_progress_rings(progress);
+	char events[32], size[32], traps[32], pages[32], lost[64] = "none lost", per_event[48] = "", tapes[48] = "";
 	uint64_t lost_records = record_progress_lost(progress);
 	struct tape_stats stats;
 
@@ -115,20 +115,22 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.events)
 		snprintf(per_event, sizeof(per_event), ", %.2f B/event",
 			 (double)stats.traps.stored_bytes / (double)stats.traps.events);
+	if (stats.nr_tapes)
+		snprintf(tapes, sizeof(tapes), " in %u tapes", stats.nr_tapes + 1);
 	/* After a failed write nobody knows which of the last ones came through. */
-	report_always("%s: %s%s events, %s, %" PRIu64 " snapshot%s, %s (events %s%s; memory %s) in %.1f s; %s", path,
+	report_always("%s: %s%s events, %s, %" PRIu64 " snapshot%s, %s%s (events %s%s; memory %s) in %.1f s; %s", path,
 		      tape_thread_error(progress->tape, NULL) ? "at most " : "",
 		      grouped(events, sizeof(events), stats.traps.events), lost, stats.snapshots,
-		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.file_bytes),
-		      sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
+		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.closed_bytes + stats.file_bytes),
+		      tapes, sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
 		      sized(pages, sizeof(pages), stats.pages.stored_bytes),
 		      (double)(now_ns() - progress->started_ns) / NS_PER_S, reason);
 	if (lost_records > stats.traps.gap_lost)
-		report_always("%" PRIu64 " records were lost at the very end, behind the last one on the tape",
-			      lost_records - stats.traps.gap_lost);
+		report_warning("%" PRIu64 " records were lost at the very end, behind the last one on the tape",
+			       lost_records - stats.traps.gap_lost);
 	if (stats.traps.gap_lost)
-		report_always("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
-			      stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
+		report_warning("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
+			       stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
 	if (rings.stalls && (lost_records || rings.blocked_ns))
 		report("disk or compression could not keep up; a lower --level or larger --ring-bytes may help");
 	if (rings.blocked_ns)

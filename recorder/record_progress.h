@@ -24,6 +24,8 @@ void record_progress_init(struct record_progress *progress, struct tape_thread *
 			  const char *producer);
 /* ctx is a struct record_progress. */
 void record_progress_tick(void *ctx);
+/* Of the rings, while they are there and after. */
+struct drain_stats record_progress_rings(const struct record_progress *progress);
 /* Records that nobody will see again: the gaps' sum, or more when the end of a ring was lost. */
 uint64_t record_progress_lost(const struct record_progress *progress);
 void record_progress_summary(const struct record_progress *progress, const char *path, const char *reason);

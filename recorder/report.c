@@ -5,11 +5,16 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool is_quiet;
 static bool live_shown;
+static bool is_journal;
 
 int record_error_set(struct record_error *error, int negative_errno, const char *format, ...)
 {
@@ -31,42 +36,79 @@ void report_set_quiet(bool quiet)
 	pthread_mutex_unlock(&lock);
 }
 
-static void print_line(bool always, const char *format, va_list args)
+/* systemd says which device and inode the journal's stream is: stderr may have been redirected since. */
+static bool stderr_is_journal(void)
+{
+	const char *said = getenv("JOURNAL_STREAM");
+	char real[64];
+	struct stat st;
+
+	if (!said || fstat(STDERR_FILENO, &st))
+		return false;
+	snprintf(real, sizeof(real), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return !strcmp(said, real);
+}
+
+void report_init(void)
+{
+	bool journal = stderr_is_journal();
+
+	pthread_mutex_lock(&lock);
+	is_journal = journal;
+	pthread_mutex_unlock(&lock);
+}
+
+static void print_line(int priority, bool always, const char *format, va_list args)
 {
 	char line[1024];
 
 	vsnprintf(line, sizeof(line), format, args);
+	/* A line more would be one without a name and priority. */
+	for (char *c = line; (c = strchr(c, '\n'));)
+		*c = '?';
 	pthread_mutex_lock(&lock);
-	if (always || !is_quiet) {
-		/* One write, so that lines of a producer on the same terminal do not cut it in two. */
+	/* One write, so that lines of a producer on the same terminal do not cut it in two. */
+	if ((always || !is_quiet) && is_journal) {
+		fprintf(stderr, "<%d>%s\n", priority, line);
+	} else if (always || !is_quiet) {
 		fprintf(stderr, "%svmtape-record: %s\n", live_shown ? "\r\033[K" : "", line);
 		live_shown = false;
 	}
 	pthread_mutex_unlock(&lock);
 }
 
+#define PRINT(priority, always)                             \
+	do {                                                \
+		va_list args;                               \
+		va_start(args, format);                     \
+		print_line(priority, always, format, args); \
+		va_end(args);                               \
+	} while (0)
+
 void report(const char *format, ...)
 {
-	va_list args;
-
-	va_start(args, format);
-	print_line(false, format, args);
-	va_end(args);
+	PRINT(LOG_INFO, false);
 }
 
 void report_always(const char *format, ...)
 {
-	va_list args;
+	PRINT(LOG_NOTICE, true);
+}
 
-	va_start(args, format);
-	print_line(true, format, args);
-	va_end(args);
+void report_warning(const char *format, ...)
+{
+	PRINT(LOG_WARNING, true);
+}
+
+void report_error(const char *format, ...)
+{
+	PRINT(LOG_ERR, true);
 }
 
 void report_live(const char *line)
 {
 	pthread_mutex_lock(&lock);
-	if (!is_quiet) {
+	if (!is_quiet && !is_journal) {
 		fprintf(stderr, "\r%s\033[K", line);
 		fflush(stderr);
 		live_shown = true;

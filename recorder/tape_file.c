@@ -75,6 +75,12 @@ int tape_file_begin(struct tape_file *file, uint64_t size_bytes, struct record_e
 	return ret;
 }
 
+void tape_file_discard(struct tape_file *file)
+{
+	file->begun = false;
+	tape_file_close(file);
+}
+
 void tape_file_close(struct tape_file *file)
 {
 	if (file->fd < 0)

@@ -3,18 +3,22 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "file_worker.h"
 #include "uring_sink.h"
 
 #define IN_FLIGHT_MAX_BYTES (32u << 20)
+#define MAX_IN_A_ROW        4 /* blocks while pages wait */
 #define REAP_NS             20000000
 
-enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_FINISH };
+enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_COPY, JOB_ROTATE, JOB_FINISH };
 
 struct job {
 	struct job *next;
@@ -24,7 +28,10 @@ struct job {
 	struct page_batch *batch;
 	struct tape_snapshot_info info; /* its arrays lie behind the job */
 	struct tape_totals totals;
-	char reason[128];
+	int fd; /* of the next tape; or of a copy */
+	int from_fd;
+	struct tape_chunk *first[2]; /* of the next tape */
+	char reason[TAPE_REASON_ROOM];
 };
 
 struct tape_thread {
@@ -37,6 +44,9 @@ struct tape_thread {
 	struct page_batch *free_batches;
 	unsigned nr_batches;
 	struct record_error error; /* first; error.error 0: none */
+	struct record_error rotate_error;
+	struct tape_copy copy;
+	uint64_t alarm_bytes; /* 0: none */
 	struct tape_stats stats;
 
 	void (*wake)(void *ctx);
@@ -47,6 +57,13 @@ struct tape_thread {
 
 	/* The thread's own: */
 	int fd;
+	int zstd_level;
+	const struct tape_key *sign_key; /* NULL: not signed */
+	uint64_t ring_bytes;             /* 0: the tape grows */
+	struct {
+		uint64_t records, lost_records, snapshots;
+		struct tape_pages_stats pages;
+	} before; /* on the tapes before this one */
 	struct uring_sink *sink;
 	struct tape_writer *writer;
 	struct tape_pages *pages;
@@ -85,6 +102,7 @@ static void fail(struct tape_thread *thread, int error, const char *what, const 
 		record_error_set(&first, error, "%s: %s", what,
 				 tape_error && tape_error->message[0] ? tape_error->message : strerror(-error));
 	pthread_mutex_lock(&thread->lock);
+	thread->stats.write_errors++;
 	if (!thread->error.error || thread->error.error == -EBADMSG)
 		thread->error = first;
 	pthread_mutex_unlock(&thread->lock);
@@ -129,9 +147,16 @@ static void update_file_bytes(struct tape_thread *thread)
 {
 	uint64_t bytes = tape_writer_size_bytes(thread->writer);
 
+	bool alarm;
+
 	pthread_mutex_lock(&thread->lock);
 	thread->stats.file_bytes = bytes;
+	alarm = thread->alarm_bytes && bytes >= thread->alarm_bytes;
+	if (alarm)
+		thread->alarm_bytes = 0;
 	pthread_mutex_unlock(&thread->lock);
+	if (alarm)
+		thread->wake(thread->wake_ctx);
 }
 
 static void write_block(struct tape_thread *thread, struct block *block)
@@ -174,6 +199,21 @@ static void add_pages(struct tape_thread *thread, const struct page_batch *batch
 	check_sink(thread);
 }
 
+/* Of all tapes. */
+static void get_pages_stats(const struct tape_thread *thread, struct tape_pages_stats *out)
+{
+	struct tape_pages_stats sum, before = thread->before.pages;
+
+	tape_pages_get_stats(thread->pages, &sum);
+	sum.added += before.added;
+	sum.zero += before.zero;
+	sum.duplicate += before.duplicate;
+	sum.unchanged += before.unchanged;
+	sum.stored += before.stored;
+	sum.stored_bytes += before.stored_bytes;
+	*out = sum;
+}
+
 static void commit(struct tape_thread *thread, const struct tape_snapshot_info *info)
 {
 	struct tape_error error = {0};
@@ -187,11 +227,11 @@ static void commit(struct tape_thread *thread, const struct tape_snapshot_info *
 		fail(thread, ret, "storing a snapshot", &error);
 		return;
 	}
-	tape_pages_get_stats(thread->pages, &pages);
+	get_pages_stats(thread, &pages);
 	if (pages.lost && !thread->stats.pages.lost)
-		report_always("the ring is too small for the guest's memory, which takes about %" PRIu64
-			      " MiB of it: pages are lost, and names may be; want a --ring-size of twice that",
-			      pages.live_bytes >> 20);
+		report_warning("the ring is too small for the guest's memory, which takes about %" PRIu64
+			       " MiB of it: pages are lost, and names may be; want a --ring-size of twice that",
+			       pages.live_bytes >> 20);
 	pthread_mutex_lock(&thread->lock);
 	thread->stats.snapshots++;
 	thread->stats.pages = pages;
@@ -207,8 +247,9 @@ static void finish(struct tape_thread *thread, struct job *job)
 	thread->finished = true;
 	if (!thread->failed) {
 		pthread_mutex_lock(&thread->lock);
-		job->totals.records = thread->stats.traps.records;
-		job->totals.snapshots = thread->stats.snapshots;
+		job->totals.records = thread->stats.traps.records - thread->before.records;
+		job->totals.lost_records -= thread->before.lost_records;
+		job->totals.snapshots = thread->stats.snapshots - thread->before.snapshots;
 		pthread_mutex_unlock(&thread->lock);
 		ret = tape_writer_finish(thread->writer, job->reason, &job->totals, &error);
 		if (ret)
@@ -219,6 +260,132 @@ static void finish(struct tape_thread *thread, struct job *job)
 	/* Some file systems find out only now that they have no room. */
 	if (!thread->failed && fdatasync(thread->fd) && errno != EINVAL)
 		fail(thread, -errno, "syncing", NULL);
+}
+
+static void copy_tape(struct tape_thread *thread, const struct job *job)
+{
+	struct tape_copy copy = {0};
+
+	uring_sink_reap(thread->sink, true);
+	check_sink(thread);
+	if (thread->failed) {
+		copy.error = -EIO;
+	} else {
+		copy.size_bytes = tape_writer_size_bytes(thread->writer);
+		copy.is_cloned = !ioctl(job->fd, FICLONE, job->from_fd);
+		/* Of a ring any part may be written over next: records wait while it is copied. */
+		if (!copy.is_cloned && thread->ring_bytes) {
+			copy.error = file_copy(job->from_fd, copy.size_bytes, job->fd);
+			copy.is_cloned = true;
+		}
+	}
+	pthread_mutex_lock(&thread->lock);
+	thread->copy = copy;
+	pthread_mutex_unlock(&thread->lock);
+}
+
+/* ---- from one tape to the next --------------------------------------- */
+
+struct next_tape {
+	struct uring_sink *sink;
+	struct tape_writer *writer;
+	struct tape_pages *pages;
+};
+
+static void next_tape_drop(struct next_tape *next)
+{
+	tape_pages_destroy(next->pages);
+	if (next->sink)
+		uring_sink_reap(next->sink, true);
+	tape_writer_destroy(next->writer);
+	uring_sink_destroy(next->sink);
+}
+
+/* Begins the next tape, as far as a file that has no room would show it. */
+static int next_tape_begin(const struct tape_thread *thread, struct job *job, struct next_tape *next,
+			   struct tape_error *error)
+{
+	struct tape_sink sink;
+	int ret = uring_sink_create(&next->sink, job->fd, IN_FLIGHT_MAX_BYTES, !uring_sink_is_uring(thread->sink));
+
+	if (ret)
+		return ret;
+	sink = uring_sink_as_tape_sink(next->sink);
+	ret = tape_writer_create(&next->writer, &sink, error);
+	if (!ret && thread->sign_key)
+		ret = tape_writer_sign_with(next->writer, thread->sign_key, error);
+	for (unsigned i = 0; i < 2 && !ret; i++) {
+		ret = tape_writer_append(next->writer, job->first[i], error);
+		job->first[i] = NULL;
+	}
+	if (!ret)
+		ret = tape_pages_create(&next->pages, next->writer, thread->zstd_level, error);
+	if (!ret) {
+		uring_sink_reap(next->sink, true);
+		ret = uring_sink_error(next->sink, NULL);
+	}
+	return ret;
+}
+
+/* What is counted for the tape that ends here. */
+static void close_account(struct tape_thread *thread, struct tape_totals *totals)
+{
+	struct tape_stats *stats = &thread->stats;
+
+	pthread_mutex_lock(&thread->lock);
+	totals->records = stats->traps.records - thread->before.records;
+	totals->lost_records = stats->traps.gap_lost - thread->before.lost_records;
+	totals->snapshots = stats->snapshots - thread->before.snapshots;
+	thread->before.records = stats->traps.records;
+	thread->before.lost_records = stats->traps.gap_lost;
+	thread->before.snapshots = stats->snapshots;
+	pthread_mutex_unlock(&thread->lock);
+	get_pages_stats(thread, &thread->before.pages);
+}
+
+static void switch_tapes(struct tape_thread *thread, struct next_tape *next, int fd)
+{
+	struct next_tape old = {thread->sink, thread->writer, thread->pages};
+
+	pthread_mutex_lock(&thread->lock);
+	thread->stats.closed_bytes += tape_writer_size_bytes(old.writer);
+	thread->stats.nr_tapes++;
+	pthread_mutex_unlock(&thread->lock);
+	thread->sink = next->sink;
+	thread->writer = next->writer;
+	thread->pages = next->pages;
+	thread->fd = fd;
+	*next = old;
+}
+
+static void rotate(struct tape_thread *thread, struct job *job)
+{
+	struct record_error why = {0};
+	struct tape_error error = {0};
+	struct next_tape next = {0};
+	struct tape_totals totals;
+	int ret;
+
+	if (thread->failed) {
+		record_error_set(&why, -EIO, "the tape before could not be written");
+	} else if ((ret = next_tape_begin(thread, job, &next, &error))) {
+		record_error_set(&why, ret, "%s", error.message[0] ? error.message : strerror(-ret));
+	} else {
+		close_account(thread, &totals);
+		ret = tape_writer_finish(thread->writer, job->reason, &totals, &error);
+		uring_sink_reap(thread->sink, true);
+		if (ret)
+			fail(thread, ret, "ending the tape", &error);
+		check_sink(thread);
+		if (thread->failed)
+			record_error_set(&why, -EIO, "the tape before could not be ended");
+		else
+			switch_tapes(thread, &next, job->fd);
+	}
+	next_tape_drop(&next);
+	pthread_mutex_lock(&thread->lock);
+	thread->rotate_error = why;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 static void run_job(struct tape_thread *thread, struct job *job)
@@ -238,6 +405,12 @@ static void run_job(struct tape_thread *thread, struct job *job)
 		uring_sink_reap(thread->sink, true);
 		check_sink(thread);
 		break;
+	case JOB_COPY:
+		copy_tape(thread, job);
+		break;
+	case JOB_ROTATE:
+		rotate(thread, job);
+		break;
 	case JOB_FINISH:
 		finish(thread, job);
 		break;
@@ -246,6 +419,8 @@ static void run_job(struct tape_thread *thread, struct job *job)
 	pthread_mutex_lock(&thread->lock);
 	thread->last_done = job->number;
 	pthread_mutex_unlock(&thread->lock);
+	tape_chunk_destroy(job->first[0]);
+	tape_chunk_destroy(job->first[1]);
 	free(job);
 	thread->wake(thread->wake_ctx);
 }
@@ -285,6 +460,17 @@ static uint64_t sign_old(struct tape_thread *thread)
 	return 0;
 }
 
+/* Next is one that costs hardly more than a block. */
+static bool short_job_waits(struct tape_thread *thread)
+{
+	bool waits;
+
+	pthread_mutex_lock(&thread->lock);
+	waits = thread->head && thread->head->kind != JOB_PAGES && thread->head->kind != JOB_FINISH;
+	pthread_mutex_unlock(&thread->lock);
+	return waits;
+}
+
 /* Sleeps until there is something to do, or for a moment while writes are in flight. False: the end. */
 static bool wait_for_work(struct tape_thread *thread)
 {
@@ -320,6 +506,7 @@ static bool wait_for_work(struct tape_thread *thread)
 static void *run(void *arg)
 {
 	struct tape_thread *thread = arg;
+	unsigned in_a_row = 0;
 
 	while (!thread->finished) {
 		struct block *block = pipeline_take(thread->pipeline);
@@ -327,12 +514,15 @@ static void *run(void *arg)
 
 		if (block) {
 			write_block(thread, block);
-			continue;
+			/* Under load there is always a block: then a snapshot, or the next tape, would never come. */
+			if (++in_a_row < MAX_IN_A_ROW && !short_job_waits(thread))
+				continue;
 		}
+		in_a_row = 0;
 		job = take_job(thread);
 		if (job)
 			run_job(thread, job);
-		else if (!wait_for_work(thread))
+		else if (!block && !wait_for_work(thread))
 			break;
 	}
 	return NULL;
@@ -359,6 +549,9 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 	pthread_cond_init(&thread->kicked_cond, &attr);
 	pthread_condattr_destroy(&attr);
 	thread->fd = fd;
+	thread->zstd_level = zstd_level;
+	thread->ring_bytes = ring_bytes;
+	thread->sign_key = sign_key;
 	thread->wake = wake;
 	thread->wake_ctx = wake_ctx;
 
@@ -402,6 +595,8 @@ failed:
 static void free_job(struct job *job)
 {
 	tape_chunk_destroy(job->chunk);
+	tape_chunk_destroy(job->first[0]);
+	tape_chunk_destroy(job->first[1]);
 	free(job->batch);
 	free(job);
 }
@@ -472,7 +667,7 @@ static struct job *job_create(enum job_kind kind, size_t extra_bytes)
 
 	/* A few hundred bytes: where they are not to be had, there is nothing left to save. */
 	if (!job) {
-		report_always("out of memory");
+		report_error("out of memory");
 		abort();
 	}
 	job->kind = kind;
@@ -545,6 +740,49 @@ uint64_t tape_thread_post_commit(struct tape_thread *thread, const struct tape_s
 uint64_t tape_thread_post_flush(struct tape_thread *thread)
 {
 	return post(thread, job_create(JOB_FLUSH, 0));
+}
+
+uint64_t tape_thread_post_rotate(struct tape_thread *thread, int fd, const char *reason, struct tape_chunk *meta,
+				 struct tape_chunk *plan)
+{
+	struct job *job = job_create(JOB_ROTATE, 0);
+
+	job->fd = fd;
+	job->first[0] = meta;
+	job->first[1] = plan;
+	strncpy(job->reason, reason, sizeof(job->reason) - 1);
+	return post(thread, job);
+}
+
+int tape_thread_rotate_error(struct tape_thread *thread, struct record_error *out)
+{
+	pthread_mutex_lock(&thread->lock);
+	*out = thread->rotate_error;
+	pthread_mutex_unlock(&thread->lock);
+	return out->error;
+}
+
+uint64_t tape_thread_post_copy(struct tape_thread *thread, int from_fd, int to_fd)
+{
+	struct job *job = job_create(JOB_COPY, 0);
+
+	job->from_fd = from_fd;
+	job->fd = to_fd;
+	return post(thread, job);
+}
+
+void tape_thread_get_copy(struct tape_thread *thread, struct tape_copy *out)
+{
+	pthread_mutex_lock(&thread->lock);
+	*out = thread->copy;
+	pthread_mutex_unlock(&thread->lock);
+}
+
+void tape_thread_set_alarm(struct tape_thread *thread, uint64_t file_bytes)
+{
+	pthread_mutex_lock(&thread->lock);
+	thread->alarm_bytes = file_bytes;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint64_t lost_records)

@@ -15,6 +15,8 @@
 #include "report.h"
 #include "tape.h"
 
+#define TAPE_REASON_ROOM 512 /* of the text at the end of a tape */
+
 #define BATCH_PAGES      64
 #define BATCH_MAX_COUNT  64
 #define BATCH_ZERO_PAGES 4096 /* a batch takes no more pages of zeros than this */
@@ -38,7 +40,10 @@ struct tape_stats {
 	struct record_tally traps; /* placed on the tape */
 	uint64_t discarded;        /* records that came after a write had failed */
 	uint64_t snapshots;
-	uint64_t file_bytes;
+	uint64_t file_bytes;   /* of the tape that is being written */
+	uint64_t closed_bytes; /* of those before it */
+	unsigned nr_tapes;     /* that have ended before it */
+	uint64_t write_errors;
 	struct tape_pages_stats pages;
 };
 
@@ -66,6 +71,33 @@ uint64_t tape_thread_post_pages(struct tape_thread *thread, struct page_batch *b
 uint64_t tape_thread_post_commit(struct tape_thread *thread, const struct tape_snapshot_info *info);
 /* Done when everything before it has been written to the file. */
 uint64_t tape_thread_post_flush(struct tape_thread *thread);
+/*
+ * Ends the tape in good order, for this reason, and goes on in another one, without
+ * the loss of a record: borrows fd, which is empty, and takes the chunks that it is
+ * to begin with. When that one cannot be begun, the old one is written on. The
+ * fd of the old one is the caller's again when the job is done and nothing failed.
+ */
+uint64_t tape_thread_post_rotate(struct tape_thread *thread, int fd, const char *reason, struct tape_chunk *meta,
+				 struct tape_chunk *plan);
+/* Of the last rotation that is done: 0, or why the old tape is written on. */
+int tape_thread_rotate_error(struct tape_thread *thread, struct record_error *out);
+/*
+ * Writes out what there is so far: that part of the file is then a tape by itself,
+ * without an end, and is not written to any more, so that whoever copies it may
+ * take his time. Where the file system can, it is cloned at once; a ring, which
+ * is written over, is copied at once, too, where it cannot. from_fd reads the
+ * tape, to_fd is an empty file; both are borrowed until the job is done.
+ */
+struct tape_copy {
+	int error; /* negative errno; 0: the part is there */
+	uint64_t size_bytes;
+	bool is_cloned; /* to_fd has all of it */
+};
+uint64_t tape_thread_post_copy(struct tape_thread *thread, int from_fd, int to_fd);
+/* Of the last such job that is done. */
+void tape_thread_get_copy(struct tape_thread *thread, struct tape_copy *out);
+/* wake is called, once, when the tape has this size. 0: never. */
+void tape_thread_set_alarm(struct tape_thread *thread, uint64_t file_bytes);
 /* After the last block was sealed: writes what is left, the end of the tape, and ends the thread. */
 uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint64_t lost_records);
 

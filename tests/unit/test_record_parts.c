@@ -73,6 +73,25 @@ static void test_options(void)
 		"--connect s -o t --level 20",
 		"--connect s -o t --level 1x",
 		"--connect s -o t --block-limit 2h",
+		"--connect s -o t --metrics unix:",
+		"--connect s -o t --on-trigger explode",
+		"--connect s -o t --on-trigger copy:plain.vmt",
+		"--connect s -o t --trigger-after 5s",
+		"--connect s -o t%Y --rotate",
+		"--send s",
+		"--connect s -o t --ring-size 64M --max-size 1G",
+		"--connect s -o t%Y --ring-size 64M --rotate --max-age 1h",
+		"--connect s -o t --max-size 1M",
+		"--connect s -o t --max-age 10ms",
+		"--connect s -o t --keep 3",
+		"--connect s -o t --keep-size 1G",
+		"--connect s -o t%Y --rotate",
+		"--connect s -o t --rotate --max-age 1h",
+		"--connect s -o %Y/t --rotate --max-age 1h",
+		"--connect s -o t%Y --rotate --max-age 1h --force",
+		"--connect s -o t%Y --rotate --max-age 1h --keep 0",
+		"--connect s -o t%Y --rotate --max-age 1h --keep x",
+		"--connect s -o t%Y --rotate --max-size 1G --keep-size 1G",
 	};
 	struct record_options options;
 
@@ -113,6 +132,26 @@ static void test_options(void)
 	CHECK_INT(options.duration_ms, 60000);
 	CHECK_INT(options.flush_ms, 200);
 	CHECK_INT(options.level, 3);
+	CHECK_INT(parse(&options, "--connect s -o t%F --rotate --max-size 1G --max-age 24h --keep 7 --keep-size 20G "
+				  "--note n --start-reason r --metrics unix:m"),
+		  0);
+	CHECK(options.rotate);
+	CHECK_INT(options.max_bytes, 1ll << 30);
+	CHECK_INT(options.max_age_ms, 86400000);
+	CHECK_INT(options.keep_count, 7);
+	CHECK_INT(options.keep_bytes, 20ll << 30);
+	CHECK_STR(options.note, "n");
+	CHECK_STR(options.start_reason, "r");
+	CHECK_STR(options.metrics, "unix:m");
+	CHECK_INT(parse(&options, "--send s note --help"), 0);
+	CHECK_INT(options.nr_words, 2);
+	CHECK_STR(options.words[1], "--help");
+	CHECK_INT(parse(&options, "--connect s -o t --on-trigger copy:c-%F.vmt --trigger-after 10s --control c"), 0);
+	CHECK_INT(options.on_trigger, TRIGGER_COPY);
+	CHECK_STR(options.copy_pattern, "c-%F.vmt");
+	CHECK_INT(options.trigger_after_ms, 10000);
+	/* Without --rotate a percent sign is one. */
+	CHECK_INT(parse(&options, "--connect s -o 100%.vmt --max-size 1G"), 0);
 	CHECK_INT(parse(&options, "--help"), 1);
 }
 

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * record_trigger.c - something happened, and what led to it is to be kept: the
+ * trigger is noted on the tape, recording goes on for a while, and then the tape
+ * is frozen, or copied while recording goes on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "record_meta.h"
+#include "record_state.h"
+
+int record_note(struct session *session, const char *key, unsigned number, const char *text, struct record_error *error)
+{
+	char *line = record_meta_event(key, number, text);
+	struct tape_chunk *chunk;
+	int ret = line ? tape_chunk_encode_meta(&chunk, line, NULL) : -ENOMEM;
+
+	free(line);
+	if (ret)
+		return record_error_set(error, ret, "it cannot be noted on the tape: %s", strerror(-ret));
+	tape_thread_post_chunk(session->tape, chunk);
+	return 0;
+}
+
+int record_trigger(struct session *session, const char *text, struct record_error *error)
+{
+	const struct record_options *options = session->options;
+	struct record_trigger_state *trigger = &session->trigger;
+	int ret;
+
+	if (options->on_trigger == TRIGGER_NONE)
+		return record_error_set(error, -EINVAL, "there is no --on-trigger");
+	ret = record_note(session, "trigger", ++session->rotation.nr_triggers, text, error);
+	if (ret)
+		return ret;
+	trigger->nr_triggers++;
+	report("trigger%s%s: the tape is %s in %.3f s", text[0] ? ": " : "", text,
+	       options->on_trigger == TRIGGER_COPY ? "copied" : "frozen", (double)options->trigger_after_ms / 1000);
+	/* The first one counts: what it was to save must not move away. */
+	if (trigger->due_ns == LOOP_NEVER) {
+		trigger->due_ns = now_ns() + options->trigger_after_ms * NS_PER_MS;
+		snprintf(trigger->text, sizeof(trigger->text), "%s", text);
+	}
+	return 0;
+}
+
+/* ---- the copy -------------------------------------------------------- */
+
+/* "a.vmt" to "a-trigger-TIME.vmt". */
+static char *default_pattern(const char *tape_path)
+{
+	const char *slash = strrchr(tape_path, '/'), *dot = strrchr(tape_path, '.');
+	char *pattern = NULL;
+	size_t size_bytes;
+	FILE *out = open_memstream(&pattern, &size_bytes);
+
+	if (!out)
+		return NULL;
+	if (!dot || (slash && dot < slash))
+		dot = tape_path + strlen(tape_path);
+	for (const char *c = tape_path; *c; c++) {
+		if (c == dot)
+			fputs("-trigger-%Y%m%dT%H%M%SZ", out);
+		/* Its own percent signs are none of time. */
+		fputs(*c == '%' && c > slash ? "%%" : (char[]){*c, '\0'}, out);
+	}
+	if (!*dot)
+		fputs("-trigger-%Y%m%dT%H%M%SZ", out);
+	if (fclose(out)) {
+		free(pattern);
+		return NULL;
+	}
+	return pattern;
+}
+
+static int open_copy(struct session *session, struct record_error *error)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+	const char *wanted = session->options->copy_pattern;
+	char *pattern = wanted ? strdup(wanted) : default_pattern(session->tape_path), own[64];
+	int ret = pattern ? record_open_new(pattern, &trigger->copy, &trigger->copy_path, error)
+			  : record_error_set(error, -ENOMEM, "out of memory");
+
+	free(pattern);
+	if (!ret)
+		ret = tape_file_begin(&trigger->copy, 0, error);
+	if (ret)
+		return ret;
+	/* The tape's own descriptor only writes. This one is the same file, whatever its name is now. */
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", session->file.fd);
+	trigger->from_fd = open(own, O_RDONLY | O_CLOEXEC);
+	if (trigger->from_fd < 0)
+		trigger->from_fd = open(session->tape_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (trigger->from_fd < 0)
+		return record_error_set(error, -errno, "%s: cannot be read: %s", session->tape_path, strerror(errno));
+	return 0;
+}
+
+static void give_up_copy(struct session *session, const char *why)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	report_warning("the tape could not be copied: %s", why);
+	trigger->nr_failed++;
+	if (trigger->from_fd >= 0)
+		close(trigger->from_fd);
+	tape_file_discard(&trigger->copy);
+	free(trigger->copy_path);
+	trigger->copy_path = NULL;
+	trigger->from_fd = -1;
+	trigger->copy_job = 0;
+}
+
+static void start_copy(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+	struct record_error why = {0};
+
+	if (open_copy(session, &why)) {
+		give_up_copy(session, why.message);
+		return;
+	}
+	trigger->copy_job = tape_thread_post_copy(session->tape, trigger->from_fd, trigger->copy.fd);
+}
+
+static void hand_over(struct session *session, uint64_t size_bytes, bool is_cloned)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	file_worker_copy(session->worker, trigger->from_fd, size_bytes, trigger->copy.fd, trigger->copy_path,
+			 is_cloned);
+	free(trigger->copy_path);
+	trigger->copy_path = NULL;
+	trigger->from_fd = trigger->copy.fd = -1;
+	trigger->copy_job = 0;
+}
+
+/* The tape is flushed up to a place, and nothing before that place is written any more: another thread copies. */
+static void take_copy(struct session *session)
+{
+	struct tape_copy copy;
+
+	tape_thread_get_copy(session->tape, &copy);
+	if (copy.error)
+		give_up_copy(session, strerror(-copy.error));
+	else
+		hand_over(session, copy.size_bytes, copy.is_cloned);
+}
+
+void record_copy_done(struct session *session, const struct file_result *result)
+{
+	if (result->error) {
+		report_warning("%s: the copy of the tape failed: %s", result->path, strerror(-result->error));
+		session->trigger.nr_failed++;
+		unlink(result->path);
+		return;
+	}
+	session->trigger.nr_copies++;
+	report("%s: the tape as it was, %.1f MiB", result->path, (double)result->size_bytes / (1u << 20));
+}
+
+/* ---- in time --------------------------------------------------------- */
+
+void record_trigger_step(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+	struct record_error why = {0};
+
+	if (session->loop.trigger_now) {
+		session->loop.trigger_now = false;
+		if (record_trigger(session, "signal", &why))
+			report_warning("a signal for a trigger came, and nothing is done: %s", why.message);
+	}
+	if (trigger->copy_job && tape_thread_is_done(session->tape, trigger->copy_job))
+		take_copy(session);
+	if (now_ns() < trigger->due_ns || trigger->copy_job)
+		return;
+	trigger->due_ns = LOOP_NEVER;
+	if (session->options->on_trigger == TRIGGER_COPY)
+		start_copy(session);
+	else
+		record_ask_end(session, "frozen by a trigger%s%s", trigger->text[0] ? ": " : "", trigger->text);
+}
+
+/* The tape has its end, and nobody writes it any more. */
+static void copy_ended_tape(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+	struct record_error why = {0};
+	struct stat st;
+
+	if (open_copy(session, &why)) {
+		give_up_copy(session, why.message);
+	} else if (fstat(trigger->from_fd, &st)) {
+		give_up_copy(session, strerror(errno));
+	} else {
+		hand_over(session, (uint64_t)st.st_size, false);
+	}
+}
+
+void record_trigger_finish(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	if (trigger->copy_job)
+		take_copy(session);
+	/* Recording ended before it was due. */
+	if (trigger->due_ns != LOOP_NEVER && session->options->on_trigger == TRIGGER_COPY)
+		copy_ended_tape(session);
+	trigger->due_ns = LOOP_NEVER;
+}
+
+void record_trigger_deinit(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	if (trigger->from_fd >= 0)
+		close(trigger->from_fd);
+	tape_file_discard(&trigger->copy);
+	free(trigger->copy_path);
+	trigger->copy_path = NULL;
+	trigger->from_fd = -1;
+}
