@@ -98,11 +98,11 @@ struct bench {
 
 static void bench_start(struct bench *bench, const char *output, const char *const *more)
 {
-	const char *options[RECORD_RUN_MAX_OPTIONS] = {"--plan", "generic",   "--on-full",
-						       "block",  "--control", bench->control};
+	const char *options[RECORD_RUN_MAX_OPTIONS] = {"--plan",        "generic", "--on-full", "block",
+						       "--block-limit", "60s",     "--control", bench->control};
 	struct service_setup setup;
 	char path[200];
-	unsigned n = 6;
+	unsigned n = 8;
 
 	fake_vm_init(&bench->vm, 2, 256, true);
 	fake_vm_start(&bench->vm);
