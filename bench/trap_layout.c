@@ -30,7 +30,7 @@ struct figure {
 	double stored_bytes;                                   /* an event, chunk headers included */
 };
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "bench_trap_layout: %s\n", what);
 	exit(2);
