@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu_list.h"
+#include "level_policy.h"
 #include "trap_abi.h"
 
 static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [OPTION]...\n"
@@ -31,7 +33,9 @@ static const char usage[] = "Usage: vmtape-record --connect SOCKET -o OUT.vmt [O
 			    "  --no-snapshots           record no memory; names cannot be found then\n"
 			    "  --duration TIME          stop by itself\n"
 			    "  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
-			    "  --level N                zstd level, 1 to 19 (default 1)\n"
+			    "  --level auto|N           zstd level: as high as the load permits (auto, the default),\n"
+			    "                           or 1 to 19\n"
+			    "  --cpus LIST              run on these CPUs only, such as 0,2-3\n"
 			    "  --quiet                  only errors and the summary\n"
 			    "  --help, --version\n"
 			    "\n"
@@ -152,9 +156,23 @@ static int set_level(const struct parser *parser, const char *text)
 	const char *rest;
 	uint64_t level;
 
+	if (!strcmp(text, "auto")) {
+		parser->out->level = LEVEL_AUTO;
+		return 0;
+	}
 	if (parse_number(text, &level, &rest) || *rest || level < 1 || level > 19)
-		return record_error_set(parser->error, -EINVAL, "--level %s: want a number from 1 to 19", text);
+		return record_error_set(parser->error, -EINVAL, "--level %s: want auto or a number from 1 to 19", text);
 	parser->out->level = (int)level;
+	return 0;
+}
+
+static int set_cpus(const struct parser *parser, const char *text)
+{
+	struct record_error why = {0};
+
+	if (cpu_list_parse(&parser->out->cpus, text, &why))
+		return record_error_set(parser->error, -EINVAL, "--cpus: %s", why.message);
+	parser->out->is_pinned = true;
 	return 0;
 }
 
@@ -169,6 +187,7 @@ enum {
 	OPT_DURATION,
 	OPT_FLUSH,
 	OPT_LEVEL,
+	OPT_CPUS,
 	OPT_FORCE,
 	OPT_FILTER,
 	OPT_QUIET,
@@ -189,6 +208,7 @@ static const struct option long_options[] = {
 	{"duration", required_argument, NULL, OPT_DURATION},
 	{"flush", required_argument, NULL, OPT_FLUSH},
 	{"level", required_argument, NULL, OPT_LEVEL},
+	{"cpus", required_argument, NULL, OPT_CPUS},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"quiet", no_argument, NULL, OPT_QUIET},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -234,6 +254,8 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return get_duration(parser, "flush", text, 1000, 50, 60000, &out->flush_ms);
 	case OPT_LEVEL:
 		return set_level(parser, text);
+	case OPT_CPUS:
+		return set_cpus(parser, text);
 	case OPT_FORCE:
 		out->force = true;
 		return 0;
@@ -261,7 +283,7 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		.ring_bytes = 8u << 20,
 		.snapshot_interval_ms = 10000,
 		.flush_ms = 1000,
-		.level = 1,
+		.level = LEVEL_AUTO,
 	};
 	opterr = 0;
 	optind = 1;

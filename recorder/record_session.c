@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cpu_list.h"
 #include "drain.h"
 #include "producer_calls.h"
 #include "ram_snapshot.h"
@@ -113,13 +114,6 @@ static int on_event(void *ctx, struct producer_message *message, struct record_e
 
 /* ---- start ----------------------------------------------------------- */
 
-static unsigned nr_encoders(void)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cores >= 16 ? 4 : cores >= 8 ? 2 : 1;
-}
-
 static int connect_vm(struct session *session, struct record_error *error)
 {
 	int ret = producer_init(&session->producer, &session->loop, session->options->socket_path, error);
@@ -145,7 +139,7 @@ static int start_trapping(struct session *session, struct record_error *error)
 	const struct record_options *options = session->options;
 	struct proto_start start = {
 		.ring_bytes = options->ring_bytes,
-		.watermark_bytes = options->ring_bytes / 8,
+		.watermark_bytes = drain_watermark_bytes(options->ring_bytes),
 		.policy = options->block ? PROTO_BLOCK : PROTO_DROP,
 		.block_limit_ms = options->block_limit_ms,
 		.flags = options->no_snapshots ? 0 : PROTO_START_DIRTY_LOG,
@@ -186,8 +180,8 @@ static int store_meta(struct session *session, struct record_error *error)
 
 static int start_threads(struct session *session, struct record_error *error)
 {
-	int ret = tape_thread_create(&session->tape, session->file.fd, nr_encoders(), session->options->level, wake,
-				     &session->loop, error);
+	int ret = tape_thread_create(&session->tape, session->file.fd, pipeline_default_threads(),
+				     session->options->level, wake, &session->loop, error);
 
 	if (!ret)
 		ret = store_meta(session, error);
@@ -221,8 +215,11 @@ static int start(struct session *session, struct record_error *error)
 {
 	const struct record_options *options = session->options;
 	struct record_error why = {0};
-	int ret = record_plan_init(&session->plan, options, error);
+	int ret = 0;
 
+	if (options->is_pinned && cpu_list_pin(&options->cpus, &why))
+		return record_error_set(error, why.error, "--cpus: %s", why.message);
+	ret = record_plan_init(&session->plan, options, error);
 	if (!ret)
 		ret = tape_file_open(&session->file, options->out_path, options->force, error);
 	if (!ret)
@@ -246,7 +243,9 @@ static int start(struct session *session, struct record_error *error)
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
 	record_progress_init(&session->progress, session->tape, session->drain,
 			     record_producer_label(&session->welcome));
-	session->loop.tick = record_progress_tick;
+	/* Nobody is woken each second for a line that nobody sees. */
+	if (session->progress.is_terminal)
+		session->loop.tick = record_progress_tick;
 	session->loop.tick_ctx = &session->progress;
 	if (options->duration_ms)
 		session->loop.stop_at_ns = now_ns() + options->duration_ms * NS_PER_MS;

@@ -9,9 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "level_policy.h"
 #include "uring_sink.h"
 
-#define IN_FLIGHT_MAX_BYTES (32u << 20)
+/* With what the pipeline holds, and the batches of pages, this keeps the recorder below 64 MiB. */
+#define IN_FLIGHT_MAX_BYTES (8u << 20)
 #define REAP_NS             20000000
 
 enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_FINISH };
@@ -299,6 +301,7 @@ static void *run(void *arg)
 {
 	struct tape_thread *thread = arg;
 
+	pthread_setname_np(pthread_self(), "vmtape-tape");
 	while (!thread->finished) {
 		struct block *block = pipeline_take(thread->pipeline);
 		struct job *job;
@@ -349,7 +352,8 @@ int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, i
 	sink = uring_sink_as_tape_sink(thread->sink);
 	ret = tape_writer_create(&thread->writer, &sink, &tape_error);
 	if (!ret)
-		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level, &tape_error);
+		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level == LEVEL_AUTO ? 1 : zstd_level,
+					&tape_error);
 	if (ret) {
 		record_error_set(error, ret, "starting the tape: %s",
 				 tape_error.message[0] ? tape_error.message : strerror(-ret));

@@ -43,8 +43,10 @@ struct tape_stats {
 };
 
 struct tape_thread;
-/* Borrows fd, which is empty. encoders: number of compression threads. wake is called when a job is done, room came, or
- * it failed. */
+/*
+ * Borrows fd, which is empty. nr_encoders: number of compression threads; zstd_level may be LEVEL_AUTO. wake is called
+ * when a job is done, room came, or it failed.
+ */
 int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx),
 		       void *wake_ctx, struct record_error *error);
 /* Ends the thread without a clean end of the tape, if tape_thread_finish() was not called. */
