@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NR_TASKS 24u
-#define NR_CALLS 60u
-#define NR_PATHS 512u
-#define LIBC     0x7f0000000000ull
+#define NR_TASKS   24u
+#define NR_CALLS   60u
+#define NR_PATHS   512u
+#define NR_SCRIPTS 48u
+#define MAX_STEPS  20u
+#define LIBC       0x7f0000000000ull
 
 enum result_kind { RESULT_ZERO, RESULT_BYTES, RESULT_FD, RESULT_POINTER };
 
@@ -54,17 +56,35 @@ static const char *const names[] = {
 };
 static const char *const endings[] = {".h", ".c", ".o", ".so.6", ".py", ".list", "", ".lock", ".tmp", ".json"};
 
+/* Programs call in loops: the same calls in a row, from the same places, with nearly the same arguments. */
+struct step {
+	unsigned call; /* of calls[] */
+	uint64_t stack_bytes;
+	uint64_t args[6];  /* of those that are not used, what was left in the register */
+	uint8_t is_heap;   /* bits: relative to the task's heap */
+	uint8_t is_moving; /* bits: another value each time */
+	bool is_steady;    /* the same result each time */
+};
+
+struct script {
+	unsigned nr_steps;
+	struct step steps[MAX_STEPS];
+};
+
 struct task {
-	uint64_t cr3, task, id, rsp, code, heap;
-	uint64_t stale[3]; /* what lies in registers that the call does not use */
-	unsigned pending;  /* of calls[]; NR_CALLS: in user space */
-	uint64_t rip;
+	uint64_t cr3, task, id, stack, code, heap;
+	const struct script *script;
+	unsigned step, turns_left;
+	const struct step *pending; /* NULL: in user space */
+	uint64_t turn;              /* what moving arguments follow */
+	uint64_t rip, rsp;
 };
 
 struct maker {
 	uint64_t random;
 	double cumulated[NR_CALLS];
 	char paths[NR_PATHS][EVENT_PATH_MAX + 1];
+	struct script scripts[NR_SCRIPTS];
 	struct task tasks[NR_TASKS];
 };
 
@@ -109,14 +129,11 @@ static void make_tasks(struct maker *maker)
 		*task = (struct task){
 			.cr3 = leader != task ? leader->cr3 : (uint64_t)below(maker, 1 << 19) << 12 | 1ull << 63,
 			.task = 0xffff888000000000ull + ((uint64_t)below(maker, 1 << 18) << 12) + 0xd00,
-			.rsp = 0x7ffc00000000ull + (next(maker) & 0xffffff000ull) + below(maker, 512) * 8,
+			.stack = 0x7ffc00000000ull + (next(maker) & 0xffffff000ull),
 			.code = leader != task ? leader->code : LIBC + (next(maker) & 0xfffffff000ull),
 			.heap = 0x550000000000ull + (next(maker) & 0xffffff000ull),
-			.pending = NR_CALLS,
 		};
 		task->id = (1000 + 7 * i) | (uint64_t)(leader != task ? 1000 + 7 * (i - 1) : 1000 + 7 * i) << 32;
-		for (unsigned k = 0; k < 3; k++)
-			task->stale[k] = task->heap + below(maker, 4096) * 16;
 	}
 }
 
@@ -130,46 +147,92 @@ static unsigned pick_call(struct maker *maker)
 	return i;
 }
 
-static uint64_t argument(struct maker *maker, const struct task *task, unsigned index)
+static void make_step(struct maker *maker, struct step *step)
 {
 	static const uint32_t sizes[] = {1, 8, 16, 144, 512, 832, 1024, 4096, 4096, 8192, 32768, 65536};
+	const struct call *call;
 
-	switch (index) {
-	case 0:
-		return 3 + below(maker, 12);
-	case 1:
-		return task->heap + (uint64_t)below(maker, 256) * 64;
-	case 2:
-		return sizes[below(maker, sizeof(sizes) / sizeof(sizes[0]))];
-	default:
-		return below(maker, 4) ? 0 : task->rsp + 64;
+	step->call = pick_call(maker);
+	call = &calls[step->call];
+	step->stack_bytes = 0x300 + (uint64_t)below(maker, 48) * 0x58;
+	step->is_steady = below(maker, 3) != 0;
+	for (unsigned i = 0; i < 6; i++) {
+		bool is_used = i < call->nr_args;
+
+		if (i == 0 && is_used) {
+			step->args[i] = 3 + below(maker, 12);
+		} else if (i == 2 && is_used) {
+			step->args[i] = sizes[below(maker, sizeof(sizes) / sizeof(sizes[0]))];
+		} else if (i == 1 || !is_used) {
+			step->args[i] = (uint64_t)below(maker, 4096) * 16;
+			step->is_heap |= (uint8_t)(1u << i);
+		} else {
+			step->args[i] = below(maker, 4) ? 0 : below(maker, 1 << 16);
+		}
+		if (!below(maker, is_used ? 4 : 12))
+			step->is_moving |= (uint8_t)(1u << i);
 	}
+	if (call->path_arg) {
+		step->args[call->path_arg - 1] = 0x10000 + (uint64_t)below(maker, NR_PATHS) * 64;
+		step->is_heap |= (uint8_t)(1u << (call->path_arg - 1));
+		if (call->path_arg == 2)
+			step->args[0] = 0xffffffffffffff9cull; /* AT_FDCWD */
+		step->is_moving &= (uint8_t)~1u;
+		if (below(maker, 3))
+			step->is_moving |= (uint8_t)(1u << (call->path_arg - 1));
+	}
+}
+
+static void make_scripts(struct maker *maker)
+{
+	for (unsigned i = 0; i < NR_SCRIPTS; i++) {
+		maker->scripts[i].nr_steps = 2 + below(maker, MAX_STEPS - 1);
+		for (unsigned k = 0; k < maker->scripts[i].nr_steps; k++)
+			make_step(maker, &maker->scripts[i].steps[k]);
+	}
+}
+
+static const struct step *next_step(struct maker *maker, struct task *task)
+{
+	if (!task->script || ++task->step == task->script->nr_steps) {
+		task->step = 0;
+		task->turn++;
+		if (!task->script || !task->turns_left--) {
+			task->script = &maker->scripts[below(maker, NR_SCRIPTS)];
+			task->turns_left = 1 + below(maker, 24);
+		}
+	}
+	return &task->script->steps[task->step];
 }
 
 static void make_enter(struct maker *maker, struct task *task, struct stream_event *event)
 {
-	unsigned index = pick_call(maker);
-	const struct call *call = &calls[index];
+	const struct step *step = next_step(maker, task);
+	const struct call *call = &calls[step->call];
 	uint64_t args[6];
 
-	for (unsigned i = 0; i < 6; i++)
-		args[i] = i < call->nr_args ? argument(maker, task, i) : task->stale[i % 3];
-	if (!below(maker, 8))
-		task->stale[below(maker, 3)] = task->heap + (uint64_t)below(maker, 4096) * 16;
-	task->pending = index;
-	task->rip = task->code + 0xf0000 + call->nr * 0x140u + 0x17;
-	task->rsp = (task->rsp & ~0xfffull) | ((uint64_t)below(maker, 24) * 0x58 + 0x300);
-	if (call->path_arg) {
-		/* few paths are used often */
-		unsigned pick = below(maker, NR_PATHS);
+	for (unsigned i = 0; i < 6; i++) {
+		bool is_path = i + 1 == call->path_arg;
 
-		pick = below(maker, 3) ? pick % 48 : pick;
-		event->path = maker->paths[pick];
-		event->path_bytes = (uint8_t)strlen(event->path);
-		args[call->path_arg - 1] = task->heap + 0x10000 + pick * 64;
-		if (call->path_arg == 2)
-			args[0] = 0xffffffffffffff9cull; /* AT_FDCWD */
+		args[i] = step->args[i];
+		if (is_path && step->is_moving >> i & 1) {
+			/* few paths are used often */
+			unsigned pick = below(maker, NR_PATHS);
+
+			args[i] = 0x10000 + (uint64_t)(below(maker, 3) ? pick % 48 : pick) * 64;
+		} else if (step->is_moving >> i & 1) {
+			args[i] += i == 1 ? task->turn * 64 % 4096 : task->turn % 5;
+		}
+		if (is_path) {
+			event->path = maker->paths[(args[i] - 0x10000) / 64];
+			event->path_bytes = (uint8_t)strlen(event->path);
+		}
+		if (step->is_heap >> i & 1)
+			args[i] += task->heap;
 	}
+	task->pending = step;
+	task->rip = task->code + 0xf0000 + call->nr * 0x140u + 0x17;
+	task->rsp = task->stack + step->stack_bytes;
 	event->regs[ENTER_RAX] = call->nr;
 	event->regs[ENTER_RDI] = args[0];
 	event->regs[ENTER_RSI] = args[1];
@@ -186,17 +249,18 @@ static void make_enter(struct maker *maker, struct task *task, struct stream_eve
 
 static void make_exit(struct maker *maker, struct task *task, struct stream_event *event)
 {
-	const struct call *call = &calls[task->pending];
-	uint64_t result = 0;
+	const struct step *step = task->pending;
+	const struct call *call = &calls[step->call];
+	uint64_t any = step->is_steady ? step->stack_bytes : next(maker), result = 0;
 
-	if (call->path_arg && !below(maker, 4))
+	if (call->path_arg && any / 8 % 4 == 0)
 		result = (uint64_t)-2; /* ENOENT */
 	else if (call->result == RESULT_BYTES)
-		result = below(maker, 2) ? 4096 : below(maker, 5000);
+		result = any % 2 ? any % 5000 : 4096;
 	else if (call->result == RESULT_FD)
-		result = 3 + below(maker, 12);
+		result = 3 + any % 4;
 	else if (call->result == RESULT_POINTER)
-		result = task->code + ((uint64_t)below(maker, 512) << 12);
+		result = task->code + (any % 512 << 12);
 	event->is_exit = true;
 	event->regs[EXIT_RAX] = result;
 	event->regs[EXIT_RSP] = task->rsp;
@@ -205,7 +269,7 @@ static void make_exit(struct maker *maker, struct task *task, struct stream_even
 	event->regs[EXIT_TASK] = task->task;
 	event->regs[EXIT_TASK_ID] = task->id;
 	event->regs[EXIT_NR] = call->nr;
-	task->pending = NR_CALLS;
+	task->pending = NULL;
 }
 
 /* Paths are pointed at by the events: they lie behind them. */
@@ -229,18 +293,19 @@ struct event_stream *event_stream_create(uint64_t seed)
 	for (unsigned i = 0; i < NR_CALLS; i++)
 		maker->cumulated[i] = (i ? maker->cumulated[i - 1] : 0) + 1.0 / (i + 2);
 	make_paths(maker);
+	make_scripts(maker);
 	make_tasks(maker);
 	task = maker->tasks;
 	for (unsigned i = 0; i < EVENT_STREAM_EVENTS; i++) {
 		struct stream_event *event = &stream->events[i];
 
 		/* Another task comes on now and then, and often in the middle of a call, which waits. */
-		if (!below(maker, task->pending == NR_CALLS ? 60 : 25))
+		if (!below(maker, task->pending ? 25 : 60))
 			task = &maker->tasks[below(maker, NR_TASKS)];
-		if (task->pending == NR_CALLS)
-			make_enter(maker, task, event);
-		else
+		if (task->pending)
 			make_exit(maker, task, event);
+		else
+			make_enter(maker, task, event);
 		nr_paths += event->path != NULL;
 		path_bytes += event->path_bytes;
 	}

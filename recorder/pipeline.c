@@ -181,6 +181,16 @@ static void *encoder(void *arg)
 
 /* ---- made and ended -------------------------------------------------- */
 
+/*
+ * Buffers of chunks are freed as fast as they are made. By default malloc would return each to the kernel, which clears
+ * every page of the next one; so it keeps them, until pipeline_trim().
+ */
+static void keep_freed_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 2 * TAPE_TRAPS_MAX_BYTES);
+	mallopt(M_TRIM_THRESHOLD, PIPELINE_MAX_BYTES);
+}
+
 int pipeline_create(struct pipeline **out, unsigned nr_threads, int zstd_level, void (*kick)(void *ctx), void *ctx,
 		    struct record_error *error)
 {
@@ -189,6 +199,7 @@ int pipeline_create(struct pipeline **out, unsigned nr_threads, int zstd_level, 
 	*out = pipeline;
 	if (!pipeline)
 		return record_error_set(error, -ENOMEM, "out of memory");
+	keep_freed_memory();
 	pthread_mutex_init(&pipeline->lock, NULL);
 	pthread_cond_init(&pipeline->work, NULL);
 	pipeline->zstd_level = zstd_level;
