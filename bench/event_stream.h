@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define EVENT_STREAM_EVENTS 32768u /* a power of two */
+#define EVENT_STREAM_EVENTS 16384u /* a power of two */
 #define EVENT_ENTER_REGS    12u
 #define EVENT_EXIT_REGS     7u
 #define EVENT_PATH_MAX      60u
