@@ -238,7 +238,12 @@ static inline int trap_writer_flush_gap(struct trap_writer *w)
  * After commit: must the data eventfd be signalled? At most once for each
  * value of tail, so never once per record. The consumer does the mirror image:
  * store tail; full barrier; load head; sleep only if fill < watermark_bytes.
- * One of the two then sees the other's store.
+ * One of the two then sees the other's store: so the first record above the
+ * watermark signals. Behind it, until the consumer is seen to have moved, the
+ * barrier would cost more than the record: without it, a consumer that moves
+ * meanwhile and sleeps again is signalled some records later, or, if none
+ * follow, not at all. It wakes up by itself now and then, as it must for
+ * records below the watermark.
  */
 static inline int trap_writer_should_signal(struct trap_writer *w)
 {
@@ -246,6 +251,8 @@ static inline int trap_writer_should_signal(struct trap_writer *w)
 
 	/* the cached tail is not ahead of the real one: below the watermark by it, we are below in truth */
 	if (w->head - w->tail < w->watermark_bytes)
+		return 0;
+	if (w->tail == w->signalled_tail && TRAP_LOAD_ACQUIRE(&w->consumer->tail) == w->tail)
 		return 0;
 	/* between our store of head and load of tail; pairs with the barrier of trap_ring_drain() */
 	TRAP_FULL_BARRIER();
