@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,7 +23,7 @@
 #include "cpu_list.h"
 #include "drain.h"
 #include "event_stream.h"
-#include "level_policy.h"
+#include "load_options.h"
 #include "tape_thread.h"
 #include "trap_record.h"
 #include "trap_ring_producer.h"
@@ -37,21 +36,8 @@
 
 #define DISCARD_BEHIND_BYTES (1ull << 30)
 
-struct options {
-	const char *path;
-	double rate, seconds;
-	uint64_t events; /* 0: by seconds */
-	uint64_t ring_bytes;
-	uint64_t flush_ms;
-	int level;
-	bool pinned, producer_pinned;
-	cpu_set_t cpus, producer_cpus;
-	bool idle, no_paths, wait_for_room, read_back, keep, discard;
-	double sample_s; /* of memory; 0: none */
-};
-
 struct load {
-	const struct options *options;
+	const struct load_options *options;
 	const struct event_stream *stream;
 	struct trap_writer writer;
 	int data_fd;
@@ -139,7 +125,7 @@ static void append(struct load *load, const struct stream_event *event)
 static void *produce(void *arg)
 {
 	struct load *load = arg;
-	const struct options *options = load->options;
+	const struct load_options *options = load->options;
 	uint64_t start_ns, made = 0, limit = options->events ? options->events : UINT64_MAX;
 	struct record_error error = {0};
 	struct pace pace;
@@ -249,7 +235,7 @@ static void discard_old(int fd, uint64_t file_bytes, uint64_t *discarded)
 
 static void watch(struct load *load, struct tape_thread *tape, int fd, long base_kib, long *most_kib)
 {
-	const struct options *options = load->options;
+	const struct load_options *options = load->options;
 	uint64_t start_ns = bench_clock_ns(CLOCK_MONOTONIC), next_ns = start_ns, discarded = 0;
 
 	while (!atomic_load(&load->done)) {
@@ -354,7 +340,7 @@ static void wait_wake(int fd)
 
 static void make_ring(struct load *load, struct trap_ring *ring)
 {
-	const struct options *options = load->options;
+	const struct load_options *options = load->options;
 	size_t memory_bytes = trap_ring_memory_bytes(options->ring_bytes);
 	int fd = memfd_create("ring", MFD_CLOEXEC);
 	void *memory;
@@ -392,7 +378,7 @@ static void print_results(const struct load *load, const struct tape_stats *stat
 	       load->signals, rings->stalls);
 }
 
-static void run(const struct options *options, const struct event_stream *stream)
+static void run(const struct load_options *options, const struct event_stream *stream)
 {
 	struct load load = {.options = options, .stream = stream};
 	int wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -424,6 +410,10 @@ static void run(const struct options *options, const struct event_stream *stream
 	watch(&load, tape, fd, base_kib, &most_kib);
 	pthread_join(producer, NULL);
 	print_threads((double)load.wall_ns / 1e9);
+	if (options->rest_s > 0) {
+		usleep((useconds_t)(options->rest_s * 1e6));
+		printf("memory_after_rest_kib %ld\n", resident_kib() - base_kib);
+	}
 	while (!trap_writer_flush_gap(&load.writer))
 		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
 	drain_finish(drain);
@@ -451,149 +441,12 @@ static void run(const struct options *options, const struct event_stream *stream
 		unlink(options->path);
 }
 
-/* ---- options --------------------------------------------------------- */
-
-static const char usage[] =
-	"Usage: bench_recorder_load [OPTION]... FILE.vmt\n"
-	"Load the real recorder with a stream of events, and say what it cost. FILE.vmt is overwritten, and removed.\n"
-	"\n"
-	"  --rate N           events a second; 0, the default: as many as there is room for\n"
-	"  --seconds N        how long (default 5)\n"
-	"  --events N         how many, instead\n"
-	"  --idle             no event at all\n"
-	"  --ring-kib N       size of the ring, a power of two (default 8192)\n"
-	"  --flush-ms N       as vmtape-record --flush (default 1000)\n"
-	"  --level N|auto     as vmtape-record --level (default auto)\n"
-	"  --cpus LIST        where the recorder runs\n"
-	"  --producer-cpus LIST\n"
-	"  --no-paths         leave out the paths\n"
-	"  --wait             wait for room in the ring, as policy \"block\"; else events are lost\n"
-	"  --read-back        check that each event is on the tape, or a gap record tells of it\n"
-	"  --sample N         print resident memory, without the ring, each N seconds\n"
-	"  --discard          give back what lies 1 GiB behind, for recordings larger than the disk\n"
-	"  --keep             do not remove the file\n";
-
-static double take_number(const char *name, const char *text)
-{
-	char *end;
-	double value = strtod(text, &end);
-
-	if (end == text || *end || !(value >= 0)) {
-		fprintf(stderr, "recorder_load: --%s %s: want a number\n", name, text);
-		exit(2);
-	}
-	return value;
-}
-
-static void parse(struct options *out, int argc, char **argv)
-{
-	enum {
-		RATE = 256,
-		SECONDS,
-		EVENTS,
-		IDLE,
-		RING,
-		FLUSH,
-		LEVEL,
-		CPUS,
-		PRODUCER,
-		NO_PATHS,
-		WAIT,
-		READ,
-		SAMPLE,
-		DISCARD,
-		KEEP,
-		HELP
-	};
-	static const struct option names[] = {
-		{"rate", 1, NULL, RATE},
-		{"seconds", 1, NULL, SECONDS},
-		{"events", 1, NULL, EVENTS},
-		{"idle", 0, NULL, IDLE},
-		{"ring-kib", 1, NULL, RING},
-		{"flush-ms", 1, NULL, FLUSH},
-		{"level", 1, NULL, LEVEL},
-		{"cpus", 1, NULL, CPUS},
-		{"producer-cpus", 1, NULL, PRODUCER},
-		{"no-paths", 0, NULL, NO_PATHS},
-		{"wait", 0, NULL, WAIT},
-		{"read-back", 0, NULL, READ},
-		{"sample", 1, NULL, SAMPLE},
-		{"discard", 0, NULL, DISCARD},
-		{"keep", 0, NULL, KEEP},
-		{"help", 0, NULL, HELP},
-		{NULL, 0, NULL, 0},
-	};
-	struct record_error error = {0};
-	int option, at;
-
-	*out = (struct options){.seconds = 5, .ring_bytes = 8 << 20, .flush_ms = 1000, .level = LEVEL_AUTO};
-	while ((option = getopt_long(argc, argv, "", names, &at)) != -1) {
-		switch (option) {
-		case RATE:
-			out->rate = take_number("rate", optarg);
-			break;
-		case SECONDS:
-			out->seconds = take_number("seconds", optarg);
-			break;
-		case EVENTS:
-			out->events = (uint64_t)take_number("events", optarg);
-			break;
-		case IDLE:
-			out->idle = true;
-			break;
-		case RING:
-			out->ring_bytes = (uint64_t)take_number("ring-kib", optarg) << 10;
-			break;
-		case FLUSH:
-			out->flush_ms = (uint64_t)take_number("flush-ms", optarg);
-			break;
-		case LEVEL:
-			if (strcmp(optarg, "auto"))
-				out->level = (int)take_number("level", optarg);
-			break;
-		case CPUS:
-		case PRODUCER:
-			if (cpu_list_parse(option == CPUS ? &out->cpus : &out->producer_cpus, optarg, &error))
-				die_of(&error);
-			*(option == CPUS ? &out->pinned : &out->producer_pinned) = true;
-			break;
-		case NO_PATHS:
-			out->no_paths = true;
-			break;
-		case WAIT:
-			out->wait_for_room = true;
-			break;
-		case READ:
-			out->read_back = true;
-			break;
-		case SAMPLE:
-			out->sample_s = take_number("sample", optarg);
-			break;
-		case DISCARD:
-			out->discard = true;
-			break;
-		case KEEP:
-			out->keep = true;
-			break;
-		default:
-			fputs(usage, option == HELP ? stdout : stderr);
-			exit(option == HELP ? 0 : 2);
-		}
-	}
-	if (optind + 1 != argc || !trap_ring_data_bytes_valid(out->ring_bytes) || (out->discard && out->read_back)) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-	out->path = argv[optind];
-}
-
 int main(int argc, char **argv)
 {
 	struct event_stream *stream = event_stream_create(1);
-	struct options options;
+	struct load_options options;
 
-	parse(&options, argc, argv);
+	load_options_parse(&options, argc, argv);
 	if (!stream)
 		die("no memory");
 	printf("path_share %.3f\npath_bytes_per_event %.2f\n", stream->path_share, stream->path_bytes_average);

@@ -369,13 +369,14 @@ class Bench:
 
     def memory(self):
         events = self.options.events
-        result = self.ours.record("--events", f"{events:.0f}", "--wait", "--sample",
-                                  str(self.options.sample), "--discard")
+        result = self.ours.record("--events", f"{events:.0f}", "--wait", "--sample", str(self.options.sample), "--discard",
+                                  "--rest", "13")
         curve = re.findall(r"^memory ([\d.]+) s, (\d+) events, (\d+) KiB$", result["text"], re.M)
         for seconds, count, kib in curve:
             say(f"  {float(seconds):7.1f} s {int(count):14,} events {int(kib):8,} KiB")
         most = result["memory_most_kib"] / 1024
         self.figures.add(f"6. most memory in {events:.0e} events, without the ring", "MiB", [most], None, "64", most <= 64)
+        self.figures.add("   13 s after the last event", "MiB", [result["memory_after_rest_kib"] / 1024])
 
 
 def main():

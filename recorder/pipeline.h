@@ -16,7 +16,7 @@
 #include "tape.h"
 
 /* Raw records from block_get() until they are compressed, and chunks from then until they are taken. */
-#define PIPELINE_MAX_BYTES  (20u << 20)
+#define PIPELINE_MAX_BYTES  (16u << 20)
 #define PIPELINE_MAX_BLOCKS (PIPELINE_MAX_BYTES / TAPE_TRAPS_MAX_BYTES)
 
 /* What a block of records holds. */

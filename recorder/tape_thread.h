@@ -16,7 +16,7 @@
 #include "tape.h"
 
 #define BATCH_PAGES      64
-#define BATCH_MAX_COUNT  64
+#define BATCH_MAX_COUNT  32
 #define BATCH_ZERO_PAGES 4096 /* a batch takes no more pages of zeros than this */
 
 /* Guest pages for the tape: runs of successive pages, with their contents or zero. */
