@@ -20,7 +20,8 @@ static const char usage[] =
 	"  --idle             no event at all\n"
 	"  --ring-kib N       size of the ring, a power of two (default 8192)\n"
 	"  --flush-ms N       as vmtape-record --flush (default 1000)\n"
-	"  --level N|auto     as vmtape-record --level (default auto)\n"
+	"  --level N|auto     as vmtape-record --level (default auto), and 0: not compressed, or\n"
+	"                     below 0: faster\n"
 	"  --cpus LIST        where the recorder runs\n"
 	"  --producer-cpus LIST\n"
 	"  --no-paths         leave out the paths\n"
@@ -104,7 +105,7 @@ void load_options_parse(struct load_options *out, int argc, char **argv)
 			break;
 		case LEVEL:
 			if (strcmp(optarg, "auto"))
-				out->level = (int)take_number("level", optarg);
+				out->level = atoi(optarg);
 			break;
 		case CPUS:
 		case PRODUCER:

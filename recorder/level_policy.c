@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#define LEVEL_1     2  /* its step */
+#define LEVEL_1     1  /* its step */
 #define CALM_BLOCKS 8  /* in a row, before one step up */
 #define SPARE_BUSY  12 /* level 3 takes about twice the time of level 1, which must stay below TIRED_BUSY */
 #define TIRED_BUSY  40 /* above, nothing but level 1 or faster */
@@ -11,12 +11,15 @@
 #define RING_BEHIND 50 /* a ring is emptied from an eighth on, so less than this is ordinary */
 #define SLACK       10 /* so that a load at the edge does not change the level with each block */
 
-/* A step, and the pressure from which on it, or a faster one, is taken. */
+/*
+ * A step, and the pressure from which on it, or a faster one, is taken. Level 2 takes more time than 3 and saves less;
+ * -2 and -4 are not worth a step.
+ */
 static const struct {
 	int level;
 	unsigned pressure;
 } ladder[] = {
-	{LEVEL_HIGH, 0}, {2, 0}, {1, 0}, {-1, 25}, {-2, 35}, {-3, 45}, {-5, 55}, {LEVEL_STORED, 75},
+	{LEVEL_HIGH, 0}, {1, 0}, {-1, 25}, {-3, 40}, {-5, 55}, {LEVEL_STORED, 75},
 };
 #define STEPS (sizeof(ladder) / sizeof(ladder[0]))
 
