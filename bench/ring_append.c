@@ -99,8 +99,18 @@ static inline __attribute__((always_inline)) void append(struct bench *bench, co
 	record->reg_mask = mask;
 	record->tsc = tsc;
 	regs = (uint64_t *)(record + 1);
-	for (uint32_t left = mask; left; left &= left - 1)
-		*regs++ = cpu[__builtin_ctz(left)];
+	if (mask == CALL_REGS) {
+		/* known when it is compiled, as LTTng's layout is */
+		static const uint8_t order[] = {TRAP_REG_RAX, TRAP_REG_RDX, TRAP_REG_RSI, TRAP_REG_RDI,
+						TRAP_REG_R8,  TRAP_REG_R9,  TRAP_REG_R10, TRAP_REG_RIP};
+
+#pragma GCC unroll 8
+		for (unsigned i = 0; i < sizeof(order); i++)
+			*regs++ = cpu[order[i]];
+	} else {
+		for (uint32_t left = mask; left; left &= left - 1)
+			*regs++ = cpu[__builtin_ctz(left)];
+	}
 	if (text) {
 		struct trap_fragment *fragment = (struct trap_fragment *)regs;
 

@@ -104,7 +104,8 @@ class Ours:
 
     def record(self, *options):
         command = [self.load, *options, self.tape]
-        self.commands.add(" ".join(command))
+        shown = " ".join([os.path.relpath(self.load, TOP), *options, "FILE.vmt"])
+        self.commands.add(re.sub(r"--rate [1-9]\d{6,}(?= .*--cpus)", "--rate RATE", shown))
         output = run(command)
         result = values(output)
         result["text"] = output
@@ -120,7 +121,7 @@ class Peer:
         self.producer_cpu, self.recorder_cpu = cpus
         self.environment = dict(os.environ, LTTNG_HOME=folder, LTTNG_UST_REGISTER_TIMEOUT="-1")
         self.daemon = None
-        self.commands = []
+        self.commands = set()
 
     def start(self):
         """None, or why there is no peer."""
@@ -189,6 +190,9 @@ class Peer:
                    "--overwrite" if snapshot else "--discard")
         self.lttng("enable-event", "-u", "-c", "c", PEER_EVENTS)
         self.lttng("start")
+        self.commands.add(f"lttng enable-channel -u c --num-subbuf={buffers[0]} --subbuf-size={buffers[1]} "
+                          f"--{'overwrite (snapshot session)' if snapshot else 'discard'}; "
+                          f"lttng enable-event -u -c c '{PEER_EVENTS}'")
         if pinned:
             self.pin_consumer()
         return out
@@ -204,7 +208,8 @@ class Peer:
         out = self.session(False, buffers, pinned)
         before = self.consumer_ns()
         cpu = self.producer_cpu if pinned else -1
-        command = [self.program, "stream", str(cpu), str(rate), str(seconds), str(events)]
+        self.commands.add(f"lttng_peer stream {cpu} RATE {seconds:g} {events}")
+        command = [self.program, "stream", str(cpu), f"{rate:.0f}", f"{seconds:g}", str(events)]
         result = values(run(command + (["no-paths"] if no_paths else []), env=self.environment))
         self.lttng("stop")
         discarded = re.search(r"Discarded events: +(\d+)", self.lttng("list", "bench"))
@@ -259,7 +264,7 @@ class Bench:
         rate, seconds = self.options.cpu_rate, self.options.seconds
         lost = 0
         for _ in self.rounds():
-            result = self.ours.record("--rate", str(rate), "--seconds", str(seconds))
+            result = self.ours.record("--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}", "--level", "1")
             lost += result["lost"]
             parts["producer"].append(result["producer_ns"])
             parts["recorder"].append(result["recorder_ns"])
@@ -281,7 +286,8 @@ class Bench:
 
     def loses(self, rate, ring_kib, seconds):
         cpus = ("--cpus", str(self.ours.recorder_cpu), "--producer-cpus", str(self.ours.producer_cpu))
-        result = self.ours.record("--rate", f"{rate:.0f}", "--seconds", str(seconds), "--ring-kib", str(ring_kib), *cpus)
+        result = self.ours.record("--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}", "--ring-kib", str(ring_kib),
+                                  *cpus)
         return result["lost"] > 0, result["rate"]
 
     def peer_loses(self, rate, buffers, seconds):
@@ -323,7 +329,7 @@ class Bench:
         self.figures.add(f"3. rate without loss, recorder on one CPU, ring of 8 MiB (LTTng 8 of 4 MiB), {seconds:g} s",
                          "events/s", ours, peer, "8 M, 3x", met)
         # Reading back compares each event, its number and the gaps with what the producer made; it fails if one is wrong.
-        result = self.ours.record("--rate", "0", "--seconds", str(min(seconds, 10)), "--ring-kib", "1024", "--cpus",
+        result = self.ours.record("--rate", "0", "--seconds", f"{min(seconds, 10):g}", "--ring-kib", "1024", "--cpus",
                                   str(self.ours.recorder_cpu), "--producer-cpus", str(self.ours.producer_cpu),
                                   "--read-back")
         self.figures.add(f"   ring of 1 MiB at full speed: events lost of {result['events'] + result['lost']:,.0f}, "
@@ -369,7 +375,7 @@ class Bench:
 
     def memory(self):
         events = self.options.events
-        result = self.ours.record("--events", f"{events:.0f}", "--wait", "--sample", str(self.options.sample), "--discard",
+        result = self.ours.record("--events", f"{events:.0f}", "--wait", "--sample", f"{self.options.sample:g}", "--discard",
                                   "--rest", "13")
         curve = re.findall(r"^memory ([\d.]+) s, (\d+) events, (\d+) KiB$", result["text"], re.M)
         for seconds, count, kib in curve:
@@ -377,6 +383,18 @@ class Bench:
         most = result["memory_most_kib"] / 1024
         self.figures.add(f"6. most memory in {events:.0e} events, without the ring", "MiB", [most], None, "64", most <= 64)
         self.figures.add("   13 s after the last event", "MiB", [result["memory_after_rest_kib"] / 1024])
+
+
+def lift_weight():
+    """The scheduler shares CPUs between sessions first: nice values of their processes count only inside."""
+    try:
+        # A shell's job leads its process group and can't leave the session, which is lifted then as a whole.
+        if os.getpid() != os.getpgid(0):
+            os.setsid()
+        with open("/proc/self/autogroup", "w", encoding="ascii") as group:
+            group.write("-20")
+    except OSError as error:
+        fail(f"--busy-machine: {error}")
 
 
 def main():
@@ -399,12 +417,7 @@ def main():
     if len(cpus) != 2 or not set(cpus) <= set(allowed):
         fail(f"--cpus {options.cpus}: want two of {allowed}")
     if options.busy_machine:
-        os.setsid() if os.getpid() != os.getsid(0) else None
-        try:
-            with open("/proc/self/autogroup", "w", encoding="ascii") as group:
-                group.write("-20")
-        except OSError as error:
-            fail(f"--busy-machine: {error}")
+        lift_weight()
     folder = tempfile.mkdtemp(prefix="vmtape-bench-", dir=options.folder)
     ours, peer = Ours(options.build, folder, cpus), None
     try:
@@ -422,6 +435,10 @@ def main():
         say("\nCommands of our side:")
         for command in sorted(ours.commands):
             say(f"  {command}")
+        if peer:
+            say("Commands of LTTng's side, in a session of its own (lttng create ...):")
+            for command in sorted(peer.commands):
+                say(f"  {command}")
     finally:
         if peer:
             peer.stop()
