@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """What the recorder costs and how fast it is, beside LTTng-UST, in one run: a table with the goals beside the figures.
 
-Each figure is the median of several rounds, with the lowest and the highest; in a round both sides take their turns. CPU
-time is the threads' own, from clocks and /proc. Both sides get the same events (bench/event_stream.c), the same pace
-and rings of the same size. LTTng needs root, and its packages (lttng-tools liblttng-ust-dev); where it is missing, only
-our figures are shown. Other work on the machine disturbs rates more than CPU time: --busy-machine lifts the weight of
-this run, both sides of it, over that of other sessions.
+Each figure is the median of several rounds, with the lowest and the highest; in a round both sides take their turns.
+CPU time is the threads' own, from clocks and /proc. Both sides get the same events (bench/event_stream.c), the same
+pace and rings of the same size. LTTng needs root, and its packages (scripts/deps --bench); where it is missing, only our
+figures are shown. Other work on the machine disturbs rates more than CPU time: --busy-machine lifts the weight of this
+run, both sides of it, over that of other sessions.
 
 Parts: append (one event into a ring), cpu (all of the way to the disk), rate (the highest one without loss, with the
 recorder on one CPU), size (bytes an event), idle, memory.
@@ -64,7 +64,8 @@ class Figures:
                 a, b = statistics.median(peer), statistics.median(ours)
                 ratio = f"{b / a if unit == 'events/s' else a / b:.2f}"
             verdict = "" if met is None else "yes" if met else "no"
-            say(f"| {name} | {unit} | {self.text(ours, unit)} | {self.text(peer, unit)} | {ratio} | {goal} | {verdict} |")
+            cells = (name, unit, self.text(ours, unit), self.text(peer, unit), ratio, goal, verdict)
+            say(f"| {' | '.join(cells)} |")
 
 
 def run(command, **options):
@@ -328,14 +329,14 @@ class Bench:
         met = statistics.median(ours) >= 8e6 and (not peer or statistics.median(ours) >= 3 * statistics.median(peer))
         self.figures.add(f"3. rate without loss, recorder on one CPU, ring of 8 MiB (LTTng 8 of 4 MiB), {seconds:g} s",
                          "events/s", ours, peer, "8 M, 3x", met)
-        # Reading back compares each event, its number and the gaps with what the producer made; it fails if one is wrong.
+        # Reading back compares each event, its number and the gaps with what was made; it fails if one is wrong.
         result = self.ours.record("--rate", "0", "--seconds", f"{min(seconds, 10):g}", "--ring-kib", "1024", "--cpus",
                                   str(self.ours.recorder_cpu), "--producer-cpus", str(self.ours.producer_cpu),
                                   "--read-back")
-        self.figures.add(f"   ring of 1 MiB at full speed: events lost of {result['events'] + result['lost']:,.0f}, "
-                         f"told by {result['read_back_gaps']:,.0f} gaps", "events not accounted for",
-                         [result["events"] + result["lost"] - result["read_back_events"] - result["read_back_lost"]], None, "0",
-                         result["read_back_wrong"] == 0)
+        unknown = result["events"] + result["lost"] - result["read_back_events"] - result["read_back_lost"]
+        self.figures.add(f"   ring of 1 MiB at full speed: {result['lost']:,.0f} lost, {result['events']:,.0f} stored, "
+                         f"{result['read_back_gaps']:,.0f} gaps tell where", "events not accounted for", [unknown], None,
+                         "0", not unknown and not result["read_back_wrong"])
 
     def size(self):
         count = 4000000
@@ -353,10 +354,12 @@ class Bench:
                 rows["peer", no_paths] = packed / result["stored"]
                 rows["peer raw", no_paths] = result["bytes"] / result["stored"]
                 rows["peer cost", no_paths] = spent / result["stored"]
-        for no_paths, name in ((True, "4. without paths"), (False, f"   with paths, {rows['path']:.1f} bytes an event raw")):
+        with_paths = f"   with paths, {rows['path']:.1f} bytes an event raw"
+        for no_paths, name in ((True, "4. without paths"), (False, with_paths)):
             peer = [rows["peer", no_paths]] if self.peer else None
             met = rows["peer", no_paths] / rows["ours", no_paths] >= 2.5 if self.peer else None
-            self.figures.add(f"{name}, level 1 (CTF zstd -1)", "bytes an event", [rows["ours", no_paths]], peer, "2.5x less", met)
+            self.figures.add(f"{name}, level 1 (CTF zstd -1)", "bytes an event", [rows["ours", no_paths]], peer,
+                             "2.5x less", met)
         for no_paths, name in ((True, "without"), (False, "with")):
             self.figures.add(f"   {name} paths, level auto on a quiet machine (CTF raw)", "bytes an event",
                              [rows["auto", no_paths]], [rows["peer raw", no_paths]] if self.peer else None)
@@ -375,13 +378,14 @@ class Bench:
 
     def memory(self):
         events = self.options.events
-        result = self.ours.record("--events", f"{events:.0f}", "--wait", "--sample", f"{self.options.sample:g}", "--discard",
-                                  "--rest", "13")
+        result = self.ours.record("--events", f"{events:.0f}", "--wait", "--sample", f"{self.options.sample:g}",
+                                  "--discard", "--rest", "13")
         curve = re.findall(r"^memory ([\d.]+) s, (\d+) events, (\d+) KiB$", result["text"], re.M)
         for seconds, count, kib in curve:
             say(f"  {float(seconds):7.1f} s {int(count):14,} events {int(kib):8,} KiB")
         most = result["memory_most_kib"] / 1024
-        self.figures.add(f"6. most memory in {events:.0e} events, without the ring", "MiB", [most], None, "64", most <= 64)
+        self.figures.add(f"6. most memory in {events:.0e} events, without the ring", "MiB", [most], None, "64",
+                         most <= 64)
         self.figures.add("   13 s after the last event", "MiB", [result["memory_after_rest_kib"] / 1024])
 
 
