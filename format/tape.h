@@ -62,6 +62,8 @@ size_t tape_chunk_stored_bytes(const struct tape_chunk *chunk);
  */
 struct tape_encoder;
 int tape_encoder_create(struct tape_encoder **out, int zstd_level, struct tape_error *error);
+/* For the chunks that follow; 0: they are stored as they are. */
+void tape_encoder_set_level(struct tape_encoder *encoder, int zstd_level);
 void tape_encoder_destroy(struct tape_encoder *encoder);
 /* Whole records of one vCPU (raw, as in the ring, no TRAP_PAD), at most TAPE_TRAPS_MAX_BYTES. */
 int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, uint16_t vcpu, const void *records,

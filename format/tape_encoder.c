@@ -49,6 +49,11 @@ int tape_encoder_create(struct tape_encoder **out, int zstd_level, struct tape_e
 	return 0;
 }
 
+void tape_encoder_set_level(struct tape_encoder *encoder, int zstd_level)
+{
+	encoder->zstd_level = zstd_level;
+}
+
 /*
  * One frame. Streams are unlike one another, so each of some size gets blocks,
  * and with them tables, of its own. Returns its size, or 0: it does not pay.

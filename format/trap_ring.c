@@ -10,6 +10,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "trap_record.h"
+
+/* Copied and walked at a time, while it is in a near cache; more than any record. */
+#define RUN_BYTES (4 * TRAP_RECORD_MAX_BYTES)
+
 static struct trap_ring_producer *ring_producer(const struct trap_ring *ring)
 {
 	return ring->memory;
@@ -109,14 +114,29 @@ int64_t trap_ring_fill_bytes(const struct trap_ring *ring)
 	return (int64_t)fill_bytes;
 }
 
+static void count_gap(struct trap_ring_counts *counts, const uint8_t *record, uint32_t size_bytes)
+{
+	struct trap_view view;
+	struct trap_gap gap;
+
+	if (trap_view_parse(&view, record, size_bytes, NULL) <= 0)
+		return;
+	trap_view_gap(&view, &gap);
+	counts->gaps++;
+	counts->gap_lost += gap.lost_records;
+}
+
 /*
  * Walks the run_bytes at run, a private copy of what lies at the tail; there
  * are there_bytes up to the head or the end of the data, whichever is nearer.
- * Returns the bytes of whole records; *pad_bytes is the padding behind them.
+ * Returns the bytes of whole records, which are counted; *pad_bytes is the
+ * padding behind them.
  */
-static int64_t walk_run(const uint8_t *run, size_t run_bytes, uint64_t there_bytes, bool to_end, uint64_t *pad_bytes)
+static int64_t walk_run(struct trap_ring_counts *counts, const uint8_t *run, size_t run_bytes, uint64_t there_bytes,
+			bool to_end, uint64_t *pad_bytes)
 {
-	uint64_t at = 0;
+	uint64_t at = 0, last = 0, records = 0, calls = 0;
+	bool is_bad = false;
 
 	*pad_bytes = 0;
 	while (at < run_bytes) {
@@ -124,20 +144,33 @@ static int64_t walk_run(const uint8_t *run, size_t run_bytes, uint64_t there_byt
 		uint8_t type = run[at + offsetof(struct trap_record, type)];
 
 		memcpy(&size_bytes, run + at, sizeof(size_bytes));
-		if (type >= TRAP_TYPES || size_bytes > TRAP_RECORD_MAX_BYTES || size_bytes % 8 ||
-		    size_bytes < (type == TRAP_PAD ? 8 : sizeof(struct trap_record)) || size_bytes > there_bytes - at)
-			return at ? (int64_t)at : -EBADMSG;
+		is_bad = type >= TRAP_TYPES || size_bytes > TRAP_RECORD_MAX_BYTES || size_bytes % 8 ||
+			 size_bytes < (type == TRAP_PAD ? 8 : sizeof(struct trap_record)) ||
+			 size_bytes > there_bytes - at ||
+			 (type == TRAP_PAD && (!to_end || at + size_bytes != there_bytes));
+		if (is_bad)
+			break;
 		if (type == TRAP_PAD) {
-			if (!to_end || at + size_bytes != there_bytes)
-				return at ? (int64_t)at : -EBADMSG;
 			*pad_bytes = size_bytes;
 			break;
 		}
 		if (size_bytes > run_bytes - at)
 			break;
+		if (type == TRAP_GAP)
+			count_gap(counts, run + at, size_bytes);
+		calls += type == TRAP_ENTER || type == TRAP_EXIT;
+		records++;
+		last = at;
 		at += size_bytes;
 	}
-	return (int64_t)at;
+	counts->records += records;
+	counts->calls += calls;
+	if (records) {
+		memcpy(&counts->last_seq, run + last + offsetof(struct trap_record, seq), sizeof(counts->last_seq));
+		memcpy(&counts->last_tsc, run + last + offsetof(struct trap_record, tsc), sizeof(counts->last_tsc));
+	}
+	/* what came before is good */
+	return is_bad && !at ? -EBADMSG : (int64_t)at;
 }
 
 /* Gives room back. What follows sees a head no older than this. */
@@ -175,15 +208,17 @@ int64_t trap_ring_drain(struct trap_ring *ring, void *buffer, size_t size_bytes)
 	while (tail != head && done < size_bytes) {
 		uint64_t offset = tail & (ring->data_bytes - 1), there_bytes = ring->data_bytes - offset, pad_bytes;
 		bool to_end = there_bytes <= head - tail;
-		size_t run_bytes;
+		size_t room_bytes = size_bytes - done, run_bytes;
 		int64_t walked;
 
 		if (!to_end)
 			there_bytes = head - tail;
 		/* copied first and walked then: what was checked can't change any more */
-		run_bytes = there_bytes < size_bytes - done ? there_bytes : size_bytes - done;
+		run_bytes = there_bytes < room_bytes ? there_bytes : room_bytes;
+		if (run_bytes > RUN_BYTES)
+			run_bytes = RUN_BYTES;
 		memcpy(out + done, ring_data(ring) + offset, run_bytes);
-		walked = walk_run(out + done, run_bytes, there_bytes, to_end, &pad_bytes);
+		walked = walk_run(&ring->counts, out + done, run_bytes, there_bytes, to_end, &pad_bytes);
 		if (walked < 0) {
 			/* what came before is good; the next call will stumble here again */
 			if (done || tail != ring->tail)
@@ -192,7 +227,8 @@ int64_t trap_ring_drain(struct trap_ring *ring, void *buffer, size_t size_bytes)
 		}
 		done += (size_t)walked;
 		tail += (uint64_t)walked + pad_bytes;
-		if (!pad_bytes && (uint64_t)walked < there_bytes)
+		/* the next record is bad, or there is no room for it */
+		if (!pad_bytes && (uint64_t)walked < there_bytes && (!walked || run_bytes < RUN_BYTES))
 			break;
 	}
 	if (tail != ring->tail)

@@ -13,12 +13,22 @@
 
 #include "trap_abi.h"
 
+/* Of all records that were drained. */
+struct trap_ring_counts {
+	uint64_t records;
+	uint64_t calls; /* enter, exit */
+	uint64_t gaps;
+	uint64_t gap_lost;           /* records that the gaps stand for */
+	uint64_t last_seq, last_tsc; /* of the last record, once there is one */
+};
+
 struct trap_ring {
 	void *memory;
 	size_t memory_bytes;
 	uint64_t data_bytes; /* read once, checked */
 	uint64_t tail;       /* our own copy; the shared one is only written */
 	uint32_t vcpu;
+	struct trap_ring_counts counts;
 	int data_fd; /* readable when the watermark is reached */
 	int room_fd; /* timerfd to arm when a waiting producer got room; -1: it looks at the tail itself */
 };
@@ -37,7 +47,8 @@ int64_t trap_ring_fill_bytes(const struct trap_ring *ring);
  * Copy whole records, without padding, to buffer (room for at least
  * TRAP_RECORD_MAX_BYTES), then give their room back to the producer. Returns
  * bytes copied (0: empty), or -EBADMSG on a broken ring. Each record's size
- * and type were checked, nothing else.
+ * and type were checked, nothing else. A gap that cannot be read counts as a
+ * record only.
  */
 int64_t trap_ring_drain(struct trap_ring *ring, void *buffer, size_t size_bytes);
 

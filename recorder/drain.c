@@ -13,12 +13,15 @@
 #include "loop.h"
 #include "producer_calls.h"
 
-#define BUSY_MS  10
-#define STALL_MS 5
+#define STALL_MS 100             /* at most; room wakes it */
+#define QUIET_NS (10 * NS_PER_S) /* without a record: memory is given back */
+#define NEVER_NS UINT64_MAX
 
 struct drain_ring {
 	struct trap_ring ring;
 	struct block *block; /* being filled; NULL: none */
+	uint64_t since_ns;   /* what is in the ring is not older */
+	uint64_t take_bytes; /* it is left alone with less, until that is due */
 	uint64_t next_seq;   /* behind the last record that came */
 	uint64_t last_tsc;   /* of it */
 	bool is_ended;       /* its last loss is told of */
@@ -28,8 +31,7 @@ struct drain {
 	pthread_t thread;
 	bool started;
 	struct pipeline *pipeline;
-	uint64_t seal_ns; /* age at which a block is sealed */
-	int idle_ms;
+	uint64_t age_ns; /* at which records leave the ring and their block is sealed */
 	int epoll_fd;
 	int wake_fd;
 	void (*wake)(void *ctx);
@@ -46,6 +48,26 @@ struct drain {
 	atomic_uint_fast64_t lost_records, blocked_ns, stalls;
 	atomic_uint fill_percent;
 };
+
+/* What one look at all rings found. */
+struct look {
+	uint64_t now_ns;
+	bool any_due; /* a ring's records must go on now */
+	bool is_last; /* all must, as it ends */
+	bool stalled; /* some is left as there was no block */
+	bool again;   /* a ring reached its watermark meanwhile */
+	uint64_t moved_bytes;
+	unsigned fill_percent;
+};
+
+static void nudge(void *ctx)
+{
+	const uint64_t one = 1;
+	struct drain *drain = ctx;
+
+	if (write(drain->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
 
 /* ---- the thread ------------------------------------------------------ */
 
@@ -66,75 +88,113 @@ static int fail(struct drain *drain, const struct drain_ring *ring)
 	return -EPROTO;
 }
 
+/* With many rings all blocks may be open: the fullest one has to go on. */
+static void seal_fullest(struct drain *drain)
+{
+	unsigned nr_rings = atomic_load_explicit(&drain->nr_rings, memory_order_acquire);
+	struct drain_ring *fullest = NULL;
+
+	for (unsigned i = 0; i < nr_rings; i++) {
+		struct drain_ring *ring = drain->rings[i];
+
+		if (ring->block && (!fullest || ring->block->size_bytes > fullest->block->size_bytes))
+			fullest = ring;
+	}
+	if (fullest)
+		seal(drain, fullest);
+}
+
+static bool is_full(const struct block *block)
+{
+	return TAPE_TRAPS_MAX_BYTES - block->size_bytes < TRAP_RECORD_MAX_BYTES;
+}
+
 /* A block to fill with room for any record. False: the pipeline is full. */
 static bool need_block(struct drain *drain, struct drain_ring *ring)
 {
-	if (ring->block && sizeof(ring->block->data) - ring->block->size_bytes < TRAP_RECORD_MAX_BYTES)
+	if (ring->block && is_full(ring->block))
 		seal(drain, ring);
 	if (!ring->block) {
 		ring->block = pipeline_block_get(drain->pipeline);
-		if (!ring->block)
+		if (!ring->block) {
+			seal_fullest(drain);
 			return false;
+		}
 		ring->block->vcpu = (uint16_t)ring->ring.vcpu;
-		ring->block->first_ns = now_ns();
+		ring->block->first_ns = ring->since_ns;
 	}
 	return true;
 }
 
-/* Where the numbers stand. The ring checked the records' sizes. */
-static void note_last(struct drain_ring *ring, const uint8_t *records, size_t size_bytes)
+/* When the oldest record of a ring has to go on, if it came just after it was last known that there was none. */
+static uint64_t due_ns(const struct drain *drain, const struct drain_ring *ring)
 {
-	size_t at = 0, last = 0;
-	struct trap_record record;
+	return (ring->block ? ring->block->first_ns : ring->since_ns) + drain->age_ns;
+}
 
-	while (at < size_bytes) {
-		uint32_t record_bytes;
+/* Bytes of one ring into a block. 0: only padding was left. */
+static int64_t move(struct drain *drain, struct drain_ring *ring)
+{
+	struct trap_ring_counts before = ring->ring.counts, *after = &ring->ring.counts;
+	struct block *block = ring->block;
+	int64_t n =
+		trap_ring_drain(&ring->ring, block->data + block->size_bytes, TAPE_TRAPS_MAX_BYTES - block->size_bytes);
 
-		last = at;
-		memcpy(&record_bytes, records + at, sizeof(record_bytes));
-		at += record_bytes;
-	}
-	memcpy(&record, records + last, sizeof(record));
-	ring->next_seq = record.seq + 1;
-	ring->last_tsc = record.tsc;
+	if (n <= 0)
+		return n < 0 ? fail(drain, ring) : 0;
+	block->size_bytes += (size_t)n;
+	block->tally.records += after->records - before.records;
+	block->tally.events += after->calls - before.calls;
+	block->tally.gaps += after->gaps - before.gaps;
+	block->tally.gap_lost += after->gap_lost - before.gap_lost;
+	ring->next_seq = after->last_seq + 1;
+	ring->last_tsc = after->last_tsc;
+	return n;
 }
 
 /*
  * What is in the ring now, and no more, so that a busy vCPU does not keep us
- * from the others. *stalled: some is left as there was no block.
+ * from the others. A big ring's rest that fills no block stays in it until it is due.
  */
-static int64_t empty_ring(struct drain *drain, struct drain_ring *ring, bool *stalled)
+static int empty_ring(struct drain *drain, struct drain_ring *ring, struct look *look)
 {
+	uint64_t due = due_ns(drain, ring), least_bytes;
+	/* Who is half-way due goes along with who is due, so that all are due together next time. */
+	bool is_due =
+		look->is_last || due <= look->now_ns || (look->any_due && due - look->now_ns <= drain->age_ns / 2);
 	int64_t fill = trap_ring_fill_bytes(&ring->ring), moved = 0;
 	unsigned percent;
 
 	if (fill < 0)
 		return fail(drain, ring);
 	percent = (unsigned)((uint64_t)fill * 100 / ring->ring.data_bytes);
-	if (percent > atomic_load_explicit(&drain->fill_percent, memory_order_relaxed))
-		atomic_store_explicit(&drain->fill_percent, percent, memory_order_relaxed);
-	while (moved < fill) {
-		struct block *block;
+	look->fill_percent = percent > look->fill_percent ? percent : look->fill_percent;
+	least_bytes = is_due ? 1 : ring->take_bytes;
+	while (moved < fill && (uint64_t)(fill - moved) >= least_bytes) {
 		int64_t n;
 
 		if (!need_block(drain, ring)) {
-			*stalled = true;
+			look->stalled = true;
 			break;
 		}
-		block = ring->block;
-		n = trap_ring_drain(&ring->ring, block->data + block->size_bytes,
-				    sizeof(block->data) - block->size_bytes);
+		n = move(drain, ring);
 		if (n < 0)
-			return fail(drain, ring);
-		if (n == 0)
-			break; /* only padding was left */
-		note_last(ring, block->data + block->size_bytes, (size_t)n);
-		block->size_bytes += (size_t)n;
+			return (int)n;
+		if (n == 0) {
+			moved = fill;
+			break;
+		}
 		moved += n;
+		if (is_full(ring->block))
+			seal(drain, ring);
 	}
-	if (ring->block && !ring->block->size_bytes)
+	look->moved_bytes += (uint64_t)moved;
+	/* Padding is no record; more than was there when we looked came after it. */
+	if (moved >= fill)
+		ring->since_ns = look->now_ns;
+	if (ring->block && (is_due || !ring->block->size_bytes))
 		seal(drain, ring);
-	return moved;
+	return 0;
 }
 
 static void count_losses(struct drain *drain)
@@ -152,27 +212,27 @@ static void count_losses(struct drain *drain)
 	atomic_store_explicit(&drain->blocked_ns, blocked, memory_order_relaxed);
 }
 
-/* One look at all rings. Returns bytes moved or an error. */
-static int64_t pass(struct drain *drain, bool *stalled)
+/* One look at all rings. */
+static int pass(struct drain *drain, struct look *look)
 {
 	unsigned nr_rings = atomic_load_explicit(&drain->nr_rings, memory_order_acquire);
-	uint64_t now = now_ns();
-	int64_t moved = 0;
 
-	atomic_store_explicit(&drain->fill_percent, 0, memory_order_relaxed);
-	*stalled = false;
+	look->now_ns = now_ns();
+	for (unsigned i = 0; i < nr_rings; i++)
+		look->any_due |= due_ns(drain, drain->rings[i]) <= look->now_ns;
 	for (unsigned i = 0; i < nr_rings; i++) {
-		struct drain_ring *ring = drain->rings[i];
-		int64_t n = empty_ring(drain, ring, stalled);
+		int ret = empty_ring(drain, drain->rings[i], look);
 
-		if (n < 0)
-			return n;
-		moved += n;
-		if (ring->block && now > ring->block->first_ns && now - ring->block->first_ns >= drain->seal_ns)
-			seal(drain, ring);
+		if (ret)
+			return ret;
 	}
+	/* The producer signals once for a tail, and may have done so before we stored this one. */
+	for (unsigned i = 0; i < nr_rings; i++)
+		look->again |= trap_ring_fill_bytes(&drain->rings[i]->ring) >= (int64_t)drain->rings[i]->take_bytes;
+	atomic_store_explicit(&drain->fill_percent, look->fill_percent, memory_order_relaxed);
+	pipeline_note_ring(drain->pipeline, look->fill_percent);
 	count_losses(drain);
-	return moved;
+	return 0;
 }
 
 /*
@@ -211,6 +271,9 @@ static bool tell_last_losses(struct drain *drain)
 			continue;
 		if (!need_block(drain, ring))
 			return false;
+		ring->block->tally.records++;
+		ring->block->tally.gaps++;
+		ring->block->tally.gap_lost += gap.lost_records;
 		memcpy(ring->block->data + ring->block->size_bytes, &record, sizeof(record));
 		memcpy(ring->block->data + ring->block->size_bytes + sizeof(record), &gap, sizeof(gap));
 		ring->block->size_bytes += record.size_bytes;
@@ -228,29 +291,64 @@ static void seal_all(struct drain *drain)
 			seal(drain, drain->rings[i]);
 }
 
+/*
+ * How long it may sleep. Only a ring that reaches its watermark wakes us: a lone
+ * record in an empty ring is seen when we look by ourselves. It may have come
+ * just after the last look, so the sleep must end at that look plus the age
+ * at which records have to go on; age_ns leaves the rest of the flush time
+ * for compression and the disk. That is also all an idle VM costs.
+ */
+static int sleep_ms(const struct drain *drain)
+{
+	unsigned nr_rings = atomic_load_explicit(&drain->nr_rings, memory_order_acquire);
+	uint64_t until = NEVER_NS, now = now_ns();
+
+	for (unsigned i = 0; i < nr_rings; i++) {
+		uint64_t due = due_ns(drain, drain->rings[i]);
+
+		until = due < until ? due : until;
+	}
+	if (until == NEVER_NS)
+		return -1; /* the first ring wakes us */
+	return until <= now ? 0 : (int)((until - now) / NS_PER_MS) + 1;
+}
+
+static void wait_rings(struct drain *drain, const struct look *look)
+{
+	struct epoll_event events[16];
+
+	if (look->stalled) {
+		atomic_fetch_add_explicit(&drain->stalls, 1, memory_order_relaxed);
+		epoll_wait(drain->epoll_fd, events, 16, STALL_MS);
+	} else if (!look->again) {
+		epoll_wait(drain->epoll_fd, events, 16, sleep_ms(drain));
+	}
+}
+
 static void *run(void *arg)
 {
 	struct drain *drain = arg;
+	uint64_t last_moved_ns = 0;
 
+	pthread_setname_np(pthread_self(), "vmtape-drain");
 	while (!atomic_load_explicit(&drain->ending, memory_order_acquire)) {
 		/* Read before the look: what is in the rings when it becomes true is all that there will be. */
-		bool finishing = atomic_load_explicit(&drain->finishing, memory_order_acquire), stalled;
-		int64_t moved = pass(drain, &stalled);
-		struct epoll_event events[16];
+		struct look look = {.is_last = atomic_load_explicit(&drain->finishing, memory_order_acquire)};
 
-		if (moved < 0)
+		if (pass(drain, &look))
 			break;
-		if (finishing && !stalled && tell_last_losses(drain))
-			break;
-		if (stalled || finishing) {
-			struct timespec pause = {.tv_nsec = STALL_MS * 1000000};
-
-			if (stalled)
-				atomic_fetch_add_explicit(&drain->stalls, 1, memory_order_relaxed);
-			nanosleep(&pause, NULL);
-			continue;
+		if (look.is_last && !look.stalled) {
+			if (tell_last_losses(drain))
+				break;
+			look.stalled = true;
 		}
-		epoll_wait(drain->epoll_fd, events, 16, moved ? BUSY_MS : drain->idle_ms);
+		if (look.moved_bytes) {
+			last_moved_ns = look.now_ns;
+		} else if (last_moved_ns && look.now_ns - last_moved_ns >= QUIET_NS) {
+			pipeline_trim(drain->pipeline);
+			last_moved_ns = 0;
+		}
+		wait_rings(drain, &look);
 	}
 	seal_all(drain);
 	count_losses(drain);
@@ -272,9 +370,8 @@ int drain_create(struct drain **out, struct pipeline *pipeline, uint64_t flush_m
 	if (!drain)
 		return record_error_set(error, -ENOMEM, "out of memory");
 	drain->pipeline = pipeline;
-	/* What lies in a ring, waits in a block and is compressed must be in the file within flush_ms. */
-	drain->idle_ms = flush_ms / 10 > 100 ? 100 : (int)(flush_ms / 10);
-	drain->seal_ns = (flush_ms * 3 / 4) * NS_PER_MS;
+	pipeline_on_room(pipeline, nudge, drain);
+	drain->age_ns = flush_ms * NS_PER_MS * 4 / 5;
 	drain->wake = wake;
 	drain->wake_ctx = wake_ctx;
 	drain->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -293,14 +390,6 @@ int drain_create(struct drain **out, struct pipeline *pipeline, uint64_t flush_m
 	return 0;
 }
 
-static void nudge(struct drain *drain)
-{
-	uint64_t one = 1;
-
-	if (write(drain->wake_fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 void drain_destroy(struct drain *drain)
 {
 	if (!drain)
@@ -310,6 +399,7 @@ void drain_destroy(struct drain *drain)
 		nudge(drain);
 		pthread_join(drain->thread, NULL);
 	}
+	pipeline_on_room(drain->pipeline, NULL, NULL);
 	for (unsigned i = 0; i < atomic_load(&drain->nr_rings); i++) {
 		trap_ring_deinit(&drain->rings[i]->ring);
 		free(drain->rings[i]);
@@ -319,6 +409,22 @@ void drain_destroy(struct drain *drain)
 	if (drain->wake_fd >= 0)
 		close(drain->wake_fd);
 	free(drain);
+}
+
+uint64_t drain_watermark_bytes(uint64_t ring_bytes)
+{
+	/* A block's worth; of small rings less, as they must have room for what comes until we run. */
+	return ring_bytes / 8 < TAPE_TRAPS_MAX_BYTES ? ring_bytes / 8 : TAPE_TRAPS_MAX_BYTES;
+}
+
+/* Not more than the watermark that the producer has: below it, nobody would wake us. */
+static uint64_t take_bytes(const struct trap_ring *ring)
+{
+	const struct trap_ring_producer *head = ring->memory;
+	uint64_t ours = drain_watermark_bytes(ring->data_bytes);
+	uint64_t theirs = __atomic_load_n(&head->watermark_bytes, __ATOMIC_RELAXED);
+
+	return theirs && theirs < ours ? theirs : ours;
 }
 
 int drain_add_ring(struct drain *drain, struct trap_ring *ring, struct record_error *error)
@@ -351,6 +457,7 @@ int drain_add_ring(struct drain *drain, struct trap_ring *ring, struct record_er
 		return ret;
 	}
 	added->ring = *ring;
+	added->take_bytes = take_bytes(ring);
 	drain->rings[nr_rings] = added;
 	atomic_store_explicit(&drain->nr_rings, nr_rings + 1, memory_order_release);
 	nudge(drain);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * drain.h - the thread that empties the trap rings into blocks. It sleeps until
- * a ring passes its watermark or a moment is over; it never waits for the disk:
- * while the pipeline takes no block, the rings' own policy rules.
+ * a ring passes its watermark or its records get too old; it never waits for the
+ * disk: while the pipeline takes no block, the rings' own policy rules.
  */
 #ifndef DRAIN_H
 #define DRAIN_H
@@ -20,6 +20,9 @@ struct drain_stats {
 	unsigned fill_percent; /* of the fullest ring, at the last look */
 	uint64_t stalls;       /* looks at which disk or compression were behind, and the rings had to wait */
 };
+
+/* The watermark to ask for, so that a ring is emptied in pieces that fill blocks. */
+uint64_t drain_watermark_bytes(uint64_t ring_bytes);
 
 struct drain;
 /* wake is called, from its thread, when it failed or finished. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu_list.h"
+#include "level_policy.h"
 #include "tape.h"
 #include "tape_series.h"
 #include "trap_abi.h"
@@ -36,7 +38,9 @@ static const char usage[] =
 	"  --no-snapshots           record no memory; names cannot be found then\n"
 	"  --duration TIME          stop by itself\n"
 	"  --flush TIME             what is older is in the file, whatever happens (default 1s)\n"
-	"  --level N                zstd level, 1 to 19 (default 1)\n"
+	"  --level auto|N           zstd level: as high as the load permits (auto, the default),\n"
+	"                           or 1 to 19\n"
+	"  --cpus LIST              run on these CPUs only, such as 0,2-3\n"
 	"  --sign-key KEY.pem       sign what is recorded with this Ed25519 key, at least each\n"
 	"                           second (see docs/evidence.md)\n"
 	"  --max-size SIZE          end when the tape has this size\n"
@@ -191,8 +195,12 @@ static int set_level(const struct parser *parser, const char *text)
 	const char *rest;
 	uint64_t level;
 
+	if (!strcmp(text, "auto")) {
+		parser->out->level = LEVEL_AUTO;
+		return 0;
+	}
 	if (parse_number(text, &level, &rest) || *rest || level < 1 || level > 19)
-		return record_error_set(parser->error, -EINVAL, "--level %s: want a number from 1 to 19", text);
+		return record_error_set(parser->error, -EINVAL, "--level %s: want auto or a number from 1 to 19", text);
 	parser->out->level = (int)level;
 	return 0;
 }
@@ -240,6 +248,16 @@ static int set_text(const struct parser *parser, const char *option, const char 
 	return 0;
 }
 
+static int set_cpus(const struct parser *parser, const char *text)
+{
+	struct record_error why = {0};
+
+	if (cpu_list_parse(&parser->out->cpus, text, &why))
+		return record_error_set(parser->error, -EINVAL, "--cpus: %s", why.message);
+	parser->out->is_pinned = true;
+	return 0;
+}
+
 enum {
 	OPT_CONNECT = 256,
 	OPT_PLAN,
@@ -252,6 +270,7 @@ enum {
 	OPT_DURATION,
 	OPT_FLUSH,
 	OPT_LEVEL,
+	OPT_CPUS,
 	OPT_FORCE,
 	OPT_SIGN_KEY,
 	OPT_FILTER,
@@ -286,6 +305,7 @@ static const struct option long_options[] = {
 	{"duration", required_argument, NULL, OPT_DURATION},
 	{"flush", required_argument, NULL, OPT_FLUSH},
 	{"level", required_argument, NULL, OPT_LEVEL},
+	{"cpus", required_argument, NULL, OPT_CPUS},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"sign-key", required_argument, NULL, OPT_SIGN_KEY},
 	{"max-size", required_argument, NULL, OPT_MAX_SIZE},
@@ -346,6 +366,8 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return get_duration(parser, "flush", text, 1000, 50, 60000, &out->flush_ms);
 	case OPT_LEVEL:
 		return set_level(parser, text);
+	case OPT_CPUS:
+		return set_cpus(parser, text);
 	case OPT_FORCE:
 		out->force = true;
 		return 0;
@@ -433,7 +455,7 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		.ring_bytes = 8u << 20,
 		.snapshot_interval_ms = 10000,
 		.flush_ms = 1000,
-		.level = 1,
+		.level = LEVEL_AUTO,
 	};
 	/* The command line ends where a command to be sent begins, which may look like an option. */
 	opterr = 0;

@@ -3,6 +3,7 @@
 #ifndef RECORD_OPTIONS_H
 #define RECORD_OPTIONS_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,7 +33,9 @@ struct record_options {
 	uint64_t snapshot_interval_ms;
 	uint64_t duration_ms; /* 0: until stopped */
 	uint64_t flush_ms;
-	int level;                 /* of zstd */
+	int level; /* of zstd; LEVEL_AUTO */
+	bool is_pinned;
+	cpu_set_t cpus;            /* of is_pinned */
 	const char *sign_key_path; /* NULL: not signed */
 	enum trigger_choice on_trigger;
 	const char *copy_pattern; /* of TRIGGER_COPY; NULL: beside the tape */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cpu_list.h"
 #include "record_meta.h"
 #include "record_state.h"
 
@@ -70,13 +71,6 @@ static int on_event(void *ctx, struct producer_message *message, struct record_e
 
 /* ---- start ----------------------------------------------------------- */
 
-static unsigned nr_encoders(void)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cores >= 16 ? 4 : cores >= 8 ? 2 : 1;
-}
-
 static int connect_vm(struct session *session, struct record_error *error)
 {
 	int ret = producer_init(&session->producer, &session->loop, session->options->socket_path, error);
@@ -102,7 +96,7 @@ static int start_trapping(struct session *session, struct record_error *error)
 	const struct record_options *options = session->options;
 	struct proto_start start = {
 		.ring_bytes = options->ring_bytes,
-		.watermark_bytes = options->ring_bytes / 8,
+		.watermark_bytes = drain_watermark_bytes(options->ring_bytes),
 		.policy = options->block ? PROTO_BLOCK : PROTO_DROP,
 		.block_limit_ms = options->block_limit_ms,
 		.flags = options->no_snapshots ? 0 : PROTO_START_DIRTY_LOG,
@@ -146,8 +140,8 @@ static int store_meta(struct session *session, struct record_error *error)
 static int start_threads(struct session *session, struct record_error *error)
 {
 	int ret = tape_thread_create(&session->tape, session->file.fd, session->options->tape_ring_bytes,
-				     session->sign_key, nr_encoders(), session->options->level, wake, &session->loop,
-				     error);
+				     session->sign_key, pipeline_default_threads(), session->options->level, wake,
+				     &session->loop, error);
 
 	if (!ret)
 		ret = store_meta(session, error);
@@ -204,8 +198,11 @@ int record_start(struct session *session, struct record_error *error)
 {
 	const struct record_options *options = session->options;
 	struct record_error why = {0};
-	int ret = record_plan_init(&session->plan, options, error);
+	int ret = 0;
 
+	if (options->is_pinned && cpu_list_pin(&options->cpus, &why))
+		return record_error_set(error, why.error, "--cpus: %s", why.message);
+	ret = record_plan_init(&session->plan, options, error);
 	if (!ret)
 		ret = load_sign_key(session, error);
 	if (!ret)

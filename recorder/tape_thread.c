@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "file_worker.h"
+#include "level_policy.h"
 #include "uring_sink.h"
 
-#define IN_FLIGHT_MAX_BYTES (32u << 20)
+/* With what the pipeline holds, and the batches of pages, this keeps the recorder below 64 MiB. */
+#define IN_FLIGHT_MAX_BYTES (8u << 20)
 #define MAX_IN_A_ROW        4 /* blocks while pages wait */
 #define REAP_NS             20000000
 
@@ -508,6 +510,7 @@ static void *run(void *arg)
 	struct tape_thread *thread = arg;
 	unsigned in_a_row = 0;
 
+	pthread_setname_np(pthread_self(), "vmtape-tape");
 	while (!thread->finished) {
 		struct block *block = pipeline_take(thread->pipeline);
 		struct job *job;
@@ -570,7 +573,8 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 	if (!ret && sign_key)
 		ret = tape_writer_sign_with(thread->writer, sign_key, &tape_error);
 	if (!ret)
-		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level, &tape_error);
+		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level == LEVEL_AUTO ? 1 : zstd_level,
+					&tape_error);
 	if (ret) {
 		record_error_set(error, ret, "starting the tape: %s",
 				 tape_error.message[0] ? tape_error.message : strerror(-ret));

@@ -18,7 +18,7 @@
 #define TAPE_REASON_ROOM 512 /* of the text at the end of a tape */
 
 #define BATCH_PAGES      64
-#define BATCH_MAX_COUNT  64
+#define BATCH_MAX_COUNT  32
 #define BATCH_ZERO_PAGES 4096 /* a batch takes no more pages of zeros than this */
 
 /* Guest pages for the tape: runs of successive pages, with their contents or zero. */
@@ -50,7 +50,8 @@ struct tape_stats {
 struct tape_thread;
 /*
  * Borrows fd, which is empty, and sign_key (NULL: the tape is not signed). ring_bytes: size of a ring tape, or 0.
- * encoders: number of compression threads. wake is called when a job is done, room came, or it failed.
+ * nr_encoders: number of compression threads; zstd_level may be LEVEL_AUTO. wake is called when a job is done, room
+ * came, or it failed.
  */
 int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, const struct tape_key *sign_key,
 		       unsigned nr_encoders, int zstd_level, void (*wake)(void *ctx), void *wake_ctx,

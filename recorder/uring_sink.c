@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -225,6 +226,16 @@ static int sink_read(void *ctx, uint64_t offset, void *buffer, size_t size_bytes
 	return 0;
 }
 
+/* The kernel's own threads for our writes run wherever they like, unless they are told where we may run. */
+static void pin_workers(struct uring_sink *sink)
+{
+	cpu_set_t cpus;
+
+	/* Older kernels can't: then they run anywhere. */
+	if (!sched_getaffinity(0, sizeof(cpus), &cpus))
+		io_uring_register_iowq_aff(&sink->ring, sizeof(cpus), &cpus);
+}
+
 int uring_sink_create(struct uring_sink **out, int fd, uint64_t max_bytes, bool without_uring)
 {
 	struct uring_sink *sink = calloc(1, sizeof(*sink));
@@ -239,6 +250,8 @@ int uring_sink_create(struct uring_sink **out, int fd, uint64_t max_bytes, bool 
 		sink->free = &sink->writes[i];
 	}
 	sink->is_uring = !without_uring && !io_uring_queue_init(SINK_DEPTH, &sink->ring, 0);
+	if (sink->is_uring)
+		pin_workers(sink);
 	return 0;
 }
 

@@ -13,6 +13,8 @@ vmtape_test(NAME record_peers LABEL unit SOURCES unit/test_record_peers.c LIBS f
 vmtape_test(NAME record_ends LABEL unit SOURCES unit/test_record_ends.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_signed LABEL unit SOURCES unit/test_record_signed.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_parts LABEL unit SOURCES unit/test_record_parts.c LIBS vmtape-recorder)
+vmtape_test(NAME drain LABEL unit SOURCES unit/test_drain.c LIBS vmtape-recorder)
+vmtape_test(NAME level_policy LABEL unit SOURCES unit/test_level_policy.c LIBS vmtape-recorder)
 vmtape_test(NAME ring_memory LABEL unit SOURCES unit/test_ring_memory.c LIBS vmtape-recorder)
 vmtape_test(NAME record_metrics LABEL unit SOURCES unit/test_record_metrics.c LIBS fake-vm vmtape-recorder TIMEOUT 600)
 vmtape_test(NAME record_service LABEL unit SOURCES unit/test_record_service.c LIBS fake-vm TIMEOUT 600)

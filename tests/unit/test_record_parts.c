@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "cpu_list.h"
+#include "level_policy.h"
 #include "pipeline.h"
 #include "record_options.h"
 #include "report.h"
@@ -72,6 +74,7 @@ static void test_options(void)
 		"--connect s -o t --level 0",
 		"--connect s -o t --level 20",
 		"--connect s -o t --level 1x",
+		"--connect s -o t --level automatic",
 		"--connect s -o t --block-limit 2h",
 		"--connect s -o t --metrics unix:",
 		"--connect s -o t --on-trigger explode",
@@ -152,7 +155,50 @@ static void test_options(void)
 	CHECK_INT(options.trigger_after_ms, 10000);
 	/* Without --rotate a percent sign is one. */
 	CHECK_INT(parse(&options, "--connect s -o 100%.vmt --max-size 1G"), 0);
+	CHECK(!options.is_pinned);
+	CHECK_INT(parse(&options, "--connect s -o t --level auto --cpus 1-2,5"), 0);
+	CHECK_INT(options.level, LEVEL_AUTO);
+	CHECK(options.is_pinned && CPU_COUNT(&options.cpus) == 3 && CPU_ISSET(5, &options.cpus));
 	CHECK_INT(parse(&options, "--help"), 1);
+}
+
+static void test_cpu_lists(void)
+{
+	static const char *const bad[] = {
+		"", ",", "0,", ",0", "a", "0-", "-1", "3-2", "0 1", "1024", "0-99999999999999999999"};
+	struct record_error error = {0};
+	cpu_set_t cpus, own;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char words[64];
+		struct record_options options;
+
+		CHECK_INT(cpu_list_parse(&cpus, bad[i], &error), -EINVAL);
+		CHECK(strstr(error.message, "such as 0,2-3"));
+		snprintf(words, sizeof(words), "--connect s -o t --cpus=%s", bad[i]);
+		CHECK_INT(parse(&options, words), -EINVAL);
+	}
+	CHECK_INT(cpu_list_parse(&cpus, "7", &error), 0);
+	CHECK(CPU_COUNT(&cpus) == 1 && CPU_ISSET(7, &cpus));
+	CHECK_INT(cpu_list_parse(&cpus, "0,2-4,3,1023", &error), 0);
+	CHECK(CPU_COUNT(&cpus) == 5 && CPU_ISSET(4, &cpus) && CPU_ISSET(1023, &cpus) && !CPU_ISSET(1, &cpus));
+
+	CHECK(!sched_getaffinity(0, sizeof(own), &own));
+	CHECK_INT(cpu_list_allowed(), CPU_COUNT(&own));
+	/* CPU 1023 is on no machine that runs tests */
+	CHECK_INT(cpu_list_pin(&cpus, &error), -EINVAL);
+	CHECK(strstr(error.message, "is not there"));
+	CHECK_INT(cpu_list_parse(&cpus, "1023", &error), 0);
+	CHECK_INT(cpu_list_pin(&cpus, &error), -EINVAL);
+	CHECK(!sched_setaffinity(0, sizeof(own), &own));
+	CPU_ZERO(&cpus);
+	for (size_t cpu = 0; !CPU_COUNT(&cpus); cpu++)
+		if (CPU_ISSET(cpu, &own))
+			CPU_SET(cpu, &cpus);
+	CHECK_INT(cpu_list_pin(&cpus, &error), 0);
+	CHECK_INT(cpu_list_allowed(), 1);
+	CHECK_INT(pipeline_default_threads(), 1);
+	CHECK(!sched_setaffinity(0, sizeof(own), &own));
 }
 
 static void check_clean(const char *text, size_t room, const char *want)
@@ -281,40 +327,92 @@ static void put_record(struct block *block, uint64_t seq)
 	block->size_bytes += sizeof(record);
 }
 
-/* Blocks of very different sizes, four threads: they leave in order, and no more than the bound are under way. */
-static void test_pipeline(void)
+static struct block *wait_taken(struct pipeline *pipeline)
 {
-	unsigned sealed = 0, taken = 0;
+	struct block *block;
+
+	while (!(block = pipeline_take(pipeline)))
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	return block;
+}
+
+/* Blocks of very different sizes, four threads: they leave in order. */
+static void test_pipeline(int level)
+{
+	unsigned sealed = 0, taken = 0, most = 0;
 	struct pipeline *pipeline;
 
-	CHECK_INT(pipeline_create(&pipeline, 4, 1, no_kick, NULL, NULL), 0);
+	CHECK_INT(pipeline_create(&pipeline, 4, level, no_kick, NULL, NULL), 0);
 	while (taken < 500) {
 		struct block *block = sealed < 500 ? pipeline_block_get(pipeline) : NULL;
 
 		if (block) {
 			unsigned n = sealed % 7 ? 1 : 20000;
 
-			CHECK(sealed - taken < PIPELINE_MAX_BLOCKS);
 			block->vcpu = (uint16_t)sealed;
 			for (unsigned i = 0; i < n; i++)
 				put_record(block, i);
 			pipeline_block_seal(pipeline, block);
 			sealed++;
+			most = sealed - taken > most ? sealed - taken : most;
 			continue;
 		}
-		CHECK(sealed == 500 || sealed - taken == PIPELINE_MAX_BLOCKS);
-		block = pipeline_take(pipeline);
-		if (!block) {
-			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-			continue;
-		}
+		block = wait_taken(pipeline);
 		CHECK_INT(block->vcpu, taken);
-		CHECK(block->chunk);
-		CHECK_INT(block->tally.records, taken % 7 ? 1 : 20000);
+		CHECK(block->chunk && !block->data);
+		CHECK_INT(block->tally.chunks, 1);
+		CHECK_INT(block->tally.raw_bytes, (taken % 7 ? 1 : 20000) * sizeof(struct trap_record));
+		CHECK_INT(block->tally.stored_bytes, tape_chunk_stored_bytes(block->chunk));
 		pipeline_block_put(pipeline, block);
 		taken++;
+		if (taken % 100 == 0)
+			pipeline_trim(pipeline);
 	}
+	printf("pipeline: at most %u blocks under way\n", most);
 	CHECK(pipeline_is_empty(pipeline));
+	pipeline_destroy(pipeline);
+}
+
+static void count_room(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+/* Open, sealed and encoded, all count; room is told of once, when somebody found none. */
+static void test_pipeline_bound(void)
+{
+	struct block *blocks[PIPELINE_MAX_BLOCKS + 1];
+	unsigned nr_blocks = 0, told = 0;
+	struct pipeline *pipeline;
+
+	CHECK_INT(pipeline_create(&pipeline, 2, LEVEL_STORED, no_kick, NULL, NULL), 0);
+	pipeline_on_room(pipeline, count_room, &told);
+	while (nr_blocks <= PIPELINE_MAX_BLOCKS && (blocks[nr_blocks] = pipeline_block_get(pipeline)))
+		nr_blocks++;
+	CHECK_INT(nr_blocks, PIPELINE_MAX_BLOCKS);
+	CHECK_INT(told, 0);
+	pipeline_block_put(pipeline, blocks[--nr_blocks]);
+	CHECK_INT(told, 1);
+	CHECK((blocks[nr_blocks++] = pipeline_block_get(pipeline)));
+	CHECK_INT(told, 1);
+	/* what is not compressed stays as large as it was */
+	for (unsigned i = 0; i < nr_blocks; i++) {
+		for (unsigned n = 0; n < TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_record); n++)
+			put_record(blocks[i], n);
+		pipeline_block_seal(pipeline, blocks[i]);
+	}
+	CHECK(!pipeline_block_get(pipeline));
+	for (unsigned i = 0; i < nr_blocks; i++) {
+		struct block *block = wait_taken(pipeline);
+
+		CHECK(block->chunk && tape_chunk_stored_bytes(block->chunk) >= TAPE_TRAPS_MAX_BYTES);
+		CHECK_INT(block->tally.stored_chunks, 1);
+		pipeline_block_put(pipeline, block);
+	}
+	CHECK(told >= 2);
+	CHECK((blocks[0] = pipeline_block_get(pipeline)));
+	pipeline_block_put(pipeline, blocks[0]);
+	pipeline_on_room(pipeline, NULL, NULL);
 	pipeline_destroy(pipeline);
 }
 
@@ -330,8 +428,7 @@ static void test_broken_block(void)
 	put_record(block, 1);
 	block->size_bytes -= 8;
 	pipeline_block_seal(pipeline, block);
-	while (!(block = pipeline_take(pipeline)))
-		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	block = wait_taken(pipeline);
 	CHECK(!block->chunk);
 	CHECK_INT(block->error.error, -EBADMSG);
 	pipeline_block_put(pipeline, block);
@@ -341,12 +438,15 @@ static void test_broken_block(void)
 int main(void)
 {
 	test_options();
+	test_cpu_lists();
 	test_clean();
 	test_sink(false);
 	test_sink(true);
 	test_sink_limit(false);
 	test_sink_limit(true);
-	test_pipeline();
+	test_pipeline(1);
+	test_pipeline(LEVEL_AUTO);
+	test_pipeline_bound();
 	test_broken_block();
 	return 0;
 }
