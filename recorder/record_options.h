@@ -27,7 +27,8 @@ struct record_options {
 	uint64_t snapshot_interval_ms;
 	uint64_t duration_ms; /* 0: until stopped */
 	uint64_t flush_ms;
-	int level; /* of zstd */
+	int level;           /* of zstd */
+	bool stop_when_full; /* the disk; else wait for room */
 	bool no_snapshots;
 	bool force;
 	bool quiet;

@@ -115,9 +115,7 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.events)
 		snprintf(per_event, sizeof(per_event), ", %.2f B/event",
 			 (double)stats.traps.stored_bytes / (double)stats.traps.events);
-	/* After a failed write nobody knows which of the last ones came through. */
-	report_always("%s: %s%s events, %s, %" PRIu64 " snapshot%s, %s (events %s%s; memory %s) in %.1f s; %s", path,
-		      tape_thread_error(progress->tape, NULL) ? "at most " : "",
+	report_always("%s: %s events, %s, %" PRIu64 " snapshot%s, %s (events %s%s; memory %s) in %.1f s; %s", path,
 		      grouped(events, sizeof(events), stats.traps.events), lost, stats.snapshots,
 		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.file_bytes),
 		      sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
@@ -129,7 +127,9 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.gap_lost)
 		report_always("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
 			      stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
-	if (rings.stalls && (lost_records || rings.blocked_ns))
+	if (stats.waited_ns)
+		report_always("the disk was full for %.1f s", (double)stats.waited_ns / NS_PER_S);
+	if (rings.stalls && !stats.waited_ns && (lost_records || rings.blocked_ns))
 		report("disk or compression could not keep up; a lower --level or larger --ring-bytes may help");
 	if (rings.blocked_ns)
 		report("the guest waited %.3f s for room in the rings, all vCPUs together",

@@ -18,7 +18,8 @@
 #include "tape_file.h"
 #include "tape_thread.h"
 
-#define FIRST_QUICK_MS 1000
+#define FIRST_QUICK_MS   1000
+#define ROOM_PATIENCE_MS 3000 /* for room on a full disk, when the recording ends */
 
 /* Why a recording ends. */
 enum ending {
@@ -48,6 +49,9 @@ struct session {
 	uint64_t next_snapshot_ns;
 	uint64_t quick_ms; /* to the next snapshot while the guest is not known */
 	bool told_no_snapshot;
+	bool told_full; /* the disk is */
+	uint64_t full_since_ns;
+	uint64_t lost_before_full;
 	enum ending ending;
 	struct record_error why; /* of the endings that are errors */
 };
@@ -241,6 +245,9 @@ static int start(struct session *session, struct record_error *error)
 	session->producer.is_starting = false;
 	if (ret)
 		return ret;
+	/* Not before: a recording does not begin on a full disk. */
+	if (!options->stop_when_full)
+		tape_thread_wait_when_full(session->tape);
 	session->snapshot.producer = &session->producer;
 	session->snapshot.tape = session->tape;
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
@@ -270,6 +277,29 @@ static void check_threads(struct session *session)
 		session->why = why;
 		session->ending = ENDING_BROKEN;
 	}
+}
+
+/* Tells when the disk becomes full, and when there is room again. True: it is full, and the tape waits. */
+static bool check_room(struct session *session)
+{
+	bool is_full = tape_thread_is_waiting(session->tape);
+	uint64_t lost;
+
+	if (is_full == session->told_full || tape_thread_error(session->tape, NULL))
+		return is_full;
+	session->told_full = is_full;
+	lost = record_progress_lost(&session->progress);
+	if (is_full) {
+		session->full_since_ns = now_ns();
+		session->lost_before_full = lost;
+		report_always("%s: the disk is full: recording waits for room; %" PRIu64 " records lost so far",
+			      session->options->out_path, lost);
+		return true;
+	}
+	report_always("%s: there is room again after %.1f s: recording goes on; %" PRIu64 " records lost meanwhile",
+		      session->options->out_path, (double)(now_ns() - session->full_since_ns) / NS_PER_S,
+		      lost - session->lost_before_full);
+	return false;
 }
 
 /* Notes why it ends; not every error is a reason to. */
@@ -344,6 +374,9 @@ static void step(struct session *session)
 
 	ret = producer_serve_events(&session->producer, &why);
 	take_error(session, ret, &why);
+	/* All that follows wants to write. */
+	if (check_room(session))
+		return;
 	if (!session->ending && session->was_reset)
 		serve_reset(session);
 	if (!session->ending && !session->options->no_snapshots &&
@@ -375,6 +408,9 @@ static void record(struct session *session)
 		until = session->next_snapshot_ns;
 		if (plan_auto_is_running(analyzer) && analyzer->kill_ns < until)
 			until = analyzer->kill_ns;
+		/* What is due waits, too; the tape's thread wakes us. */
+		if (session->told_full)
+			until = LOOP_NEVER;
 		if (loop_wait(&session->loop, (int[]){session->producer.fd, analyzer->pid_fd}, 2, until) ==
 		    LOOP_STOP_NOW)
 			session->ending = ENDING_NOW;
@@ -424,12 +460,12 @@ static void stop_vm(struct session *session)
 	struct record_error why = {0};
 	int ret = 0;
 
-	if (!session->options->no_snapshots) {
+	if (!session->options->no_snapshots && !tape_thread_is_waiting(session->tape)) {
 		ret = ram_snapshot_take(&session->snapshot, &why);
 		if (ret && ret != -EINTR)
 			report("the last snapshot could not be taken: %s", why.message);
 	}
-	if (!ret || ret == -EREMOTEIO)
+	if (!ret || ret == -EREMOTEIO || ret == -ENOSPC)
 		ret = producer_stop(&session->producer, &why);
 	if (ret == -EINTR)
 		session->ending = ENDING_NOW;
@@ -452,6 +488,7 @@ static int finish(struct session *session)
 	char reason[128];
 	uint64_t job;
 
+	tape_thread_give_up_at(session->tape, now_ns() + ROOM_PATIENCE_MS * NS_PER_MS);
 	if (session->ending == ENDING_ASKED)
 		stop_vm(session);
 	if (session->ending == ENDING_NOW)
@@ -481,7 +518,8 @@ static int finish(struct session *session)
 		report_always("%s: %s: recording stopped; what was written before is kept and can be read", path,
 			      session->why.message);
 		snprintf(reason, sizeof(reason), "%s",
-			 session->why.error == -ENOSPC ? "the disk is full" : "it could not be written");
+			 session->why.error == -ENOSPC || session->why.error == -EDQUOT ? "the disk is full"
+											: "it could not be written");
 	} else if (session->ending == ENDING_BROKEN) {
 		report_always("%s: %s: recording stopped; what came before is kept", session->options->socket_path,
 			      session->why.message);

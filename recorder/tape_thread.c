@@ -9,10 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loop.h"
+#include "tape_backlog.h"
 #include "uring_sink.h"
 
 #define IN_FLIGHT_MAX_BYTES (32u << 20)
-#define REAP_NS             20000000
+#define REAP_NS             (20 * NS_PER_MS)
+#define LOOK_NS             (100 * NS_PER_MS) /* while the disk is full */
 
 enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_FINISH };
 
@@ -32,6 +35,9 @@ struct tape_thread {
 	pthread_cond_t kicked_cond;
 	bool kicked;
 	bool ending; /* without a finish */
+	bool waits_when_full;
+	bool is_waiting;     /* for room on the disk */
+	uint64_t give_up_ns; /* to wait for it; LOOP_NEVER: for as long as it takes */
 	struct job *head, *tail;
 	uint64_t last_posted, last_done;
 	struct page_batch *free_batches;
@@ -50,6 +56,7 @@ struct tape_thread {
 	struct uring_sink *sink;
 	struct tape_writer *writer;
 	struct tape_pages *pages;
+	struct tape_backlog backlog;
 	bool failed;
 	bool finished;
 };
@@ -68,6 +75,22 @@ static void kick(void *ctx)
 
 /* ---- the thread ------------------------------------------------------ */
 
+/* What is written counts; after a failure nothing else will be. */
+static void count_records(struct tape_thread *thread, uint64_t written_bytes, bool lost)
+{
+	struct record_tally sum = {0};
+
+	tape_backlog_take(&thread->backlog, written_bytes, &sum);
+	if (!sum.records)
+		return;
+	pthread_mutex_lock(&thread->lock);
+	if (lost)
+		thread->stats.discarded += sum.records;
+	else
+		record_tally_add(&thread->stats.traps, &sum);
+	pthread_mutex_unlock(&thread->lock);
+}
+
 static void fail(struct tape_thread *thread, int error, const char *what, const struct tape_error *tape_error)
 {
 	uint64_t offset = 0;
@@ -77,6 +100,8 @@ static void fail(struct tape_thread *thread, int error, const char *what, const 
 	if (thread->failed)
 		return;
 	thread->failed = true;
+	count_records(thread, uring_sink_written_bytes(thread->sink), false);
+	count_records(thread, UINT64_MAX, true);
 	/* The sink knows where; what the writer says is the echo of it. */
 	if (sink_error)
 		record_error_set(&first, sink_error, "writing at offset %" PRIu64 ": %s", offset,
@@ -101,25 +126,73 @@ static void refuse_block(struct tape_thread *thread, const struct block *block)
 	thread->wake(thread->wake_ctx);
 }
 
+/* With the lock: until it is kicked, or this long. */
+static void sleep_up_to(struct tape_thread *thread, uint64_t ns)
+{
+	uint64_t until_ns = now_ns() + ns;
+	struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S)};
+
+	pthread_cond_timedwait(&thread->kicked_cond, &thread->lock, &until);
+}
+
+/*
+ * The disk is full. Nothing else can be done before there is room: records pile
+ * up in the pipeline, then in the rings, whose policy rules. Ends when all that
+ * waited is written, or by giving up.
+ */
+static void wait_for_room(struct tape_thread *thread)
+{
+	uint64_t started_ns = now_ns();
+	bool gave_up = false;
+
+	pthread_mutex_lock(&thread->lock);
+	thread->is_waiting = thread->waits_when_full;
+	pthread_mutex_unlock(&thread->lock);
+	thread->wake(thread->wake_ctx);
+	while (uring_sink_is_full(thread->sink) && !gave_up) {
+		pthread_mutex_lock(&thread->lock);
+		gave_up = thread->ending || !thread->waits_when_full || now_ns() >= thread->give_up_ns;
+		if (!gave_up)
+			sleep_up_to(thread, LOOK_NS);
+		pthread_mutex_unlock(&thread->lock);
+		uring_sink_reap(thread->sink, false);
+	}
+	if (gave_up)
+		uring_sink_give_up(thread->sink);
+	pthread_mutex_lock(&thread->lock);
+	if (thread->is_waiting)
+		thread->stats.waited_ns += now_ns() - started_ns;
+	thread->is_waiting = false;
+	pthread_mutex_unlock(&thread->lock);
+	thread->wake(thread->wake_ctx);
+}
+
 static void check_sink(struct tape_thread *thread)
 {
-	int error = uring_sink_error(thread->sink, NULL);
+	int error;
 
+	if (uring_sink_is_full(thread->sink))
+		wait_for_room(thread);
+	count_records(thread, uring_sink_written_bytes(thread->sink), false);
+	error = uring_sink_error(thread->sink, NULL);
 	if (error)
 		fail(thread, error, "writing", NULL);
 }
 
-static void append(struct tape_thread *thread, struct tape_chunk *chunk, const char *what)
+/* tally: of the records in it; NULL: none. */
+static void append(struct tape_thread *thread, struct tape_chunk *chunk, const struct record_tally *tally,
+		   const char *what)
 {
 	struct tape_error error = {0};
-	int ret;
+	int ret = thread->failed ? -ECANCELED : tape_writer_append(thread->writer, chunk, &error);
 
-	if (thread->failed) {
+	if (thread->failed)
 		tape_chunk_destroy(chunk);
-		return;
-	}
-	ret = tape_writer_append(thread->writer, chunk, &error);
-	if (ret)
+	if (tally)
+		tape_backlog_add(&thread->backlog, tally, ret ? UINT64_MAX : uring_sink_given_bytes(thread->sink));
+	if (thread->failed)
+		count_records(thread, UINT64_MAX, true);
+	else if (ret)
 		fail(thread, ret, what, &error);
 	else
 		check_sink(thread);
@@ -142,15 +215,8 @@ static void write_block(struct tape_thread *thread, struct block *block)
 		struct tape_chunk *chunk = block->chunk;
 
 		block->chunk = NULL;
-		append(thread, chunk, "storing records");
-		pthread_mutex_lock(&thread->lock);
-		if (thread->failed)
-			thread->stats.discarded += block->tally.records;
-		else
-			record_tally_add(&thread->stats.traps, &block->tally);
-		pthread_mutex_unlock(&thread->lock);
-		if (!thread->failed)
-			update_file_bytes(thread);
+		append(thread, chunk, &block->tally, "storing records");
+		update_file_bytes(thread);
 	}
 	pipeline_block_put(thread->pipeline, block);
 }
@@ -195,6 +261,14 @@ static void commit(struct tape_thread *thread, const struct tape_snapshot_info *
 	check_sink(thread);
 }
 
+/* Until all is in the file, or it failed. */
+static void flush(struct tape_thread *thread)
+{
+	while (uring_sink_reap(thread->sink, true))
+		check_sink(thread);
+	check_sink(thread);
+}
+
 static void finish(struct tape_thread *thread, struct job *job)
 {
 	struct tape_error error = {0};
@@ -203,15 +277,14 @@ static void finish(struct tape_thread *thread, struct job *job)
 	thread->finished = true;
 	if (!thread->failed) {
 		pthread_mutex_lock(&thread->lock);
-		job->totals.records = thread->stats.traps.records;
+		job->totals.records = thread->stats.traps.records + thread->backlog.records;
 		job->totals.snapshots = thread->stats.snapshots;
 		pthread_mutex_unlock(&thread->lock);
 		ret = tape_writer_finish(thread->writer, job->reason, &job->totals, &error);
 		if (ret)
 			fail(thread, ret, "ending the tape", &error);
 	}
-	uring_sink_reap(thread->sink, true);
-	check_sink(thread);
+	flush(thread);
 	/* Some file systems find out only now that they have no room. */
 	if (!thread->failed && fdatasync(thread->fd) && errno != EINVAL)
 		fail(thread, -errno, "syncing", NULL);
@@ -221,7 +294,7 @@ static void run_job(struct tape_thread *thread, struct job *job)
 {
 	switch (job->kind) {
 	case JOB_CHUNK:
-		append(thread, job->chunk, "storing");
+		append(thread, job->chunk, NULL, "storing");
 		break;
 	case JOB_PAGES:
 		add_pages(thread, job->batch);
@@ -231,8 +304,7 @@ static void run_job(struct tape_thread *thread, struct job *job)
 		commit(thread, &job->info);
 		break;
 	case JOB_FLUSH:
-		uring_sink_reap(thread->sink, true);
-		check_sink(thread);
+		flush(thread);
 		break;
 	case JOB_FINISH:
 		finish(thread, job);
@@ -274,19 +346,10 @@ static bool wait_for_work(struct tape_thread *thread)
 	check_sink(thread);
 	pthread_mutex_lock(&thread->lock);
 	if (!thread->kicked && !thread->ending) {
-		if (in_flight) {
-			struct timespec until;
-
-			clock_gettime(CLOCK_MONOTONIC, &until);
-			until.tv_nsec += REAP_NS;
-			if (until.tv_nsec >= 1000000000) {
-				until.tv_nsec -= 1000000000;
-				until.tv_sec++;
-			}
-			pthread_cond_timedwait(&thread->kicked_cond, &thread->lock, &until);
-		} else {
+		if (in_flight)
+			sleep_up_to(thread, REAP_NS);
+		else
 			pthread_cond_wait(&thread->kicked_cond, &thread->lock);
-		}
 	}
 	/* Cleared before the caller looks, so that what comes behind its look is not missed. */
 	thread->kicked = false;
@@ -336,6 +399,7 @@ int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, i
 	pthread_cond_init(&thread->kicked_cond, &attr);
 	pthread_condattr_destroy(&attr);
 	thread->fd = fd;
+	thread->give_up_ns = LOOP_NEVER;
 	thread->wake = wake;
 	thread->wake_ctx = wake_ctx;
 
@@ -389,6 +453,7 @@ void tape_thread_destroy(struct tape_thread *thread)
 		pthread_mutex_unlock(&thread->lock);
 		pthread_join(thread->thread, NULL);
 	}
+	count_records(thread, UINT64_MAX, true);
 	pipeline_destroy(thread->pipeline);
 	tape_pages_destroy(thread->pages);
 	/* What is in flight belongs to the writer until it is done. */
@@ -526,6 +591,31 @@ uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint
 	job->totals.lost_records = lost_records;
 	strncpy(job->reason, reason, sizeof(job->reason) - 1);
 	return post(thread, job);
+}
+
+void tape_thread_wait_when_full(struct tape_thread *thread)
+{
+	pthread_mutex_lock(&thread->lock);
+	thread->waits_when_full = true;
+	pthread_mutex_unlock(&thread->lock);
+}
+
+bool tape_thread_is_waiting(struct tape_thread *thread)
+{
+	bool is_waiting;
+
+	pthread_mutex_lock(&thread->lock);
+	is_waiting = thread->is_waiting;
+	pthread_mutex_unlock(&thread->lock);
+	return is_waiting;
+}
+
+void tape_thread_give_up_at(struct tape_thread *thread, uint64_t at_ns)
+{
+	pthread_mutex_lock(&thread->lock);
+	if (at_ns < thread->give_up_ns)
+		thread->give_up_ns = at_ns;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 bool tape_thread_is_done(struct tape_thread *thread, uint64_t number)
