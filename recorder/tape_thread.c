@@ -409,7 +409,7 @@ int tape_thread_create(struct tape_thread **out, int fd, unsigned nr_encoders, i
 		goto failed;
 	}
 	if (!uring_sink_is_uring(thread->sink))
-		report("io_uring is not permitted here: writing with pwrite, which costs more");
+		report("io_uring is not permitted here: writing with pwritev, which waits for a slow disk");
 	sink = uring_sink_as_tape_sink(thread->sink);
 	ret = tape_writer_create(&thread->writer, &sink, &tape_error);
 	if (!ret)

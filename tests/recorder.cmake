@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Tests of vmtape-record: its parts, and the program itself against a fake VM that speaks the real protocol.
-add_library(fake-vm STATIC unit/fake_vm.c unit/fake_vm_server.c unit/fake_vm_snapshot.c unit/record_run.c)
+add_library(fake-vm STATIC unit/fake_vm.c unit/fake_vm_server.c unit/fake_vm_snapshot.c unit/record_account.c
+            unit/record_run.c)
 target_include_directories(fake-vm PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/unit)
 target_compile_definitions(fake-vm PRIVATE VMTAPE_RECORD_PATH="$<TARGET_FILE:vmtape-record>")
 target_link_libraries(fake-vm PUBLIC vmtape-format Threads::Threads)

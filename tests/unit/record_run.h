@@ -26,6 +26,10 @@ const char *record_run_path(void);
  */
 void record_run_start(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes, ...)
 	__attribute__((sentinel));
+/* The same with the options in an array that ends with NULL, then more of them, up to another NULL (both may be empty).
+ */
+void record_run_start_with(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes,
+			   const char *const *options, ...) __attribute__((sentinel));
 /* Waits for its end; kills it, and fails, after timeout_s. */
 void record_run_wait(struct record_run *run, unsigned timeout_s);
 /* Waits until it has said this; fails after 20 s. */
