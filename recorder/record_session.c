@@ -19,6 +19,7 @@
 #include "tape_thread.h"
 
 #define FIRST_QUICK_MS   1000
+#define STOP_PATIENCE_MS 2000
 #define ROOM_PATIENCE_MS 3000 /* for room on a full disk, when the recording ends */
 
 /* Why a recording ends. */
@@ -205,6 +206,17 @@ static int start_threads(struct session *session, struct record_error *error)
 	return ret;
 }
 
+/* The tape's first bytes are in the file: a disk that is full shows now. */
+static int wait_begun(struct session *session, struct record_error *error)
+{
+	uint64_t job = tape_thread_post_flush(session->tape);
+
+	while (!tape_thread_is_done(session->tape, job))
+		if (loop_wait(&session->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
+			return record_error_set(error, -EINTR, "stopped at once");
+	return tape_thread_error(session->tape, error);
+}
+
 static void say_start(const struct session *session)
 {
 	char name[64], version[64];
@@ -239,6 +251,8 @@ static int start(struct session *session, struct record_error *error)
 		ret = tape_file_begin(&session->file, error);
 	if (!ret) {
 		ret = start_threads(session, &why);
+		if (!ret)
+			ret = wait_begun(session, &why);
 		if (ret)
 			record_error_set(error, ret, "%s: %s", options->out_path, why.message);
 	}
@@ -466,7 +480,7 @@ static void stop_vm(struct session *session)
 			report("the last snapshot could not be taken: %s", why.message);
 	}
 	if (!ret || ret == -EREMOTEIO || ret == -ENOSPC)
-		ret = producer_stop(&session->producer, &why);
+		ret = producer_stop(&session->producer, 0, &why);
 	if (ret == -EINTR)
 		session->ending = ENDING_NOW;
 	else if (ret && ret != -ECONNRESET && ret != -EREMOTEIO)
@@ -491,6 +505,10 @@ static int finish(struct session *session)
 	tape_thread_give_up_at(session->tape, now_ns() + ROOM_PATIENCE_MS * NS_PER_MS);
 	if (session->ending == ENDING_ASKED)
 		stop_vm(session);
+	/* Off with the traps before the rings are counted; a VM that does not answer sees our end as well. */
+	else if (session->ending == ENDING_NO_WRITE &&
+		 producer_stop(&session->producer, STOP_PATIENCE_MS, NULL) == -EINTR)
+		session->ending = ENDING_NOW;
 	if (session->ending == ENDING_NOW)
 		end_now(session, path);
 	plan_auto_abort(&session->plan.analyzer);

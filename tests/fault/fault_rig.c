@@ -153,3 +153,38 @@ void fault_check_whole(const struct record_run *run, const struct fake_vm *vm, c
 	       label, produced, out->calls, out->gap_lost, out->gaps, out->snapshots);
 	CHECK_INT(produced, out->calls + out->gap_lost);
 }
+
+/* The number before a word, in what the recorder said at its end. */
+static uint64_t told(const struct record_run *run, const char *after)
+{
+	const char *end = strstr(run->text, after), *text = end;
+	uint64_t value = 0;
+
+	if (!end)
+		fprintf(stderr, "nothing about \"%s\" in:\n%s", after, run->text);
+	CHECK(end);
+	while (text > run->text && (text[-1] == ',' || (text[-1] >= '0' && text[-1] <= '9')))
+		text--;
+	for (; text < end; text++)
+		if (*text != ',')
+			value = value * 10 + (uint64_t)(*text - '0');
+	return value;
+}
+
+void fault_check_failed(const struct record_run *run, const struct fake_vm *vm, const char *label,
+			struct fault_sums *out)
+{
+	uint64_t numbers = 0, records = 0, lost = told(run, " LOST after the failure");
+
+	fault_read_tape(run, out);
+	CHECK(out->cut_off);
+	for (unsigned i = 0; i < FAULT_VCPUS; i++) {
+		numbers += vm->rings[i].writer.seq;
+		records += out->vcpus[i].next_seq - out->vcpus[i].gap_lost;
+	}
+	printf("%s: %" PRIu64 " numbers given = %" PRIu64 " on the tape + %" PRIu64 " told lost\n", label, numbers,
+	       records, lost);
+	CHECK_INT(told(run, " events, "), out->calls);
+	/* The recorder's own record of the last loss of each vCPU may be among those. */
+	CHECK(records + lost >= numbers && records + lost <= numbers + FAULT_VCPUS);
+}

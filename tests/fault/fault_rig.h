@@ -65,5 +65,11 @@ void fault_read_tape(const struct record_run *run, struct fault_sums *out);
 /* That, of a tape with an end: what each vCPU produced is on it or in a gap. Prints one line that begins with label. */
 void fault_check_whole(const struct record_run *run, const struct fake_vm *vm, const char *label,
 		       struct fault_sums *out);
+/*
+ * The same of a recording that ended with a failure to write: the tape is cut
+ * off, and what is not on it was told as lost, to the record.
+ */
+void fault_check_failed(const struct record_run *run, const struct fake_vm *vm, const char *label,
+			struct fault_sums *out);
 
 #endif

@@ -39,11 +39,13 @@ static void start(struct record_run *run, const char *socket_path, const char *f
 {
 	char *argv[RECORD_RUN_MAX_OPTIONS + 8] = {(char *)VMTAPE_RECORD_PATH, "--connect", (char *)socket_path, "-o",
 						  run->tape_path};
+	static unsigned number;
 	unsigned n = 5;
 
 	*run = (struct record_run){0};
 	snprintf(run->tape_path, sizeof(run->tape_path), "%s/out.vmt", folder);
-	snprintf(run->log_path, sizeof(run->log_path), "%s/record.log", folder);
+	snprintf(run->log_path, sizeof(run->log_path), "%s.%u.log", folder,
+		 number++); /* the folder may be a full disk */
 	while (options && *options && n < RECORD_RUN_MAX_OPTIONS)
 		argv[n++] = (char *)*options++;
 	while ((argv[n] = va_arg(more, char *)))
