@@ -17,3 +17,4 @@ vmtape_test(NAME tape_bytes LABEL fault SOURCES fault/test_fault_bytes.c LIBS fa
 vmtape_test(NAME tape_garbage LABEL fault SOURCES fault/test_fault_garbage.c LIBS fault-rig tape-reading TIMEOUT 3600)
 target_compile_definitions(test_tape_garbage PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
 add_dependencies(test_tape_garbage vmtape)
+vmtape_test(NAME record_peer LABEL fault SOURCES fault/test_fault_peer.c LIBS fault-rig TIMEOUT 3600)
