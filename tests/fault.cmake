@@ -18,3 +18,9 @@ vmtape_test(NAME tape_garbage LABEL fault SOURCES fault/test_fault_garbage.c LIB
 target_compile_definitions(test_tape_garbage PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>")
 add_dependencies(test_tape_garbage vmtape)
 vmtape_test(NAME record_peer LABEL fault SOURCES fault/test_fault_peer.c LIBS fault-rig TIMEOUT 3600)
+
+add_library(fault-clock MODULE fault/fault_clock.c)
+vmtape_test(NAME record_clock LABEL fault SOURCES fault/test_fault_clock.c LIBS fault-rig TIMEOUT 900)
+target_compile_definitions(test_record_clock PRIVATE VMTAPE_PATH="$<TARGET_FILE:vmtape>"
+                           FAULT_CLOCK_PATH="$<TARGET_FILE:fault-clock>")
+add_dependencies(test_record_clock vmtape fault-clock)

@@ -30,6 +30,18 @@ static void keep_what_came(const struct record_run *run, struct tally *tally)
 	tally->calls += sums.calls;
 }
 
+/* One line: that which names the socket or the tape and is no notice. */
+static void say_why(const struct record_run *run, unsigned message, unsigned way, double seconds)
+{
+	const char *text = strstr(run->text, "/vm.sock: ");
+
+	if (!text)
+		text = strstr(run->text, "/out.vmt: ");
+	text = text ? text + 10 : run->text;
+	printf("message %2u, %-20s %4.1f s: %.*s\n", message, fake_mangle_name(way), seconds, (int)strcspn(text, "\n"),
+	       text);
+}
+
 static void run_once(unsigned message, unsigned way, struct tally *tally)
 {
 	struct fault_guest guest;
@@ -60,8 +72,7 @@ static void run_once(unsigned message, unsigned way, struct tally *tally)
 		CHECK(!"it must end with 0 or 2, and say why");
 	}
 	if (run.status)
-		printf("message %2u, %-20s %.1f s: %s", message, fake_mangle_name(way),
-		       (double)(fake_tsc() - started_ns) / 1e9, strchr(run.text, ' '));
+		say_why(&run, message, way, (double)(fake_tsc() - started_ns) / 1e9);
 	tally->good += run.status == 0;
 	tally->bad += run.status == 2;
 	keep_what_came(&run, tally);

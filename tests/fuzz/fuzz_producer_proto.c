@@ -179,9 +179,9 @@ static void run_client(struct producer *producer)
 	if (going)
 		going = goes_on(producer_set_plan(producer, NULL, 0, &error), &error);
 	if (going)
-		going = goes_on(producer_serve_events(producer, &error), &error);
+		going = goes_on(producer_stop(producer, 0, &error), &error);
 	if (going)
-		goes_on(producer_stop(producer, 0, &error), &error);
+		goes_on(producer_serve_events(producer, &error), &error);
 	staging_deinit(&staging);
 	guest_ram_deinit(&ram);
 }

@@ -113,7 +113,8 @@ struct fake_vm {
 	int fd; /* the client; -1: none */
 	pthread_t thread;
 	atomic_bool ending;
-	atomic_bool trapping; /* between START and STOP: for who must not take the lock */
+	atomic_int_fast64_t clock_step_ns; /* by which its wall clock is wrong */
+	atomic_bool trapping;              /* between START and STOP: for who must not take the lock */
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t changed;
