@@ -18,6 +18,13 @@
 
 #define FAULT_VCPUS 2u
 
+/* Under a sanitizer the recorder is slow, and on a busy machine late. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define FAULT_IS_SLOW 1
+#else
+#define FAULT_IS_SLOW 0
+#endif
+
 struct fault_sample {
 	uint64_t tsc, seq; /* at tsc, all numbers below seq were given away */
 };
@@ -46,6 +53,10 @@ void fault_pause_ms(unsigned ms);
 unsigned fault_below(unsigned n);
 /* Seeds random() (VMTAPE_FAULT_SEED, or the time) and prints the seed. */
 void fault_seed(void);
+
+/* What is mounted from here on is seen by nobody else, and gone when the test ends, however it does. False: not
+ * permitted. */
+bool fault_private_mounts(void);
 
 /* Starts the threads of a VM whose rings are there. They stop by themselves when trapping ends. */
 void fault_guest_start(struct fault_guest *guest, struct fake_vm *vm, unsigned records_a_ms);
