@@ -22,7 +22,8 @@ struct record_run {
 /* Path of the program. */
 const char *record_run_path(void);
 
-/* Starts it on socket, with the tape in folder and the log beside it; options end with NULL. fsize_bytes: RLIMIT_FSIZE, 0 none.
+/* Starts it on socket, with the tape in folder and the log beside it; options end with NULL. fsize_bytes: RLIMIT_FSIZE,
+ * 0 none.
  */
 void record_run_start(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes, ...)
 	__attribute__((sentinel));
