@@ -85,7 +85,7 @@ static void run_once(unsigned message, unsigned way, struct tally *tally)
 int main(void)
 {
 	/* A message that is cut may be waited for for 30 s. */
-	unsigned runs = fault_is_long() ? 1000 : 24;
+	unsigned runs = fault_is_long() ? 500 : 24;
 	struct tally tally = {0};
 
 	fault_seed();
