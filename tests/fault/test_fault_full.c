@@ -212,9 +212,10 @@ static void vm_ends_while_full(void)
 	struct disk disk;
 
 	disk_init(&disk, options);
+	/* Its vCPUs end with it. */
+	fault_guest_stop(&disk.guest);
 	fake_vm_hang_up(&disk.vm);
 	record_run_wait(&disk.run, 20);
-	fault_guest_stop(&disk.guest);
 	fake_vm_end(&disk.vm);
 	record_run_check(&disk.run, 2, "No space left on device");
 	fault_check_failed(&disk.run, &disk.vm, "VM ended while full", &sums);
