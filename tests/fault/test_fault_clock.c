@@ -136,7 +136,8 @@ int main(void)
 	fault_seed();
 	for (unsigned i = 0; i < (fault_is_long() ? 10u : 1u); i++) {
 		step_clock(back_and_forth, 4, "an hour back, two forth, a day back");
-		step_clock(far, 3, "a year forth, two back");
+		if (!FAULT_IS_SLOW || fault_is_long())
+			step_clock(far, 3, "a year forth, two back");
 	}
 	return 0;
 }

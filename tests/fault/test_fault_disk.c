@@ -137,12 +137,12 @@ static void sync_error(const char *label)
 
 int main(void)
 {
-	unsigned rounds = fault_is_long() ? 10 : 1;
+	unsigned runs = fault_is_long() ? 20 : FAULT_IS_SLOW ? 1 : 2;
 
 	fault_seed();
 	if (!fault_private_mounts())
 		SKIP("nothing can be mounted here: failing disks were NOT tested");
-	for (unsigned i = 0; i < 2 * rounds; i++) {
+	for (unsigned i = 0; i < runs; i++) {
 		bool plain = i % 2;
 
 		if (plain)
