@@ -37,6 +37,7 @@ struct drain {
 
 	struct drain_ring *rings[PRODUCER_MAX_VCPUS]; /* below nr_rings never changed again */
 	atomic_uint nr_rings;
+	unsigned turn; /* ring that is looked at first; the thread's own */
 	atomic_bool finishing;
 	atomic_bool ending;
 	atomic_bool finished;
@@ -162,7 +163,7 @@ static int64_t pass(struct drain *drain, bool *stalled)
 	atomic_store_explicit(&drain->fill_percent, 0, memory_order_relaxed);
 	*stalled = false;
 	for (unsigned i = 0; i < nr_rings; i++) {
-		struct drain_ring *ring = drain->rings[i];
+		struct drain_ring *ring = drain->rings[(drain->turn + i) % nr_rings];
 		int64_t n = empty_ring(drain, ring, stalled);
 
 		if (n < 0)
@@ -171,6 +172,9 @@ static int64_t pass(struct drain *drain, bool *stalled)
 		if (ring->block && now > ring->block->first_ns && now - ring->block->first_ns >= drain->seal_ns)
 			seal(drain, ring);
 	}
+	/* When blocks are few, who comes first gets them all: each in turn, or a busy vCPU would starve the others. */
+	if (*stalled)
+		drain->turn++;
 	count_losses(drain);
 	return moved;
 }

@@ -69,7 +69,7 @@ static void serve_init(struct fault_fuse *fuse, const struct fuse_in_header *in,
 static void serve_write(struct fault_fuse *fuse, const struct fuse_in_header *in, const struct fuse_write_in *ask)
 {
 	const uint8_t *bytes = (const uint8_t *)(ask + 1);
-	uint32_t size_bytes = ask->size, delay_ms = atomic_exchange(&fuse->delay_ms, 0);
+	uint32_t size_bytes = ask->size, delay_ms = atomic_exchange(&fuse->delay_ms, 0) + atomic_load(&fuse->slow_ms);
 	uint64_t limit = atomic_load(&fuse->fail_from_bytes);
 	int error = atomic_load(&fuse->write_error);
 	struct fuse_write_out out = {0};

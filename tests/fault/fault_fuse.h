@@ -24,6 +24,7 @@ struct fault_fuse {
 	atomic_int sync_error; /* errno of fsync() */
 	atomic_bool is_short;  /* a write takes a part only, of random length */
 	atomic_uint delay_ms;  /* before the next write, once */
+	atomic_uint slow_ms;   /* before every write */
 
 	atomic_uint writes, shorts, errors; /* what came of it */
 };

@@ -20,16 +20,24 @@ struct rig {
 	struct record_run file; /* the same, with the path of what is on the disk */
 };
 
-static void rig_init(struct rig *rig)
+static void rig_init_with(struct rig *rig, const char *const *options, unsigned records_a_ms)
 {
 	if (!fault_fuse_mount(&rig->disk))
 		SKIP("no FUSE file system can be mounted here: failing disks were NOT tested");
 	fake_vm_init(&rig->vm, FAULT_VCPUS, 512, true);
 	fake_vm_start(&rig->vm);
-	record_run_start(&rig->run, rig->vm.socket_path, rig->disk.folder, 0, "--plan", "generic", "--on-full", "drop",
-			 "--ring-bytes", "16M", "--flush", "200ms", "--snapshot-interval", "200ms", NULL);
+	record_run_start_with(&rig->run, rig->vm.socket_path, rig->disk.folder, 0, options, "--plan", "generic",
+			      "--flush", "200ms", NULL);
 	fake_vm_wait_started(&rig->vm);
-	fault_guest_start(&rig->guest, &rig->vm, 20);
+	fault_guest_start(&rig->guest, &rig->vm, records_a_ms);
+}
+
+static void rig_init(struct rig *rig)
+{
+	static const char *const options[] = {"--on-full", "drop", "--ring-bytes", "16M", "--snapshot-interval",
+					      "200ms",     NULL};
+
+	rig_init_with(rig, options, 20);
 }
 
 /* status and what is said at the end. */
@@ -120,6 +128,44 @@ static void hanging_write(const char *label)
 	rig_deinit(&rig);
 }
 
+static uint64_t count_calls(struct rig *rig, unsigned vcpu)
+{
+	struct fake_ring *ring = &rig->vm.rings[vcpu];
+	uint64_t calls;
+
+	pthread_mutex_lock(&ring->lock);
+	calls = ring->appended;
+	pthread_mutex_unlock(&ring->lock);
+	return calls;
+}
+
+/* A disk that is slower than the guest, which waits: each vCPU gets its share of what there is. */
+static void slow_disk(const char *label)
+{
+	static const char *const options[] = {"--on-full",    "block", "--block-limit",  "20s",
+					      "--ring-bytes", "4M",    "--no-snapshots", NULL};
+	uint64_t before[FAULT_VCPUS], done[FAULT_VCPUS];
+	struct fault_sums sums;
+	struct rig rig;
+
+	rig_init_with(&rig, options, 0);
+	atomic_store(&rig.disk.slow_ms, 50);
+	/* until all that lies before the rings is full */
+	fault_pause_ms(fault_is_long() ? 10000 : 3000);
+	for (unsigned v = 0; v < FAULT_VCPUS; v++)
+		before[v] = count_calls(&rig, v);
+	fault_pause_ms(3000);
+	for (unsigned v = 0; v < FAULT_VCPUS; v++)
+		done[v] = count_calls(&rig, v) - before[v];
+	atomic_store(&rig.disk.slow_ms, 0);
+	kill(rig.run.pid, SIGTERM);
+	rig_end(&rig, 0, "stopped by SIGTERM");
+	fault_check_whole(&rig.file, &rig.vm, label, &sums);
+	printf("  in 3 s vCPU 0 made %" PRIu64 " records, vCPU 1 %" PRIu64 "\n", done[0], done[1]);
+	CHECK(done[0] < 4 * done[1] + 10000 && done[1] < 4 * done[0] + 10000);
+	rig_deinit(&rig);
+}
+
 static void sync_error(const char *label)
 {
 	struct fault_sums sums;
@@ -153,6 +199,7 @@ int main(void)
 		io_error(plain ? "EIO, pwritev" : "EIO, io_uring");
 		quota(plain ? "quota, pwritev" : "quota, io_uring");
 		hanging_write(plain ? "hanging write, pwritev" : "hanging write, io_uring");
+		slow_disk(plain ? "slow disk, pwritev" : "slow disk, io_uring");
 		sync_error(plain ? "failed sync, pwritev" : "failed sync, io_uring");
 	}
 	return 0;
