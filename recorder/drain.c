@@ -39,6 +39,7 @@ struct drain {
 
 	struct drain_ring *rings[PRODUCER_MAX_VCPUS]; /* below nr_rings never changed again */
 	atomic_uint nr_rings;
+	unsigned turn; /* ring that is looked at first; the thread's own */
 	atomic_bool finishing;
 	atomic_bool ending;
 	atomic_bool finished;
@@ -221,7 +222,7 @@ static int pass(struct drain *drain, struct look *look)
 	for (unsigned i = 0; i < nr_rings; i++)
 		look->any_due |= due_ns(drain, drain->rings[i]) <= look->now_ns;
 	for (unsigned i = 0; i < nr_rings; i++) {
-		int ret = empty_ring(drain, drain->rings[i], look);
+		int ret = empty_ring(drain, drain->rings[(drain->turn + i) % nr_rings], look);
 
 		if (ret)
 			return ret;
@@ -231,6 +232,9 @@ static int pass(struct drain *drain, struct look *look)
 		look->again |= trap_ring_fill_bytes(&drain->rings[i]->ring) >= (int64_t)drain->rings[i]->take_bytes;
 	atomic_store_explicit(&drain->fill_percent, look->fill_percent, memory_order_relaxed);
 	pipeline_note_ring(drain->pipeline, look->fill_percent);
+	/* When blocks are few, who comes first gets them all: each in turn, or a busy vCPU would starve the others. */
+	if (look->stalled)
+		drain->turn++;
 	count_losses(drain);
 	return 0;
 }

@@ -240,14 +240,14 @@ int producer_start(struct producer *producer, const struct proto_start *start, c
 
 /* A request that only DONE answers. */
 static int call(struct producer *producer, enum proto_type type, const void *body, size_t body_bytes, const void *more,
-		size_t more_bytes, struct record_error *error)
+		size_t more_bytes, unsigned patience_ms, struct record_error *error)
 {
 	struct producer_message answer;
 	uint32_t request;
 	int ret = producer_send(producer, type, body, body_bytes, more, more_bytes, &request, error);
 
 	if (!ret)
-		ret = producer_answer(producer, request, 0, &answer, error);
+		ret = producer_answer(producer, request, patience_ms, &answer, error);
 	if (!ret) {
 		ret = producer_expect(&answer, PROTO_DONE, 0, 0, error);
 		producer_message_release(&answer);
@@ -259,12 +259,12 @@ int producer_set_plan(struct producer *producer, const void *plan, size_t size_b
 {
 	const struct proto_set_plan head = {.plan_bytes = (uint32_t)size_bytes};
 
-	return call(producer, PROTO_SET_PLAN, &head, sizeof(head), plan, size_bytes, error);
+	return call(producer, PROTO_SET_PLAN, &head, sizeof(head), plan, size_bytes, 0, error);
 }
 
-int producer_stop(struct producer *producer, struct record_error *error)
+int producer_stop(struct producer *producer, unsigned patience_ms, struct record_error *error)
 {
-	return call(producer, PROTO_STOP, NULL, 0, NULL, 0, error);
+	return call(producer, PROTO_STOP, NULL, 0, NULL, 0, patience_ms, error);
 }
 
 static bool lies_in(uint64_t offset, uint64_t size_bytes, uint64_t limit)

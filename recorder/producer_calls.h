@@ -40,6 +40,7 @@ int producer_snapshot(struct producer *producer, uint64_t snapshot_id, uint64_t 
 /* The bytes are at offset 0 of the staging memory then. */
 int producer_read_ram(struct producer *producer, uint32_t block, uint64_t block_offset, uint64_t size_bytes,
 		      struct staging *staging, struct record_error *error);
-int producer_stop(struct producer *producer, struct record_error *error);
+/* patience_ms as for producer_answer(). */
+int producer_stop(struct producer *producer, unsigned patience_ms, struct record_error *error);
 
 #endif

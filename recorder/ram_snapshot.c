@@ -71,6 +71,9 @@ static int need_batch(struct ram_snapshot *snapshot, struct record_error *error)
 		snapshot->batch = tape_thread_batch_get(snapshot->tape);
 		if (snapshot->batch)
 			break;
+		/* It may last for days. */
+		if (tape_thread_is_waiting(snapshot->tape))
+			return record_error_set(error, -ENOSPC, "the disk is full");
 		/* Woken when one comes back. */
 		if (loop_wait(snapshot->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
 			return record_error_set(error, -EINTR, "stopped at once");

@@ -9,6 +9,9 @@
 
 #include "record_state.h"
 
+#define STOP_PATIENCE_MS 2000
+#define ROOM_PATIENCE_MS 3000 /* for room on a full disk, when the recording ends */
+
 void record_ask_end(struct session *session, const char *format, ...)
 {
 	va_list args;
@@ -76,14 +79,15 @@ static void stop_vm(struct session *session)
 	struct record_error why = {0};
 	int ret = 0;
 
-	if (!session->options->no_snapshots && !session->skips_last_snapshot) {
+	if (!session->options->no_snapshots && !session->skips_last_snapshot &&
+	    !tape_thread_is_waiting(session->tape)) {
 		ret = ram_snapshot_take(&session->snapshot, &why);
 		record_service_snapshot(session, !ret);
 		if (ret && ret != -EINTR)
 			report("the last snapshot could not be taken: %s", why.message);
 	}
-	if (!ret || ret == -EREMOTEIO)
-		ret = producer_stop(&session->producer, &why);
+	if (!ret || ret == -EREMOTEIO || ret == -ENOSPC)
+		ret = producer_stop(&session->producer, 0, &why);
 	if (ret == -EINTR)
 		session->ending = ENDING_NOW;
 	else if (ret && ret != -ECONNRESET && ret != -EREMOTEIO)
@@ -107,8 +111,13 @@ int record_end(struct session *session)
 	uint64_t job;
 
 	record_service_ending(session);
+	tape_thread_give_up_at(session->tape, now_ns() + ROOM_PATIENCE_MS * NS_PER_MS);
 	if (session->ending == ENDING_ASKED)
 		stop_vm(session);
+	/* Off with the traps before the rings are counted; a VM that does not answer sees our end as well. */
+	else if (session->ending == ENDING_NO_WRITE &&
+		 producer_stop(&session->producer, STOP_PATIENCE_MS, NULL) == -EINTR)
+		session->ending = ENDING_NOW;
 	if (session->ending == ENDING_NOW)
 		end_now(session, path);
 	plan_auto_abort(&session->plan.analyzer);
@@ -136,7 +145,8 @@ int record_end(struct session *session)
 		report_error("%s: %s: recording stopped; what was written before is kept and can be read", path,
 			     session->why.message);
 		snprintf(reason, sizeof(reason), "%s",
-			 session->why.error == -ENOSPC ? "the disk is full" : "it could not be written");
+			 session->why.error == -ENOSPC || session->why.error == -EDQUOT ? "the disk is full"
+											: "it could not be written");
 	} else if (session->ending == ENDING_BROKEN) {
 		report_error("%s: %s: recording stopped; what came before is kept", session->options->socket_path,
 			     session->why.message);

@@ -32,6 +32,8 @@ static const char usage[] =
 	"                           'evt.type in (openat, execve)', once the guest is known\n"
 	"  --on-full drop|block     when the disk is too slow: lose events, and count and\n"
 	"                           place them (drop, the default), or let the guest wait\n"
+	"  --on-disk-full wait|stop when there is no room for the tape: wait for it, and go on\n"
+	"                           then (the default), or end the recording\n"
 	"  --block-limit TIME       longest wait of the guest at a time (default 1s)\n"
 	"  --ring-bytes SIZE        buffer of each vCPU, a power of two (default 8M)\n"
 	"  --snapshot-interval TIME memory snapshots (default 10s)\n"
@@ -168,6 +170,14 @@ static int set_on_full(const struct parser *parser, const char *text)
 	return 0;
 }
 
+static int set_on_disk_full(const struct parser *parser, const char *text)
+{
+	if (strcmp(text, "wait") && strcmp(text, "stop"))
+		return record_error_set(parser->error, -EINVAL, "--on-disk-full %s: want wait or stop", text);
+	parser->out->stop_when_full = !strcmp(text, "stop");
+	return 0;
+}
+
 static int set_ring_bytes(const struct parser *parser, const char *text)
 {
 	uint64_t *bytes = &parser->out->ring_bytes;
@@ -262,6 +272,7 @@ enum {
 	OPT_CONNECT = 256,
 	OPT_PLAN,
 	OPT_ON_FULL,
+	OPT_ON_DISK_FULL,
 	OPT_BLOCK_LIMIT,
 	OPT_RING_BYTES,
 	OPT_RING_SIZE,
@@ -297,6 +308,7 @@ static const struct option long_options[] = {
 	{"plan", required_argument, NULL, OPT_PLAN},
 	{"filter", required_argument, NULL, OPT_FILTER},
 	{"on-full", required_argument, NULL, OPT_ON_FULL},
+	{"on-disk-full", required_argument, NULL, OPT_ON_DISK_FULL},
 	{"block-limit", required_argument, NULL, OPT_BLOCK_LIMIT},
 	{"ring-bytes", required_argument, NULL, OPT_RING_BYTES},
 	{"ring-size", required_argument, NULL, OPT_RING_SIZE},
@@ -347,6 +359,8 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return 0;
 	case OPT_ON_FULL:
 		return set_on_full(parser, text);
+	case OPT_ON_DISK_FULL:
+		return set_on_disk_full(parser, text);
 	case OPT_BLOCK_LIMIT:
 		ret = get_duration(parser, "block-limit", text, 1, 1, 60000, &ms);
 		out->block_limit_ms = (uint32_t)ms;

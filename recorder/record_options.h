@@ -52,6 +52,7 @@ struct record_options {
 	uint64_t keep_count;      /* tapes; 0: all */
 	uint64_t keep_bytes;      /* of all tapes; 0: all */
 	const char *metrics;      /* "unix:SOCKET" or a file; NULL: none */
+	bool stop_when_full;      /* the disk; else wait for room */
 	bool no_snapshots;
 	bool force;
 	bool quiet;

@@ -177,9 +177,12 @@ static int store_plan(struct record_plan *plan, const void *bytes, size_t size_b
 	if (ret)
 		return ret;
 	job = tape_thread_post_chunk(plan->tape, chunk);
-	while (!tape_thread_is_done(plan->tape, job))
+	while (!tape_thread_is_done(plan->tape, job)) {
+		if (tape_thread_is_waiting(plan->tape))
+			return record_error_set(error, -ENOSPC, "a plan cannot be stored: the disk is full");
 		if (loop_wait(plan->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
 			return record_error_set(error, -EINTR, "stopped at once");
+	}
 	return tape_thread_error(plan->tape, error);
 }
 

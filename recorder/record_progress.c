@@ -117,9 +117,7 @@ void record_progress_summary(const struct record_progress *progress, const char 
 			 (double)stats.traps.stored_bytes / (double)stats.traps.events);
 	if (stats.nr_tapes)
 		snprintf(tapes, sizeof(tapes), " in %u tapes", stats.nr_tapes + 1);
-	/* After a failed write nobody knows which of the last ones came through. */
-	report_always("%s: %s%s events, %s, %" PRIu64 " snapshot%s, %s%s (events %s%s; memory %s) in %.1f s; %s", path,
-		      tape_thread_error(progress->tape, NULL) ? "at most " : "",
+	report_always("%s: %s events, %s, %" PRIu64 " snapshot%s, %s%s (events %s%s; memory %s) in %.1f s; %s", path,
 		      grouped(events, sizeof(events), stats.traps.events), lost, stats.snapshots,
 		      stats.snapshots == 1 ? "" : "s", sized(size, sizeof(size), stats.closed_bytes + stats.file_bytes),
 		      tapes, sized(traps, sizeof(traps), stats.traps.stored_bytes), per_event,
@@ -131,7 +129,9 @@ void record_progress_summary(const struct record_progress *progress, const char 
 	if (stats.traps.gap_lost)
 		report_warning("%" PRIu64 " records were lost in %" PRIu64 " gap%s: `vmtape events %s` shows where",
 			       stats.traps.gap_lost, stats.traps.gaps, stats.traps.gaps == 1 ? "" : "s", path);
-	if (rings.stalls && (lost_records || rings.blocked_ns))
+	if (stats.waited_ns)
+		report_warning("the disk was full for %.1f s", (double)stats.waited_ns / NS_PER_S);
+	if (rings.stalls && !stats.waited_ns && (lost_records || rings.blocked_ns))
 		report("disk or compression could not keep up; a lower --level or larger --ring-bytes may help");
 	if (rings.blocked_ns)
 		report("the guest waited %.3f s for room in the rings, all vCPUs together",

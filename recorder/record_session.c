@@ -2,11 +2,14 @@
 #include "record_session.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "record_state.h"
 
-#define FIRST_QUICK_MS 1000
+#define FIRST_QUICK_MS   1000
+#define STOP_PATIENCE_MS 2000
+#define ROOM_PATIENCE_MS 3000 /* for room on a full disk, when the recording ends */
 
 /* ---- recording ------------------------------------------------------- */
 
@@ -24,6 +27,29 @@ void record_check_threads(struct session *session)
 		session->why = why;
 		session->ending = ENDING_BROKEN;
 	}
+}
+
+/* Tells when the disk becomes full, and when there is room again. True: it is full, and the tape waits. */
+static bool check_room(struct session *session)
+{
+	bool is_full = tape_thread_is_waiting(session->tape);
+	uint64_t lost;
+
+	if (is_full == session->told_full || tape_thread_error(session->tape, NULL))
+		return is_full;
+	session->told_full = is_full;
+	lost = record_progress_lost(&session->progress);
+	if (is_full) {
+		session->full_since_ns = now_ns();
+		session->lost_before_full = lost;
+		report_warning("%s: the disk is full: recording waits for room; %" PRIu64 " records lost so far",
+			       session->tape_path, lost);
+		return true;
+	}
+	report_warning("%s: there is room again after %.1f s: recording goes on; %" PRIu64 " records lost meanwhile",
+		       session->tape_path, (double)(now_ns() - session->full_since_ns) / NS_PER_S,
+		       lost - session->lost_before_full);
+	return false;
 }
 
 /* Notes why it ends; not every error is a reason to. */
@@ -99,6 +125,11 @@ static void step(struct session *session)
 
 	ret = producer_serve_events(&session->producer, &why);
 	take_error(session, ret, &why);
+	if (!session->ending)
+		record_control_step(session);
+	/* All that follows wants to write. */
+	if (check_room(session))
+		return;
 	if (!session->ending && session->was_reset)
 		serve_reset(session);
 	if (!session->ending && !session->options->no_snapshots &&
@@ -106,8 +137,6 @@ static void step(struct session *session)
 		record_take_snapshot(session, &why);
 	if (!session->ending)
 		record_trigger_step(session);
-	if (!session->ending)
-		record_control_step(session);
 	if (!session->ending)
 		record_rotation_step(session);
 	if (session->ending)
@@ -144,6 +173,9 @@ static void record(struct session *session)
 			until = 0;
 		if (plan_auto_is_running(analyzer) && analyzer->kill_ns < until)
 			until = analyzer->kill_ns;
+		/* What is due waits, too; the tape's thread wakes us. */
+		if (session->told_full)
+			until = session->control.nr_pending ? 0 : LOOP_NEVER;
 		if (loop_wait(&session->loop, (int[]){session->producer.fd, analyzer->pid_fd}, 2, until) ==
 		    LOOP_STOP_NOW)
 			session->ending = ENDING_NOW;

@@ -156,6 +156,17 @@ static int start_threads(struct session *session, struct record_error *error)
 	return ret;
 }
 
+/* The tape's first bytes are in the file: a disk that is full shows now. */
+static int wait_begun(struct session *session, struct record_error *error)
+{
+	uint64_t job = tape_thread_post_flush(session->tape);
+
+	while (!tape_thread_is_done(session->tape, job))
+		if (loop_wait(&session->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
+			return record_error_set(error, -EINTR, "stopped at once");
+	return tape_thread_error(session->tape, error);
+}
+
 static int load_sign_key(struct session *session, struct record_error *error)
 {
 	const char *path = session->options->sign_key_path;
@@ -221,12 +232,17 @@ int record_start(struct session *session, struct record_error *error)
 		ret = tape_file_begin(&session->file, options->tape_ring_bytes, error);
 	if (!ret) {
 		ret = start_threads(session, &why);
+		if (!ret)
+			ret = wait_begun(session, &why);
 		if (ret)
 			record_error_set(error, ret, "%s: %s", session->tape_path, why.message);
 	}
 	session->producer.is_starting = false;
 	if (ret)
 		return ret;
+	/* Not before: a recording does not begin on a full disk. */
+	if (!options->stop_when_full)
+		tape_thread_wait_when_full(session->tape);
 	session->snapshot.producer = &session->producer;
 	session->snapshot.tape = session->tape;
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;

@@ -103,6 +103,9 @@ struct session {
 	uint64_t next_snapshot_ns;
 	uint64_t quick_ms; /* to the next snapshot while the guest is not known */
 	bool told_no_snapshot;
+	bool told_full; /* the disk is */
+	uint64_t full_since_ns;
+	uint64_t lost_before_full;
 	enum ending ending;
 	struct record_error why;                       /* of the endings that are errors */
 	char asked_reason[RECORD_TEXT_MAX_BYTES + 64]; /* of ENDING_ASKED; empty: signal or duration */

@@ -13,12 +13,15 @@
 
 #include "file_worker.h"
 #include "level_policy.h"
+#include "loop.h"
+#include "tape_backlog.h"
 #include "uring_sink.h"
 
 /* With what the pipeline holds, and the batches of pages, this keeps the recorder below 64 MiB. */
 #define IN_FLIGHT_MAX_BYTES (8u << 20)
 #define MAX_IN_A_ROW        4 /* blocks while pages wait */
-#define REAP_NS             20000000
+#define REAP_NS             (20 * NS_PER_MS)
+#define LOOK_NS             (100 * NS_PER_MS) /* while the disk is full */
 
 enum job_kind { JOB_CHUNK, JOB_PAGES, JOB_COMMIT, JOB_FLUSH, JOB_COPY, JOB_ROTATE, JOB_FINISH };
 
@@ -41,6 +44,9 @@ struct tape_thread {
 	pthread_cond_t kicked_cond;
 	bool kicked;
 	bool ending; /* without a finish */
+	bool waits_when_full;
+	bool is_waiting;     /* for room on the disk */
+	uint64_t give_up_ns; /* to wait for it; LOOP_NEVER: for as long as it takes */
 	struct job *head, *tail;
 	uint64_t last_posted, last_done;
 	struct page_batch *free_batches;
@@ -69,6 +75,7 @@ struct tape_thread {
 	struct uring_sink *sink;
 	struct tape_writer *writer;
 	struct tape_pages *pages;
+	struct tape_backlog backlog;
 	bool failed;
 	bool finished;
 };
@@ -87,6 +94,22 @@ static void kick(void *ctx)
 
 /* ---- the thread ------------------------------------------------------ */
 
+/* What is written counts; after a failure nothing else will be. */
+static void count_records(struct tape_thread *thread, uint64_t written_bytes, bool lost)
+{
+	struct record_tally sum = {0};
+
+	tape_backlog_take(&thread->backlog, written_bytes, &sum);
+	if (!sum.records)
+		return;
+	pthread_mutex_lock(&thread->lock);
+	if (lost)
+		thread->stats.discarded += sum.records;
+	else
+		record_tally_add(&thread->stats.traps, &sum);
+	pthread_mutex_unlock(&thread->lock);
+}
+
 static void fail(struct tape_thread *thread, int error, const char *what, const struct tape_error *tape_error)
 {
 	uint64_t offset = 0;
@@ -96,6 +119,8 @@ static void fail(struct tape_thread *thread, int error, const char *what, const 
 	if (thread->failed)
 		return;
 	thread->failed = true;
+	count_records(thread, uring_sink_written_bytes(thread->sink), false);
+	count_records(thread, UINT64_MAX, true);
 	/* The sink knows where; what the writer says is the echo of it. */
 	if (sink_error)
 		record_error_set(&first, sink_error, "writing at offset %" PRIu64 ": %s", offset,
@@ -121,25 +146,73 @@ static void refuse_block(struct tape_thread *thread, const struct block *block)
 	thread->wake(thread->wake_ctx);
 }
 
+/* With the lock: until it is kicked, or this long. */
+static void sleep_up_to(struct tape_thread *thread, uint64_t ns)
+{
+	uint64_t until_ns = now_ns() + ns;
+	struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S)};
+
+	pthread_cond_timedwait(&thread->kicked_cond, &thread->lock, &until);
+}
+
+/*
+ * The disk is full. Nothing else can be done before there is room: records pile
+ * up in the pipeline, then in the rings, whose policy rules. Ends when all that
+ * waited is written, or by giving up.
+ */
+static void wait_for_room(struct tape_thread *thread)
+{
+	uint64_t started_ns = now_ns();
+	bool gave_up = false;
+
+	pthread_mutex_lock(&thread->lock);
+	thread->is_waiting = thread->waits_when_full;
+	pthread_mutex_unlock(&thread->lock);
+	thread->wake(thread->wake_ctx);
+	while (uring_sink_is_full(thread->sink) && !gave_up) {
+		pthread_mutex_lock(&thread->lock);
+		gave_up = thread->ending || !thread->waits_when_full || now_ns() >= thread->give_up_ns;
+		if (!gave_up)
+			sleep_up_to(thread, LOOK_NS);
+		pthread_mutex_unlock(&thread->lock);
+		uring_sink_reap(thread->sink, false);
+	}
+	if (gave_up)
+		uring_sink_give_up(thread->sink);
+	pthread_mutex_lock(&thread->lock);
+	if (thread->is_waiting)
+		thread->stats.waited_ns += now_ns() - started_ns;
+	thread->is_waiting = false;
+	pthread_mutex_unlock(&thread->lock);
+	thread->wake(thread->wake_ctx);
+}
+
 static void check_sink(struct tape_thread *thread)
 {
-	int error = uring_sink_error(thread->sink, NULL);
+	int error;
 
+	if (uring_sink_is_full(thread->sink))
+		wait_for_room(thread);
+	count_records(thread, uring_sink_written_bytes(thread->sink), false);
+	error = uring_sink_error(thread->sink, NULL);
 	if (error)
 		fail(thread, error, "writing", NULL);
 }
 
-static void append(struct tape_thread *thread, struct tape_chunk *chunk, const char *what)
+/* tally: of the records in it; NULL: none. */
+static void append(struct tape_thread *thread, struct tape_chunk *chunk, const struct record_tally *tally,
+		   const char *what)
 {
 	struct tape_error error = {0};
-	int ret;
+	int ret = thread->failed ? -ECANCELED : tape_writer_append(thread->writer, chunk, &error);
 
-	if (thread->failed) {
+	if (thread->failed)
 		tape_chunk_destroy(chunk);
-		return;
-	}
-	ret = tape_writer_append(thread->writer, chunk, &error);
-	if (ret)
+	if (tally)
+		tape_backlog_add(&thread->backlog, tally, ret ? UINT64_MAX : uring_sink_given_bytes(thread->sink));
+	if (thread->failed)
+		count_records(thread, UINT64_MAX, true);
+	else if (ret)
 		fail(thread, ret, what, &error);
 	else
 		check_sink(thread);
@@ -169,15 +242,8 @@ static void write_block(struct tape_thread *thread, struct block *block)
 		struct tape_chunk *chunk = block->chunk;
 
 		block->chunk = NULL;
-		append(thread, chunk, "storing records");
-		pthread_mutex_lock(&thread->lock);
-		if (thread->failed)
-			thread->stats.discarded += block->tally.records;
-		else
-			record_tally_add(&thread->stats.traps, &block->tally);
-		pthread_mutex_unlock(&thread->lock);
-		if (!thread->failed)
-			update_file_bytes(thread);
+		append(thread, chunk, &block->tally, "storing records");
+		update_file_bytes(thread);
 	}
 	pipeline_block_put(thread->pipeline, block);
 }
@@ -241,6 +307,14 @@ static void commit(struct tape_thread *thread, const struct tape_snapshot_info *
 	check_sink(thread);
 }
 
+/* Until all is in the file, or it failed. */
+static void flush(struct tape_thread *thread)
+{
+	while (uring_sink_reap(thread->sink, true))
+		check_sink(thread);
+	check_sink(thread);
+}
+
 static void finish(struct tape_thread *thread, struct job *job)
 {
 	struct tape_error error = {0};
@@ -249,7 +323,7 @@ static void finish(struct tape_thread *thread, struct job *job)
 	thread->finished = true;
 	if (!thread->failed) {
 		pthread_mutex_lock(&thread->lock);
-		job->totals.records = thread->stats.traps.records - thread->before.records;
+		job->totals.records = thread->stats.traps.records + thread->backlog.records - thread->before.records;
 		job->totals.lost_records -= thread->before.lost_records;
 		job->totals.snapshots = thread->stats.snapshots - thread->before.snapshots;
 		pthread_mutex_unlock(&thread->lock);
@@ -257,8 +331,7 @@ static void finish(struct tape_thread *thread, struct job *job)
 		if (ret)
 			fail(thread, ret, "ending the tape", &error);
 	}
-	uring_sink_reap(thread->sink, true);
-	check_sink(thread);
+	flush(thread);
 	/* Some file systems find out only now that they have no room. */
 	if (!thread->failed && fdatasync(thread->fd) && errno != EINVAL)
 		fail(thread, -errno, "syncing", NULL);
@@ -268,8 +341,7 @@ static void copy_tape(struct tape_thread *thread, const struct job *job)
 {
 	struct tape_copy copy = {0};
 
-	uring_sink_reap(thread->sink, true);
-	check_sink(thread);
+	flush(thread);
 	if (thread->failed) {
 		copy.error = -EIO;
 	} else {
@@ -323,7 +395,8 @@ static int next_tape_begin(const struct tape_thread *thread, struct job *job, st
 	if (!ret)
 		ret = tape_pages_create(&next->pages, next->writer, thread->zstd_level, error);
 	if (!ret) {
-		uring_sink_reap(next->sink, true);
+		/* Where there is no room, the tape before is written on. */
+		uring_sink_give_up(next->sink);
 		ret = uring_sink_error(next->sink, NULL);
 	}
 	return ret;
@@ -335,10 +408,10 @@ static void close_account(struct tape_thread *thread, struct tape_totals *totals
 	struct tape_stats *stats = &thread->stats;
 
 	pthread_mutex_lock(&thread->lock);
-	totals->records = stats->traps.records - thread->before.records;
+	totals->records = stats->traps.records + thread->backlog.records - thread->before.records;
 	totals->lost_records = stats->traps.gap_lost - thread->before.lost_records;
 	totals->snapshots = stats->snapshots - thread->before.snapshots;
-	thread->before.records = stats->traps.records;
+	thread->before.records = stats->traps.records + thread->backlog.records;
 	thread->before.lost_records = stats->traps.gap_lost;
 	thread->before.snapshots = stats->snapshots;
 	pthread_mutex_unlock(&thread->lock);
@@ -375,10 +448,10 @@ static void rotate(struct tape_thread *thread, struct job *job)
 	} else {
 		close_account(thread, &totals);
 		ret = tape_writer_finish(thread->writer, job->reason, &totals, &error);
-		uring_sink_reap(thread->sink, true);
 		if (ret)
 			fail(thread, ret, "ending the tape", &error);
-		check_sink(thread);
+		/* Nothing of it is on its way any more: what is counted from here on is the next one's. */
+		flush(thread);
 		if (thread->failed)
 			record_error_set(&why, -EIO, "the tape before could not be ended");
 		else
@@ -394,7 +467,7 @@ static void run_job(struct tape_thread *thread, struct job *job)
 {
 	switch (job->kind) {
 	case JOB_CHUNK:
-		append(thread, job->chunk, "storing");
+		append(thread, job->chunk, NULL, "storing");
 		break;
 	case JOB_PAGES:
 		add_pages(thread, job->batch);
@@ -404,8 +477,7 @@ static void run_job(struct tape_thread *thread, struct job *job)
 		commit(thread, &job->info);
 		break;
 	case JOB_FLUSH:
-		uring_sink_reap(thread->sink, true);
-		check_sink(thread);
+		flush(thread);
 		break;
 	case JOB_COPY:
 		copy_tape(thread, job);
@@ -484,19 +556,10 @@ static bool wait_for_work(struct tape_thread *thread)
 	check_sink(thread);
 	pthread_mutex_lock(&thread->lock);
 	if (!thread->kicked && !thread->ending) {
-		if (wait_ns) {
-			struct timespec until;
-
-			clock_gettime(CLOCK_MONOTONIC, &until);
-			until.tv_nsec += (long)wait_ns;
-			if (until.tv_nsec >= 1000000000) {
-				until.tv_nsec -= 1000000000;
-				until.tv_sec++;
-			}
-			pthread_cond_timedwait(&thread->kicked_cond, &thread->lock, &until);
-		} else {
+		if (wait_ns)
+			sleep_up_to(thread, wait_ns);
+		else
 			pthread_cond_wait(&thread->kicked_cond, &thread->lock);
-		}
 	}
 	/* Cleared before the caller looks, so that what comes behind its look is not missed. */
 	thread->kicked = false;
@@ -555,6 +618,7 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 	thread->zstd_level = zstd_level;
 	thread->ring_bytes = ring_bytes;
 	thread->sign_key = sign_key;
+	thread->give_up_ns = LOOP_NEVER;
 	thread->wake = wake;
 	thread->wake_ctx = wake_ctx;
 
@@ -564,7 +628,7 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 		goto failed;
 	}
 	if (!uring_sink_is_uring(thread->sink))
-		report("io_uring is not permitted here: writing with pwrite, which costs more");
+		report("io_uring is not permitted here: writing with pwritev, which waits for a slow disk");
 	sink = uring_sink_as_tape_sink(thread->sink);
 	if (ring_bytes)
 		ret = tape_writer_create_ring(&thread->writer, &sink, ring_bytes, &tape_error);
@@ -616,6 +680,7 @@ void tape_thread_destroy(struct tape_thread *thread)
 		pthread_mutex_unlock(&thread->lock);
 		pthread_join(thread->thread, NULL);
 	}
+	count_records(thread, UINT64_MAX, true);
 	pipeline_destroy(thread->pipeline);
 	tape_pages_destroy(thread->pages);
 	/* What is in flight belongs to the writer until it is done. */
@@ -796,6 +861,31 @@ uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint
 	job->totals.lost_records = lost_records;
 	strncpy(job->reason, reason, sizeof(job->reason) - 1);
 	return post(thread, job);
+}
+
+void tape_thread_wait_when_full(struct tape_thread *thread)
+{
+	pthread_mutex_lock(&thread->lock);
+	thread->waits_when_full = true;
+	pthread_mutex_unlock(&thread->lock);
+}
+
+bool tape_thread_is_waiting(struct tape_thread *thread)
+{
+	bool is_waiting;
+
+	pthread_mutex_lock(&thread->lock);
+	is_waiting = thread->is_waiting;
+	pthread_mutex_unlock(&thread->lock);
+	return is_waiting;
+}
+
+void tape_thread_give_up_at(struct tape_thread *thread, uint64_t at_ns)
+{
+	pthread_mutex_lock(&thread->lock);
+	if (at_ns < thread->give_up_ns)
+		thread->give_up_ns = at_ns;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 bool tape_thread_is_done(struct tape_thread *thread, uint64_t number)

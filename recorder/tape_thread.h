@@ -39,6 +39,7 @@ struct page_batch {
 struct tape_stats {
 	struct record_tally traps; /* placed on the tape */
 	uint64_t discarded;        /* records that came after a write had failed */
+	uint64_t waited_ns;        /* for room on a full disk, up to when it came or we gave up */
 	uint64_t snapshots;
 	uint64_t file_bytes;   /* of the tape that is being written */
 	uint64_t closed_bytes; /* of those before it */
@@ -59,6 +60,12 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 /* Ends the thread without a clean end of the tape, if tape_thread_finish() was not called. */
 void tape_thread_destroy(struct tape_thread *thread);
 struct pipeline *tape_thread_pipeline(struct tape_thread *thread);
+
+/* From here on a full disk is no error: the thread waits for room, with all that it has not written. */
+void tape_thread_wait_when_full(struct tape_thread *thread);
+bool tape_thread_is_waiting(struct tape_thread *thread);
+/* CLOCK_MONOTONIC; the earliest of all calls counts. */
+void tape_thread_give_up_at(struct tape_thread *thread, uint64_t at_ns);
 
 /* ---- jobs, from the main thread; each returns the job's number ------- */
 

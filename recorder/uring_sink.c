@@ -5,107 +5,174 @@
 #include <liburing.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#define SINK_DEPTH 64
+#include "loop.h"
+
+#define RETRY_NS     NS_PER_S
+#define MAX_IOVECS   64u
+#define SUBMIT_BYTES (4u << 20) /* at a time; the rest goes on then */
+#define RING_ENTRIES 4
 
 struct sink_write {
-	struct sink_write *next_free;
+	struct sink_write *next;
 	uint8_t *buffer;
 	size_t size_bytes;
-	size_t written;
 	uint64_t offset;
 	void (*done)(void *done_ctx, void *buffer, int result);
 	void *done_ctx;
 };
 
+/*
+ * The kernel has at most one submission, which begins at the head of the queue
+ * and takes along what lies right behind it in the file. So the file always is
+ * a prefix, without a barrier for each write, and a write that found no room
+ * can be tried again before anything else is.
+ */
 struct uring_sink {
 	struct io_uring ring;
 	bool is_uring;
-	bool is_broken; /* a submission failed for good */
+	bool in_kernel;
 	int fd;
-	unsigned in_flight;
-	uint64_t in_flight_bytes;
 	uint64_t max_bytes;
+	struct sink_write *head, *tail;
+	size_t head_written; /* bytes of the head that are in the file */
+	uint64_t queued_bytes;
+	uint64_t given_bytes, written_bytes;
+	unsigned nr_queued;
+	struct sink_write *free;
+	int full_error;    /* a write found no room, and not all is written since; 0: none */
+	uint64_t retry_ns; /* not before; 0: at once */
 	int error;
 	uint64_t error_offset;
-	struct sink_write *free;
-	struct sink_write writes[SINK_DEPTH];
+	struct iovec iovecs[MAX_IOVECS];
 };
 
-static void note_error(struct uring_sink *sink, int error, uint64_t offset)
+/* Takes the head off the queue. */
+static void finish_head(struct uring_sink *sink, int result)
 {
-	if (!sink->error) {
-		sink->error = error;
-		sink->error_offset = offset;
-	}
-}
-
-/* The rest of the write, or all of it. */
-static int submit(struct uring_sink *sink, struct sink_write *write)
-{
-	struct io_uring_sqe *sqe = sink->is_broken ? NULL : io_uring_get_sqe(&sink->ring);
-	size_t rest = write->size_bytes - write->written;
-	int ret;
-
-	if (!sqe)
-		return -EBUSY;
-	/* The kernel takes at most 2 GiB at a time; what is left comes back as a short write. */
-	io_uring_prep_write(sqe, sink->fd, write->buffer + write->written, rest > 1u << 30 ? 1u << 30 : (unsigned)rest,
-			    write->offset + write->written);
-	/* In order: a hole before data that is there would cost the reader what lies behind it. */
-	sqe->flags |= IOSQE_IO_DRAIN;
-	io_uring_sqe_set_data(sqe, write);
-	do
-		ret = io_uring_submit(&sink->ring);
-	while (ret == -EINTR || ret == -EAGAIN);
-	/* What could not be submitted stays in the queue, with a buffer that is freed: nothing may follow. */
-	sink->is_broken = ret < 0;
-	return ret < 0 ? ret : 0;
-}
-
-static void finish(struct uring_sink *sink, struct sink_write *write, int result)
-{
+	struct sink_write *write = sink->head;
 	void (*done)(void *, void *, int) = write->done;
 	void *done_ctx = write->done_ctx, *buffer = write->buffer;
 
-	if (result < 0)
-		note_error(sink, result, write->offset + write->written);
-	sink->in_flight--;
-	sink->in_flight_bytes -= write->size_bytes;
-	write->buffer = NULL;
-	write->next_free = sink->free;
+	sink->head = write->next;
+	if (!sink->head)
+		sink->tail = NULL;
+	sink->head_written = 0;
+	sink->nr_queued--;
+	sink->queued_bytes -= write->size_bytes;
+	if (!result)
+		sink->written_bytes += write->size_bytes;
+	write->next = sink->free;
 	sink->free = write;
 	if (done)
 		done(done_ctx, buffer, result);
 }
 
-static void complete(struct uring_sink *sink, struct sink_write *write, int result)
+/* What comes behind a failed write would stand behind a hole: all that waits fails with it. */
+static void fail(struct uring_sink *sink, int error)
 {
-	if (result == -EINTR || result == -EAGAIN) {
-		result = submit(sink, write);
-		if (!result)
-			return;
-	} else if (result == 0) {
-		result = -EIO; /* a regular file takes at least a byte or says why not */
-	} else if (result > 0) {
-		write->written += (size_t)result;
-		if (write->written >= write->size_bytes) {
-			finish(sink, write, 0);
-			return;
-		}
-		result = submit(sink, write);
-		if (!result)
-			return;
+	if (!sink->error) {
+		sink->error = error;
+		sink->error_offset = sink->head ? sink->head->offset + sink->head_written : 0;
 	}
-	finish(sink, write, result);
+	while (sink->head)
+		finish_head(sink, error);
+	sink->full_error = 0;
 }
 
-/* Take one completion; false when there is none (and wait is not asked for). */
-static bool take_one(struct uring_sink *sink, bool wait)
+/* The head's rest and its successors in the file. Returns their number. */
+static unsigned gather(struct uring_sink *sink)
+{
+	size_t skip = sink->head_written, left = SUBMIT_BYTES;
+	const struct sink_write *write = sink->head;
+	unsigned n = 0;
+
+	while (write && n < MAX_IOVECS && left) {
+		size_t size_bytes = write->size_bytes - skip;
+		uint64_t end = write->offset + write->size_bytes;
+
+		size_bytes = size_bytes < left ? size_bytes : left;
+		sink->iovecs[n++] = (struct iovec){write->buffer + skip, size_bytes};
+		left -= size_bytes;
+		skip = 0;
+		write = write->next;
+		if (write && write->offset != end)
+			break;
+	}
+	return n;
+}
+
+static void complete(struct uring_sink *sink, int64_t result)
+{
+	sink->in_kernel = false;
+	if (result == -EINTR || result == -EAGAIN)
+		return;
+	if (result == -ENOSPC || result == -EDQUOT) {
+		sink->full_error = (int)result;
+		sink->retry_ns = now_ns() + RETRY_NS;
+		return;
+	}
+	if (result <= 0) {
+		fail(sink, result ? (int)result : -EIO); /* a regular file takes at least a byte or says why not */
+		return;
+	}
+	sink->retry_ns = 0;
+	while (result) {
+		size_t rest = sink->head->size_bytes - sink->head_written;
+
+		if ((uint64_t)result < rest) {
+			sink->head_written += (size_t)result;
+			return;
+		}
+		result -= (int64_t)rest;
+		finish_head(sink, 0);
+	}
+	if (!sink->head)
+		sink->full_error = 0;
+}
+
+static void submit(struct uring_sink *sink)
+{
+	unsigned n = gather(sink);
+	uint64_t offset = sink->head->offset + sink->head_written;
+	struct io_uring_sqe *sqe;
+	int ret = -EBUSY;
+
+	sink->in_kernel = true;
+	if (!sink->is_uring) {
+		ssize_t written = pwritev(sink->fd, sink->iovecs, (int)n, (off_t)offset);
+
+		complete(sink, written < 0 ? -errno : written);
+		return;
+	}
+	sqe = io_uring_get_sqe(&sink->ring);
+	if (sqe) {
+		io_uring_prep_writev(sqe, sink->fd, sink->iovecs, n, offset);
+		do
+			ret = io_uring_submit(&sink->ring);
+		while (ret == -EINTR || ret == -EAGAIN);
+	}
+	/* What could not be submitted stays in the ring: nothing may be submitted any more, and nothing is. */
+	if (ret < 0)
+		complete(sink, ret == -EBUSY ? -EIO : ret);
+}
+
+/* Keeps the kernel busy, as long as there is something to write and no reason to wait. */
+static void pump(struct uring_sink *sink)
+{
+	while (sink->head && !sink->in_kernel && (!sink->retry_ns || now_ns() >= sink->retry_ns)) {
+		sink->retry_ns = 0;
+		submit(sink);
+	}
+}
+
+/* Take the completion; false when it is not there (and wait is not asked for). */
+static bool take_completion(struct uring_sink *sink, bool wait)
 {
 	struct io_uring_cqe *cqe;
-	struct sink_write *write;
 	int ret, result;
 
 	do
@@ -113,63 +180,18 @@ static bool take_one(struct uring_sink *sink, bool wait)
 	while (wait && ret == -EINTR);
 	if (ret)
 		return false;
-	write = io_uring_cqe_get_data(cqe);
 	result = cqe->res;
 	io_uring_cqe_seen(&sink->ring, cqe);
-	complete(sink, write, result);
+	complete(sink, result);
 	return true;
 }
 
 unsigned uring_sink_reap(struct uring_sink *sink, bool wait_all)
 {
-	while (sink->in_flight && take_one(sink, wait_all))
-		;
-	return sink->in_flight;
-}
-
-static int write_uring(struct uring_sink *sink, struct sink_write *from)
-{
-	struct sink_write *write;
-	int ret;
-
-	while (sink->in_flight && take_one(sink, false))
-		;
-	while (sink->in_flight && (!sink->free || sink->in_flight_bytes + from->size_bytes > sink->max_bytes))
-		if (!take_one(sink, true))
-			return -EIO;
-	/* What comes behind a failed write would stand behind a hole. */
-	if (sink->error)
-		return sink->error;
-	write = sink->free;
-	sink->free = write->next_free;
-	*write = *from;
-	sink->in_flight++;
-	sink->in_flight_bytes += write->size_bytes;
-	ret = submit(sink, write);
-	if (ret) {
-		write->done = NULL;
-		finish(sink, write, ret);
-	}
-	return ret;
-}
-
-static int write_plain(struct uring_sink *sink, struct sink_write *write)
-{
-	while (write->written < write->size_bytes) {
-		ssize_t n = pwrite(sink->fd, write->buffer + write->written, write->size_bytes - write->written,
-				   (off_t)(write->offset + write->written));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			note_error(sink, n < 0 ? -errno : -EIO, write->offset + write->written);
-			return sink->error;
-		}
-		write->written += (size_t)n;
-	}
-	if (write->done)
-		write->done(write->done_ctx, write->buffer, 0);
-	return 0;
+	do
+		pump(sink);
+	while (sink->in_kernel && take_completion(sink, wait_all));
+	return sink->nr_queued;
 }
 
 /* An error that is returned means that done is not called: the caller keeps the buffer. */
@@ -177,52 +199,67 @@ static int sink_write(void *ctx, uint64_t offset, void *buffer, size_t size_byte
 		      void (*done)(void *done_ctx, void *buffer, int result), void *done_ctx)
 {
 	struct uring_sink *sink = ctx;
-	struct sink_write write = {
-		.buffer = buffer,
-		.size_bytes = size_bytes,
-		.offset = offset,
-		.done = done,
-		.done_ctx = done_ctx,
-	};
+	struct sink_write *write;
 
 	if (sink->error)
 		return sink->error;
-	return sink->is_uring ? write_uring(sink, &write) : write_plain(sink, &write);
+	write = sink->free;
+	if (write)
+		sink->free = write->next;
+	else
+		write = malloc(sizeof(*write));
+	if (!write)
+		return -ENOMEM;
+	*write = (struct sink_write){NULL, buffer, size_bytes, offset, done, done_ctx};
+	if (sink->tail)
+		sink->tail->next = write;
+	else
+		sink->head = write;
+	sink->tail = write;
+	sink->nr_queued++;
+	sink->queued_bytes += size_bytes;
+	sink->given_bytes += size_bytes;
+	uring_sink_reap(sink, false);
+	/* While there is no room, it is the caller's part to bring no more. */
+	while (sink->queued_bytes > sink->max_bytes && sink->in_kernel && take_completion(sink, true))
+		pump(sink);
+	return 0;
 }
 
-static bool is_in_flight(const struct uring_sink *sink, uint64_t offset, size_t size_bytes)
+/* What of the write lies in the size_bytes from offset on. */
+static void overlay(const struct sink_write *write, uint64_t offset, uint8_t *out, size_t size_bytes)
 {
-	for (unsigned i = 0; i < SINK_DEPTH; i++) {
-		const struct sink_write *write = &sink->writes[i];
+	uint64_t from = write->offset > offset ? write->offset : offset;
+	uint64_t write_end = write->offset + write->size_bytes, end = offset + size_bytes;
+	uint64_t to = write_end < end ? write_end : end;
 
-		if (write->buffer && write->offset < offset + size_bytes && offset < write->offset + write->size_bytes)
-			return true;
-	}
-	return false;
+	if (from < to)
+		memcpy(out + (from - offset), write->buffer + (from - write->offset), to - from);
 }
 
-/* What was written before; a write of it that is still on its way is waited for. */
+/* What was written before, on its way to the file or not. */
 static int sink_read(void *ctx, uint64_t offset, void *buffer, size_t size_bytes)
 {
 	struct uring_sink *sink = ctx;
 	uint8_t *out = buffer;
+	size_t done = 0;
 
-	while (sink->in_flight && is_in_flight(sink, offset, size_bytes))
-		if (!take_one(sink, true))
-			return -EIO;
 	if (sink->error)
 		return sink->error;
-	while (size_bytes) {
-		ssize_t n = pread(sink->fd, out, size_bytes, (off_t)offset);
+	while (done < size_bytes) {
+		ssize_t n = pread(sink->fd, out + done, size_bytes - done, (off_t)(offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		out += n;
-		offset += (uint64_t)n;
-		size_bytes -= (size_t)n;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		done += (size_t)n;
 	}
+	memset(out + done, 0, size_bytes - done);
+	for (const struct sink_write *write = sink->head; write; write = write->next)
+		overlay(write, offset, out, size_bytes);
 	return 0;
 }
 
@@ -245,11 +282,7 @@ int uring_sink_create(struct uring_sink **out, int fd, uint64_t max_bytes, bool 
 		return -ENOMEM;
 	sink->fd = fd;
 	sink->max_bytes = max_bytes;
-	for (unsigned i = 0; i < SINK_DEPTH; i++) {
-		sink->writes[i].next_free = sink->free;
-		sink->free = &sink->writes[i];
-	}
-	sink->is_uring = !without_uring && !io_uring_queue_init(SINK_DEPTH, &sink->ring, 0);
+	sink->is_uring = !without_uring && !io_uring_queue_init(RING_ENTRIES, &sink->ring, 0);
 	if (sink->is_uring)
 		pin_workers(sink);
 	return 0;
@@ -259,9 +292,15 @@ void uring_sink_destroy(struct uring_sink *sink)
 {
 	if (!sink)
 		return;
-	if (sink->is_uring) {
-		uring_sink_reap(sink, true);
+	uring_sink_reap(sink, true);
+	fail(sink, -ECANCELED);
+	if (sink->is_uring)
 		io_uring_queue_exit(&sink->ring);
+	while (sink->free) {
+		struct sink_write *write = sink->free;
+
+		sink->free = write->next;
+		free(write);
 	}
 	free(sink);
 }
@@ -274,6 +313,28 @@ struct tape_sink uring_sink_as_tape_sink(struct uring_sink *sink)
 bool uring_sink_is_uring(const struct uring_sink *sink)
 {
 	return sink->is_uring;
+}
+
+bool uring_sink_is_full(const struct uring_sink *sink)
+{
+	return sink->full_error != 0;
+}
+
+void uring_sink_give_up(struct uring_sink *sink)
+{
+	uring_sink_reap(sink, true);
+	if (sink->full_error)
+		fail(sink, sink->full_error);
+}
+
+uint64_t uring_sink_given_bytes(const struct uring_sink *sink)
+{
+	return sink->given_bytes;
+}
+
+uint64_t uring_sink_written_bytes(const struct uring_sink *sink)
+{
+	return sink->written_bytes;
 }
 
 int uring_sink_error(const struct uring_sink *sink, uint64_t *offset)

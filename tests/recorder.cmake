@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Tests of vmtape-record: its parts, and the program itself against a fake VM that speaks the real protocol.
-add_library(fake-vm STATIC unit/fake_vm.c unit/fake_vm_server.c unit/fake_vm_snapshot.c unit/record_run.c
-            unit/service_run.c unit/socket_client.c)
+add_library(fake-vm STATIC unit/fake_vm.c unit/fake_vm_mangle.c unit/fake_vm_server.c unit/fake_vm_snapshot.c
+            unit/record_account.c unit/record_run.c unit/service_run.c unit/socket_client.c)
 target_include_directories(fake-vm PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/unit)
 target_compile_definitions(fake-vm PRIVATE VMTAPE_RECORD_PATH="$<TARGET_FILE:vmtape-record>")
 target_link_libraries(fake-vm PUBLIC vmtape-format Threads::Threads)
@@ -34,3 +34,4 @@ add_test(NAME unit.service_unit COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_
          $<TARGET_FILE:record_everything> "${VMTAPE_SANITIZE}")
 set_tests_properties(unit.service_unit PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
 vmtape_fuzz(NAME control LIBS vmtape-recorder)
+vmtape_fuzz(NAME producer_proto LIBS vmtape-recorder)

@@ -75,6 +75,10 @@ enum fake_fault {
 	FAULTS
 };
 
+#define FAKE_MANGLE_WAYS 9u
+/* For people. */
+const char *fake_mangle_name(unsigned way);
+
 struct fake_ring {
 	pthread_mutex_t lock;
 	int memory_fd, data_fd, room_fd;
@@ -99,6 +103,9 @@ struct fake_vm {
 	bool hides_tsc_hz;
 	bool is_kvm; /* looks for room by itself, as KVM does: rings have no descriptor for it */
 	enum fake_fault fault;
+	unsigned mangle_at;  /* the message with this number, from 1, is spoilt; 0: none */
+	unsigned mangle_way; /* how: below FAKE_MANGLE_WAYS */
+	uint64_t mangle_seed;
 
 	char folder[64];
 	char socket_path[96];
@@ -106,13 +113,15 @@ struct fake_vm {
 	int fd; /* the client; -1: none */
 	pthread_t thread;
 	atomic_bool ending;
-	atomic_bool trapping; /* between START and STOP: for who must not take the lock */
+	atomic_int_fast64_t clock_step_ns; /* by which its wall clock is wrong */
+	atomic_bool trapping;              /* between START and STOP: for who must not take the lock */
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t changed;
 	bool started; /* rings are there */
 	bool stopped; /* PROTO_STOP, or the client went */
 	unsigned nr_clients;
+	unsigned nr_sent;  /* messages */
 	unsigned nr_plans; /* uploaded, with START and SET_PLAN */
 	uint32_t plan_ids[64];
 	unsigned nr_rounds;    /* SNAPSHOT requests */

@@ -18,6 +18,10 @@ void fake_vm_send(struct fake_vm *vm, enum proto_type type, uint32_t request, co
 		  const int *fds, unsigned nr_fds);
 void fake_vm_send_error(struct fake_vm *vm, uint32_t request, int error, const char *text);
 
+/* The same message, spoilt as vm->mangle_way says. */
+void fake_vm_send_mangled(struct fake_vm *vm, const struct proto_header *header, const void *body, size_t body_bytes,
+			  const int *fds, unsigned nr_fds);
+
 void fake_vm_make_ring(struct fake_vm *vm, unsigned vcpu);
 /* The ring's lock is held. */
 void fake_vm_append_body(struct fake_vm *vm, unsigned vcpu, enum trap_type type, const void *body, uint32_t body_bytes);

@@ -30,6 +30,10 @@ void fake_vm_send(struct fake_vm *vm, enum proto_type type, uint32_t request, co
 	} control = {0};
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
+	if (++vm->nr_sent == vm->mangle_at) {
+		fake_vm_send_mangled(vm, &header, body, body_bytes, fds, nr_fds);
+		return;
+	}
 	if (vm->fault == FAULT_HUGE_MESSAGE)
 		header.size_bytes = 0xffffffff;
 	if (vm->fault == FAULT_UNKNOWN_TYPE)

@@ -144,7 +144,8 @@ void fake_vm_serve_snapshot(struct fake_vm *vm, uint32_t request, const struct p
 	data.staging_bytes = vm->staging_bytes;
 	clock_gettime(CLOCK_REALTIME, &now);
 	data.tsc = data.monotonic_ns = fake_tsc();
-	data.realtime_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	data.realtime_ns =
+		(uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + (uint64_t)atomic_load(&vm->clock_step_ns);
 	put(vm, 0, vm->dirty, words * 8);
 	if (data.whole) {
 		put_vcpus(vm, data.vcpus_offset);

@@ -34,26 +34,47 @@ static void run_child(const struct record_run *run, uint64_t fsize_bytes, char *
 	_exit(127);
 }
 
-void record_run_start(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes, ...)
+static void start(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes,
+		  const char *const *options, va_list more)
 {
 	char *argv[RECORD_RUN_MAX_OPTIONS + 8] = {(char *)VMTAPE_RECORD_PATH, "--connect", (char *)socket_path, "-o",
 						  run->tape_path};
+	static unsigned number;
 	unsigned n = 5;
-	va_list options;
 
 	*run = (struct record_run){0};
 	snprintf(run->tape_path, sizeof(run->tape_path), "%s/out.vmt", folder);
-	snprintf(run->log_path, sizeof(run->log_path), "%s/record.log", folder);
-	va_start(options, fsize_bytes);
-	while ((argv[n] = va_arg(options, char *)))
+	snprintf(run->log_path, sizeof(run->log_path), "%s.%u.log", folder,
+		 number++); /* the folder may be a full disk */
+	while (options && *options && n < RECORD_RUN_MAX_OPTIONS)
+		argv[n++] = (char *)*options++;
+	while ((argv[n] = va_arg(more, char *)))
 		CHECK(++n < RECORD_RUN_MAX_OPTIONS + 7);
-	va_end(options);
 	fflush(NULL);
 	unlink(run->log_path);
 	run->pid = fork();
 	CHECK(run->pid >= 0);
 	if (run->pid == 0)
 		run_child(run, fsize_bytes, argv);
+}
+
+void record_run_start(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes, ...)
+{
+	va_list options;
+
+	va_start(options, fsize_bytes);
+	start(run, socket_path, folder, fsize_bytes, NULL, options);
+	va_end(options);
+}
+
+void record_run_start_with(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes,
+			   const char *const *options, ...)
+{
+	va_list more;
+
+	va_start(more, options);
+	start(run, socket_path, folder, fsize_bytes, options, more);
+	va_end(more);
 }
 
 static void read_log(struct record_run *run)

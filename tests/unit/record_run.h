@@ -22,10 +22,15 @@ struct record_run {
 /* Path of the program. */
 const char *record_run_path(void);
 
-/* Starts it on socket, with the tape and the log in folder; options end with NULL. fsize_bytes: RLIMIT_FSIZE, 0 none.
+/* Starts it on socket, with the tape in folder and the log beside it; options end with NULL. fsize_bytes: RLIMIT_FSIZE,
+ * 0 none.
  */
 void record_run_start(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes, ...)
 	__attribute__((sentinel));
+/* The same with the options in an array that ends with NULL, then more of them, up to another NULL (both may be empty).
+ */
+void record_run_start_with(struct record_run *run, const char *socket_path, const char *folder, uint64_t fsize_bytes,
+			   const char *const *options, ...) __attribute__((sentinel));
 /* Waits for its end; kills it, and fails, after timeout_s. */
 void record_run_wait(struct record_run *run, unsigned timeout_s);
 /* Waits until it has said this; fails after 20 s. */

@@ -258,7 +258,7 @@ static void no_room(const char *folder, uint64_t fsize_bytes, const char *said)
 	fake_vm_start(&vm);
 	guest_start(&guest, &vm, true);
 	record_run_start(&recorder, vm.socket_path, folder, fsize_bytes, "--plan", "generic", "--on-full", "block",
-			 "--snapshot-interval", "200ms", NULL);
+			 "--on-disk-full", "stop", "--snapshot-interval", "200ms", NULL);
 	record_run_wait(&recorder, 60);
 	fake_vm_wait_stopped(&vm);
 	guest_stop(&guest);

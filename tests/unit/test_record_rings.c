@@ -10,8 +10,8 @@
 
 #include "check.h"
 #include "fake_vm.h"
+#include "record_account.h"
 #include "record_run.h"
-#include "trap_record.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define NR_RECORDS 300000u
@@ -33,46 +33,6 @@ static void *run_vcpu(void *arg)
 	for (unsigned i = 0; i < vcpu->count; i++)
 		fake_vm_append(vcpu->vm, vcpu->vcpu);
 	return NULL;
-}
-
-struct vcpu_account {
-	uint64_t next_seq, calls, gaps, gap_lost, others;
-};
-
-/* Walks the tape: each vCPU's numbers without a hole but those that a gap record tells of, each record as it was made.
- */
-static void account(struct tape_reader *reader, struct vcpu_account *accounts)
-{
-	struct tape_error error = {0};
-	struct tape_cursor *cursor;
-	struct trap_view view;
-	int ret;
-
-	CHECK_INT(tape_cursor_create(&cursor, reader, &error), 0);
-	while ((ret = tape_cursor_next(cursor, &view, &error)) > 0) {
-		struct vcpu_account *vcpu = &accounts[view.header.vcpu];
-
-		CHECK(view.header.vcpu < FAKE_VM_MAX_VCPUS + 1);
-		if (view.header.type == TRAP_GAP) {
-			struct trap_gap gap;
-
-			trap_view_gap(&view, &gap);
-			CHECK_INT(gap.first_seq, vcpu->next_seq);
-			vcpu->next_seq += gap.lost_records;
-			vcpu->gap_lost += gap.lost_records;
-			vcpu->gaps++;
-		}
-		CHECK_INT(view.header.seq, vcpu->next_seq);
-		vcpu->next_seq++;
-		if (view.header.type == TRAP_ENTER || view.header.type == TRAP_EXIT) {
-			CHECK(fake_record_check(&view));
-			vcpu->calls++;
-		} else if (view.header.type != TRAP_GAP) {
-			vcpu->others++;
-		}
-	}
-	CHECK_INT(ret, 0);
-	tape_cursor_destroy(cursor);
 }
 
 /* Two vCPUs at full speed; after half a second the recorder is stopped for a while, if pause_ms. */
@@ -118,7 +78,7 @@ static void run(bool kvm, bool block, const char *ring_bytes, unsigned pause_ms,
 	CHECK_STR(tape_reader_meta(reader, "producer"), kvm ? "qemu-kvm" : "qemu-tcg");
 	CHECK_INT(record_run_verify(reader, &cut_off), 0);
 	CHECK(!cut_off);
-	account(reader, accounts);
+	record_account(reader, accounts);
 	for (unsigned i = 0; i < nr_threads; i++) {
 		CHECK_INT(accounts[i].calls, vm.rings[i].appended);
 		CHECK_INT(accounts[i].gap_lost, vm.rings[i].writer.lost_records);

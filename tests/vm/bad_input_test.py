@@ -147,7 +147,8 @@ def check_full_disk(failures, guest):
     try:
         tape = os.path.join(mount, "full.vmt")
         guest.must("call_loop 1000000000 >/dev/null 2>&1 &")
-        fails_cleanly(failures, "full disk", [RECORD, "--connect", guest.socket_path, "-o", tape, "--duration", "60s"],
+        fails_cleanly(failures, "full disk", [RECORD, "--connect", guest.socket_path, "-o", tape, "--duration", "60s",
+                                             "--on-disk-full", "stop"],
                       (), lines=None, timeout=90)
         status, out, err = vmtape("stats", tape)
         failures.check(status == 0 and "getppid" in out,

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "record_account.h"
+
+#include "check.h"
+#include "trap_record.h"
+
+void record_account(struct tape_reader *reader, struct vcpu_account accounts[FAKE_VM_MAX_VCPUS + 1])
+{
+	struct tape_error error = {0};
+	struct tape_cursor *cursor;
+	struct trap_view view;
+	int ret;
+
+	CHECK_INT(tape_cursor_create(&cursor, reader, &error), 0);
+	while ((ret = tape_cursor_next(cursor, &view, &error)) > 0) {
+		struct vcpu_account *vcpu = &accounts[view.header.vcpu];
+
+		CHECK(view.header.vcpu < FAKE_VM_MAX_VCPUS + 1);
+		if (view.header.type == TRAP_GAP) {
+			struct trap_gap gap;
+
+			trap_view_gap(&view, &gap);
+			CHECK_INT(gap.first_seq, vcpu->next_seq);
+			vcpu->next_seq += gap.lost_records;
+			vcpu->gap_lost += gap.lost_records;
+			vcpu->gaps++;
+		}
+		CHECK_INT(view.header.seq, vcpu->next_seq);
+		vcpu->next_seq++;
+		if (view.header.type == TRAP_ENTER || view.header.type == TRAP_EXIT) {
+			CHECK(fake_record_check(&view));
+			vcpu->calls++;
+		} else if (view.header.type != TRAP_GAP) {
+			vcpu->others++;
+		}
+	}
+	CHECK_INT(ret, 0);
+	tape_cursor_destroy(cursor);
+}

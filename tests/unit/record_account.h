@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* record_account.h - walks a tape of the fake VM and adds up, for each vCPU, what is on it. Everything exits on
+ * failure. */
+#ifndef RECORD_ACCOUNT_H
+#define RECORD_ACCOUNT_H
+
+#include <stdint.h>
+
+#include "fake_vm.h"
+#include "tape.h"
+
+struct vcpu_account {
+	uint64_t next_seq; /* behind the last record; all before it are there, or a gap record tells of them */
+	uint64_t calls, gaps, gap_lost, others;
+};
+
+/* Each vCPU's numbers have no hole but those that a gap record tells of, and each record is as it was made. */
+void record_account(struct tape_reader *reader, struct vcpu_account accounts[FAKE_VM_MAX_VCPUS + 1]);
+
+#endif
