@@ -53,7 +53,7 @@ int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *h
 	}
 	payload = chunk->buffer + TAPE_CHUNK_HEADER_BYTES;
 	chunk->header = *header;
-	chunk->header.layout = TAPE_LAYOUT_1;
+	chunk->header.layout = header->layout ? header->layout : TAPE_LAYOUT_1;
 	chunk->header.codec = TAPE_ZSTD;
 	stored_bytes = compress(payload, room_bytes, raw, raw_bytes, zstd_level);
 	if (!stored_bytes) {

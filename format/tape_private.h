@@ -31,7 +31,8 @@ enum tape_codec {
 	TAPE_ZSTD = 1, /* TRAPS and PAGES only: see FORMAT.md, "Memory of a reader" */
 };
 
-#define TAPE_LAYOUT_1 1 /* TRAPS: rows; of every other type the only one */
+#define TAPE_LAYOUT_1 1 /* TRAPS: rows */
+#define TAPE_LAYOUT_2 2 /* SNAPSHOT: with what it cost the guest. Of every other type 1 is the only one */
 #define TAPE_NO_VCPU  0xffffu
 
 #define TAPE_SECTION_NRS    1 /* of an INDEX chunk */

@@ -42,7 +42,7 @@ static const char *judge_header(const struct tape_chunk_header *header)
 
 	if (header->type < TAPE_CHUNK_META || header->type >= TAPE_CHUNK_TYPES)
 		return NULL; /* of a newer version: skipped */
-	if (header->layout != TAPE_LAYOUT_1)
+	if (header->layout != TAPE_LAYOUT_1 && (header->layout != TAPE_LAYOUT_2 || header->type != TAPE_CHUNK_SNAPSHOT))
 		return "has a layout that this version does not know";
 	if (header->codec != TAPE_STORED && (header->codec != TAPE_ZSTD || !packed))
 		return "has a codec that it must not have";

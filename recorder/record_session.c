@@ -242,7 +242,7 @@ static int start(struct session *session, struct record_error *error)
 	if (ret)
 		return ret;
 	session->snapshot.producer = &session->producer;
-	session->snapshot.tape = session->tape;
+	session->snapshot.feed.tape = session->tape;
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
 	record_progress_init(&session->progress, session->tape, session->drain,
 			     record_producer_label(&session->welcome));
@@ -291,7 +291,7 @@ static void take_error(struct session *session, int error, const struct record_e
 
 static void take_snapshot(struct session *session)
 {
-	bool first = !session->snapshot.committed;
+	bool first = !session->snapshot.committed, asked = session->loop.snapshot_now;
 	struct record_error why = {0};
 	int ret;
 
@@ -299,9 +299,9 @@ static void take_snapshot(struct session *session)
 	ret = ram_snapshot_take(&session->snapshot, &why);
 	session->next_snapshot_ns = now_ns() + session->options->snapshot_interval_ms * NS_PER_MS;
 	if (!ret) {
-		if (first)
-			report("base snapshot taken, guest paused for %.1f ms",
-			       (double)session->snapshot.last_pause_ns / NS_PER_MS);
+		if (first || asked)
+			report("%s snapshot taken, guest paused for %.1f ms", first ? "base" : "the",
+			       (double)session->snapshot.figures.pause_ns / NS_PER_MS);
 		session->told_no_snapshot = false;
 		record_plan_snapshot_taken(&session->plan);
 		return;

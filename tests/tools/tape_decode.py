@@ -108,7 +108,7 @@ class Chunk:
         self.at = at
         self.end = at + 96 + self.stored + -self.stored % 8
         need(self.end <= end, f"chunk at {at} crosses the end")
-        need(self.layout == 1 and self.codec in (0, 1), f"chunk at {at}: layout or codec")
+        need(self.layout in ((1, 2) if self.type == SNAPSHOT else (1,)) and self.codec in (0, 1), f"chunk at {at}: layout or codec")
         need(self.codec == 0 or self.type in (TRAPS, PAGES), f"chunk at {at} must not be compressed")
         self.payload = data[at + 96:at + 96 + self.stored]
         need(not any(data[at + 96 + self.stored:self.end]), f"padding behind the chunk at {at}")
@@ -243,12 +243,17 @@ class Tape:
         return {base + low: None if low in zero else next(number) for low in brought}
 
     def snapshots(self):
-        """(fields, ranges, registers, memory as {gfn: page number or None})"""
+        """(fields, cost (empty in layout 1), ranges, registers, memory as {gfn: page number or None})"""
         memory = {}
         for chunk in sorted(self.of(SNAPSHOT), key=lambda snapshot: snapshot.first):
             fields = struct.unpack_from("<QQQQQIIQQIIII", chunk.payload)
             ordinal, flags, parts, nr_pages, nr_zero, nr_ranges, vcpus, regs = fields[0], *fields[5:12]
             at = 80
+            cost = ()
+            if chunk.layout == 2:
+                cost = struct.unpack_from("<6Q", chunk.payload, at)
+                need(fields[12], f"pauses of snapshot {ordinal}")
+                at += 48
             ranges = [struct.unpack_from("<QQ", chunk.payload, at + 16 * i) for i in range(nr_ranges)]
             at += 16 * nr_ranges
             registers = struct.unpack_from(f"<{vcpus * regs}Q", chunk.payload, at)
@@ -262,7 +267,7 @@ class Tape:
             need(len(brought) == nr_pages, f"pages of snapshot {ordinal}")
             need(sum(page is None for page in brought.values()) == nr_zero, f"zero pages of snapshot {ordinal}")
             memory.update(brought)
-            yield fields, ranges, registers, memory
+            yield fields, cost, ranges, registers, memory
 
 
 def dump(data):
@@ -279,9 +284,12 @@ def dump(data):
         yield f"record tsc {tsc} vcpu {vcpu} seq {seq} type {kind} bytes {len(raw)} {fnv(raw)}"
     contents = tape.pages()
     zero = bytes(PAGE)
-    for fields, ranges, registers, memory in tape.snapshots():
+    for fields, cost, ranges, registers, memory in tape.snapshots():
         yield (f"snapshot {fields[0]} id {fields[1]} tsc {fields[2]} realtime {fields[3]} pause {fields[4]} "
                f"base {fields[5] & 1} pages {fields[7]} zero {fields[8]}")
+        if cost:
+            yield (f"pauses {fields[12]} longest {cost[0]} duration {cost[1]} dirty {cost[2]} paused {cost[3]} "
+                   f"protected {cost[4]} running {cost[5]}")
         yield f"registers {fields[10]} {fields[11]} {fnv(struct.pack(f'<{len(registers)}Q', *registers))}"
         for start, length in ranges:
             yield f"range {start} {length}"

@@ -58,7 +58,7 @@ enum fake_fault {
 	FAULT_RING_BROKEN,      /* later: head runs away */
 	FAULT_RECORD_BROKEN,    /* later: a record of size 4 */
 	FAULT_SNAPSHOT_SHORT,   /* staging shorter than said */
-	FAULT_SNAPSHOT_COUNT,   /* nr_pages is not what the bitmap has (some must be dirty) */
+	FAULT_SNAPSHOT_COUNT,   /* nr_pages is not what the bitmap has */
 	FAULT_SNAPSHOT_BITS,    /* bits behind the end of a block */
 	FAULT_SNAPSHOT_OFFSET,  /* pages outside */
 	FAULT_SNAPSHOT_ID,      /* another id */

@@ -135,6 +135,8 @@ void fake_vm_serve_snapshot(struct fake_vm *vm, uint32_t request, const struct p
 		return;
 	}
 	pthread_mutex_lock(&vm->ram_lock);
+	if (vm->fault == FAULT_SNAPSHOT_COUNT)
+		vm->dirty[0] |= 1;
 	for (size_t i = 0; i < words; i++)
 		data.nr_pages += (unsigned)__builtin_popcountll(vm->dirty[i]);
 	data.whole = data.nr_pages <= ask->max_pages && vm->fault != FAULT_SNAPSHOT_ENDLESS;

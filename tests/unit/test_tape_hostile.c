@@ -159,6 +159,17 @@ static void unknown_layout(struct tape_chunk_header *header, uint8_t *payload)
 	header->layout = 2;
 }
 
+static void unknown_layout_3(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->layout = 3;
+}
+
+/* As layout 2, the first range and registers are what it cost. */
+static void layout_without_pauses(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->layout = 2;
+}
+
 static void unknown_codec(struct tape_chunk_header *header, uint8_t *payload)
 {
 	header->codec = 2;
@@ -297,6 +308,8 @@ static void test_lies(const struct fixture_file *truth, bool check_messages)
 		{TAPE_CHUNK_TRAPS, fewer_raw_bytes, "decompress"},
 		{TAPE_CHUNK_TRAPS, too_many_raw_bytes, "larger than any"},
 		{TAPE_CHUNK_TRAPS, unknown_layout, "layout"},
+		{TAPE_CHUNK_SNAPSHOT, unknown_layout_3, "layout"},
+		{TAPE_CHUNK_SNAPSHOT, layout_without_pauses, "pause"},
 		{TAPE_CHUNK_TRAPS, unknown_codec, "codec"},
 		{TAPE_CHUNK_TRAPS, wrong_number, "follows"},
 		{TAPE_CHUNK_TRAPS, wrong_seqs, "disagree"},
