@@ -31,9 +31,9 @@ RAM_MB = 1024
 RAM_PAGES = RAM_MB << 8
 FILE_MB = 448
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-WRITER = f"/tmp/page_writer /tmp/pages {FILE_MB} 0x766d7461706521"
+WRITER = f"page_writer /tmp/pages {FILE_MB} 0x766d7461706521"
 ONCE = tuple((percent, run) for percent in (1, 5, 20) for run in (1, 64))
-STEADY = tuple((rate, run) for rate in (5000, 20000, 100000, 0) for run in (1, 64))
+RATES = (5000, 20000, 100000, 0)
 
 
 def cpu_seconds(*pids):
@@ -44,13 +44,6 @@ def cpu_seconds(*pids):
             fields = stat.read().rsplit(")", 1)[1].split()
         total += int(fields[11]) + int(fields[12])
     return total * TICK_S
-
-
-def build_writer(folder):
-    path = os.path.join(folder, "page_writer")
-    subprocess.run(["gcc", "-O2", "-static", "-o", path, os.path.join(TOP, "tests", "vm", "page_writer.c")], check=True)
-    with open(path, "rb") as program:
-        return program.read()
 
 
 def snapshots_of(tape):
@@ -132,8 +125,8 @@ def bench_once(guest, folder, repetitions):
         print_row(f"{percent} % once, runs of {run}", with_figures(tape, taken[percent, run]))
 
 
-def bench_steady(guest, folder, repetitions):
-    for rate, run in STEADY:
+def bench_steady(guest, folder, repetitions, rates):
+    for rate, run in ((rate, run) for rate in rates for run in (1, 64)):
         guest.must(f"{WRITER} steady {rate} {run} >/tmp/writer.log 2>&1 & echo $! >/tmp/writer.pid; "
                    "while ! grep -q writing /tmp/writer.log; do sleep 0.1; done")
         recorder, tape = open_recorder(guest, folder, "steady")
@@ -237,6 +230,8 @@ def main():
     parser.add_argument("--kernel", default="6.12")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--smp", type=int, default=1)
+    parser.add_argument("--rates", type=lambda text: [int(rate) for rate in text.split(",")], default=RATES,
+                        help="pages a second, 0: as fast as it can")
     parser.add_argument("--only", choices=("once", "steady", "whole"), action="append")
     options = parser.parse_args()
     parts = options.only or ("once", "steady", "whole")
@@ -244,8 +239,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vmtape-bench.") as folder, \
             Guest(qemu(), image(options.kernel), smp=options.smp, memory_mb=RAM_MB) as guest:
         guest.wait_ready()
-        guest.push({"/tmp/page_writer": (build_writer(folder), 0o755)})
-        guest.must(f"{WRITER} fill", timeout=120)
+        guest.must(f"{WRITER} fill 0 1", timeout=120)
         say(f"guest {guest.must('uname -r').strip()}, {options.smp} vCPU, {RAM_MB} MiB; host load "
             f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs; {options.repetitions} snapshots each, "
             "median (lowest – highest)")
@@ -254,7 +248,7 @@ def main():
         if "once" in parts:
             bench_once(guest, folder, options.repetitions)
         if "steady" in parts:
-            bench_steady(guest, folder, options.repetitions)
+            bench_steady(guest, folder, options.repetitions, options.rates)
         if "whole" in parts:
             bench_whole(guest, folder, options.repetitions)
 

@@ -2,7 +2,7 @@
 /*
  * page_writer.c - dirties guest memory in a known order, for tests and figures of snapshots.
  *
- *   page_writer FILE MIB TAG fill            make FILE, of MIB mebibytes
+ *   page_writer FILE MIB TAG fill 0 RUN      make FILE, of MIB mebibytes
  *   page_writer FILE MIB TAG once PAGES RUN  write so many of its pages once
  *   page_writer FILE MIB TAG steady RATE RUN write so many a second, over and over (0: as fast as it can)
  *
