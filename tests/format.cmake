@@ -25,8 +25,10 @@ target_include_directories(make_golden PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} unit)
 target_link_libraries(make_golden PRIVATE vmtape-format)
 find_program(PYTHON3 python3)
 if(PYTHON3)
-  add_test(NAME golden.tape_decode COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/small-v1.txt golden/small-v1.vmt
-           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  set_tests_properties(golden.tape_decode PROPERTIES LABELS golden)
+  foreach(tape small cost)
+    add_test(NAME golden.tape_decode_${tape} COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/${tape}-v1.txt
+             golden/${tape}-v1.vmt WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(golden.tape_decode_${tape} PROPERTIES LABELS golden)
+  endforeach()
 endif()
 vmtape_fuzz(NAME tape LIBS vmtape-format)

@@ -10,5 +10,6 @@ vmtape_test(NAME record_rings LABEL unit SOURCES unit/test_record_rings.c LIBS f
 vmtape_test(NAME record_snapshots LABEL unit SOURCES unit/test_record_snapshots.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_peers LABEL unit SOURCES unit/test_record_peers.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_ends LABEL unit SOURCES unit/test_record_ends.c LIBS fake-vm TIMEOUT 600)
+vmtape_test(NAME held_pages LABEL unit SOURCES unit/test_held_pages.c LIBS vmtape-recorder)
 vmtape_test(NAME record_parts LABEL unit SOURCES unit/test_record_parts.c LIBS vmtape-recorder)
 vmtape_test(NAME ring_memory LABEL unit SOURCES unit/test_ring_memory.c LIBS vmtape-recorder)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * make_golden.c - wrote tests/golden/small-v1.vmt, once; it is never written
- * again (another zstd may compress otherwise), only read by tests. A new
- * version of the format adds a file.
+ * make_golden.c - wrote tests/golden/small-v1.vmt, once, and cost-v1.vmt, whose
+ * snapshots tell what they cost; they are never written again (another zstd may
+ * compress otherwise), only read by tests. A new version of the format adds a
+ * file.
  *
- *   make_golden OUT.vmt
+ *   make_golden OUT.vmt [--cost]
  */
 #include "check.h"
 #include "tape_fixture.h"
@@ -59,8 +60,15 @@ static void append_plan(struct tape_writer *writer)
 	CHECK_INT(tape_writer_append(writer, chunk, NULL), 0);
 }
 
-static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages, unsigned number)
+static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages, unsigned number, bool cost)
 {
+	const struct tape_snapshot_cost costs = {.nr_pauses = 2 + number,
+						 .longest_pause_ns = 300000 + number,
+						 .duration_ns = 1ull << 40 | number,
+						 .dirty_pages = 1000 + number,
+						 .paused_pages = 20 + number,
+						 .protected_pages = 70000 * number,
+						 .running_pages = 3ull << 33 | number};
 	/* The second range lies beyond 2^32 pages, the first has pages that are never brought. */
 	static const struct tape_ram_range ranges[] = {{0, 40 * 4096}, {0x100000800000, 6 * 4096}};
 	uint8_t page[TAPE_PAGE_BYTES];
@@ -83,6 +91,7 @@ static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages
 								 .tsc = 6000 + number * 10000,
 								 .realtime_ns = 1700000000000000123u + number,
 								 .pause_ns = 345678,
+								 .cost = cost ? costs : (struct tape_snapshot_cost){0},
 								 .nr_vcpus = 2,
 								 .nr_regs = VCPU_REGS,
 								 .vcpu_regs = regs,
@@ -99,12 +108,13 @@ int main(int argc, char **argv)
 	struct tape_writer *writer = fixture_writer(&file, SLOT_BYTES);
 	struct tape_pages *pages;
 	uint64_t seqs[2] = {0};
+	bool cost = argc == 3 && !strcmp(argv[2], "--cost");
 	FILE *out;
 
-	CHECK_INT(argc, 2);
+	CHECK(argc == 2 || cost);
 	CHECK_INT(tape_pages_create(&pages, writer, 3, NULL), 0);
 	fixture_append_meta(writer, "producer=golden\ntsc_hz=1000000000\nvm.name=\xc3\xa4=b\n");
-	append_snapshot(writer, pages, 0);
+	append_snapshot(writer, pages, 0, cost);
 	append_plan(writer);
 	for (unsigned round = 0; round < 6; round++) {
 		append_calls(writer, 0, &seqs[0], 24);
@@ -112,7 +122,7 @@ int main(int argc, char **argv)
 		if (round == 3)
 			append_gap(writer, 1, &seqs[1]);
 		if (round == 4)
-			append_snapshot(writer, pages, 1);
+			append_snapshot(writer, pages, 1, cost);
 	}
 	fixture_append_meta(writer, "producer=golden tape");
 	tape_pages_destroy(pages);

@@ -106,6 +106,9 @@ static void break_snapshot(struct fake_vm *vm, struct proto_snapshot_data *data)
 		data->pages_offset = data->staging_bytes;
 		data->nr_pages = data->nr_pages ? data->nr_pages : 1;
 		break;
+	case FAULT_SNAPSHOT_PROTECTED:
+		data->nr_protected = (uint32_t)data->nr_pages + 1;
+		break;
 	case FAULT_SNAPSHOT_ID:
 		data->snapshot_id += 17;
 		break;
@@ -149,6 +152,7 @@ void fake_vm_serve_snapshot(struct fake_vm *vm, uint32_t request, const struct p
 	data.realtime_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	put(vm, 0, vm->dirty, words * 8);
 	if (data.whole) {
+		data.nr_protected = (uint32_t)(data.nr_pages / 4);
 		put_vcpus(vm, data.vcpus_offset);
 		put_pages(vm, data.pages_offset);
 		put_marks(vm, &data);

@@ -111,6 +111,7 @@ static void dump_snapshot(FILE *out, struct tape_reader *reader, uint32_t index)
 {
 	const struct tape_snapshot *snapshot = tape_reader_snapshot(reader, index);
 	const struct tape_snapshot_info *info = &snapshot->info;
+	const struct tape_snapshot_cost *cost = &info->cost;
 	struct byte_buffer regs = {0};
 	uint8_t page[TAPE_PAGE_BYTES];
 
@@ -119,6 +120,12 @@ static void dump_snapshot(FILE *out, struct tape_reader *reader, uint32_t index)
 		" base %d pages %" PRIu64 " zero %" PRIu64 "\n",
 		index, info->id, info->tsc, info->realtime_ns, info->pause_ns, info->base, snapshot->nr_pages,
 		snapshot->nr_zero);
+	if (cost->nr_pauses)
+		fprintf(out,
+			"pauses %u longest %" PRIu64 " duration %" PRIu64 " dirty %" PRIu64 " paused %" PRIu64
+			" protected %" PRIu64 " running %" PRIu64 "\n",
+			cost->nr_pauses, cost->longest_pause_ns, cost->duration_ns, cost->dirty_pages,
+			cost->paused_pages, cost->protected_pages, cost->running_pages);
 	for (size_t i = 0; i < (size_t)info->nr_vcpus * info->nr_regs; i++)
 		byte_buffer_add_u64(&regs, info->vcpu_regs[i]);
 	fprintf(out, "registers %u %u %016" PRIx64 "\n", info->nr_vcpus, info->nr_regs,
@@ -174,9 +181,8 @@ static void compare(const char *text, const char *path)
 	fclose(expected);
 }
 
-int main(int argc, char **argv)
+static void read_golden(const char *path, const char *text_path)
 {
-	const char *path = argc > 1 ? argv[1] : "golden/small-v1.vmt";
 	struct fixture_report report = {.loud = true};
 	struct tape_reader *reader;
 	struct tape_error error;
@@ -187,16 +193,26 @@ int main(int argc, char **argv)
 	CHECK(out);
 	if (tape_reader_open(&reader, path, &error)) {
 		fprintf(stderr, "%s: %s\n", path, error.message);
-		return 1;
+		exit(1);
 	}
 	dump(out, reader);
 	CHECK_INT(fclose(out), 0);
 	CHECK_INT(tape_reader_verify(reader, fixture_report, &report), 0);
 	tape_reader_close(reader);
-	if (argc > 1)
-		fputs(text, stdout);
+	if (text_path)
+		compare(text, text_path);
 	else
-		compare(text, "golden/small-v1.txt");
+		fputs(text, stdout);
 	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		read_golden(argv[1], NULL);
+		return 0;
+	}
+	read_golden("golden/small-v1.vmt", "golden/small-v1.txt");
+	read_golden("golden/cost-v1.vmt", "golden/cost-v1.txt");
 	return 0;
 }
