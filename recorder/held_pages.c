@@ -22,20 +22,20 @@ int held_pages_init(struct held_pages *held, size_t max_pages)
 	/* Not there before it is written to. */
 	memory = mmap(NULL, max_pages * GUEST_PAGE_BYTES, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	held->gfns = malloc(max_pages * sizeof(*held->gfns));
-	held->table = calloc(room, sizeof(*held->table));
-	held->in_order = malloc(max_pages * sizeof(*held->in_order));
-	if (memory == MAP_FAILED || !held->gfns || !held->table || !held->in_order) {
-		if (memory != MAP_FAILED)
-			munmap(memory, max_pages * GUEST_PAGE_BYTES);
-		held_pages_deinit(held);
+	if (memory == MAP_FAILED)
 		return -ENOMEM;
-	}
 	/* A large page is one fault instead of 512. */
 	madvise(memory, max_pages * GUEST_PAGE_BYTES, MADV_HUGEPAGE);
 	held->pages = memory;
 	held->max_pages = max_pages;
 	held->table_room = room;
+	held->gfns = malloc(max_pages * sizeof(*held->gfns));
+	held->table = calloc(room, sizeof(*held->table));
+	held->in_order = malloc(max_pages * sizeof(*held->in_order));
+	if (!held->gfns || !held->table || !held->in_order) {
+		held_pages_deinit(held);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -101,7 +101,8 @@ const uint32_t *held_pages_sort(struct held_pages *held)
 {
 	for (size_t i = 0; i < held->nr_pages; i++)
 		held->in_order[i] = (uint32_t)i;
-	qsort_r(held->in_order, held->nr_pages, sizeof(*held->in_order), by_gfn, held);
+	if (held->nr_pages > 1)
+		qsort_r(held->in_order, held->nr_pages, sizeof(*held->in_order), by_gfn, held);
 	return held->in_order;
 }
 
