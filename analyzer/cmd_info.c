@@ -223,7 +223,7 @@ static void put_pauses(struct info *i)
 	}
 	if (n) {
 		qsort(pauses, n, sizeof(*pauses), compare_u64);
-		line(i, "", "guest paused for each of %u increments: median %.1f ms (%.1f to %.1f)", n,
+		line(i, "", "%u increment%s: guest paused for %.1f ms (median; %.1f to %.1f)", n, n == 1 ? "" : "s",
 		     (double)pauses[n / 2] / 1e6, (double)pauses[0] / 1e6, (double)pauses[n - 1] / 1e6);
 	}
 	free(pauses);
