@@ -246,9 +246,50 @@ static void put_seal(struct info *i)
 		line(i, "hash chain", i->tape->has_chain ? "yes; not signed" : "no");
 }
 
+static void put_cost(struct info *i, const struct tape_snapshot_cost *cost)
+{
+	if (!cost->nr_pauses)
+		return;
+	strbuf_printf(&i->out, "%18s%u pause%s, %.1f ms at most; copied in them ", "", cost->nr_pauses,
+		      cost->nr_pauses == 1 ? "" : "s", (double)cost->longest_pause_ns / 1e6);
+	put_bytes(&i->out, cost->paused_pages * TAPE_PAGE_BYTES);
+	strbuf_put(&i->out, ", while the guest ran ");
+	put_bytes(&i->out, (cost->running_pages + cost->protected_pages) * TAPE_PAGE_BYTES);
+	strbuf_printf(&i->out, ", %" PRIu64 " dirty pages at first; %.2f s\n", cost->dirty_pages,
+		      (double)cost->duration_ns / 1e9);
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Median and extremes of the snapshots behind the base, which alone takes all of RAM. */
+static void put_pauses(struct info *i)
+{
+	uint64_t *pauses = calloc(i->tape->nr_snapshots + 1u, sizeof(*pauses));
+	uint32_t n = 0;
+
+	for (uint32_t k = 0; pauses && k < i->tape->nr_snapshots; k++) {
+		const struct tape_snapshot_info *info = &tape_reader_snapshot(session_reader(i->session), k)->info;
+
+		if (!info->base)
+			pauses[n++] = info->pause_ns;
+	}
+	if (n) {
+		qsort(pauses, n, sizeof(*pauses), compare_u64);
+		line(i, "", "%u increment%s: guest paused for %.1f ms (median; %.1f to %.1f)", n, n == 1 ? "" : "s",
+		     (double)pauses[n / 2] / 1e6, (double)pauses[0] / 1e6, (double)pauses[n - 1] / 1e6);
+	}
+	free(pauses);
+}
+
 static void put_snapshots(struct info *i)
 {
 	line(i, "snapshots", "%u", i->tape->nr_snapshots);
+	put_pauses(i);
 	for (uint32_t n = 0; n < i->tape->nr_snapshots; n++) {
 		const struct tape_snapshot *s = tape_reader_snapshot(session_reader(i->session), n);
 
@@ -262,6 +303,7 @@ static void put_snapshots(struct info *i)
 		time_put_date(&i->out, guest_clock_ns(session_clock(i->session), s->info.tsc), i->local);
 		strbuf_printf(&i->out, "  %8" PRIu64 " pages, %8" PRIu64 " zero, pause %.1f ms%s\n", s->nr_pages,
 			      s->nr_zero, (double)s->info.pause_ns / 1e6, s->info.base ? ", base" : "");
+		put_cost(i, &s->info.cost);
 	}
 }
 
@@ -352,6 +394,19 @@ static void json_numbered(struct info *i, const char *key, const char *name)
 	strbuf_put_char(&i->out, ']');
 }
 
+static void json_cost(struct info *i, const struct tape_snapshot_cost *cost)
+{
+	if (!cost->nr_pauses)
+		return;
+	json_count(i, "pauses", cost->nr_pauses);
+	json_count(i, "longest_pause_ns", cost->longest_pause_ns);
+	json_count(i, "duration_ns", cost->duration_ns);
+	json_count(i, "dirty_pages", cost->dirty_pages);
+	json_count(i, "pages_in_pause", cost->paused_pages);
+	json_count(i, "pages_protected", cost->protected_pages);
+	json_count(i, "pages_running", cost->running_pages);
+}
+
 static void json_snapshots(struct info *i)
 {
 	strbuf_put(&i->out, ", \"snapshots\": [");
@@ -364,6 +419,7 @@ static void json_snapshots(struct info *i)
 		json_count(i, "pages", s->nr_pages);
 		json_count(i, "zero_pages", s->nr_zero);
 		json_count(i, "pause_ns", s->info.pause_ns);
+		json_cost(i, &s->info.cost);
 		strbuf_printf(&i->out, ", \"base\": %s}", s->info.base ? "true" : "false");
 	}
 	strbuf_put_char(&i->out, ']');

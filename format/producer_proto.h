@@ -145,10 +145,16 @@ struct proto_set_plan {
  * handed out: the client copies them while the guest runs (as they will be
  * rewritten, it asks again until few enough are dirty). The dirty log is
  * cleared in both cases.
+ *
+ * With max_pages ~0 the answer is always whole. The server may then protect the
+ * pages from being written instead of copying them in the pause, if that pauses
+ * the guest for less: nr_protected of them are copied while it runs, each before
+ * it is written to again, and the answer comes when all are. Until then
+ * PROTO_SNAPSHOT and PROTO_READ_RAM are refused with EBUSY.
  */
 struct proto_snapshot {
 	__u64 snapshot_id;
-	__u64 max_pages; /* ~0: copy in the pause whatever it takes */
+	__u64 max_pages; /* ~0: all of them, whatever it takes */
 };
 
 /*
@@ -162,8 +168,8 @@ struct proto_snapshot_data {
 	__u64 snapshot_id;
 	__u32 whole; /* 1: a snapshot; 0: too many dirty pages */
 	__u32 nr_vcpus;
-	__u32 nr_regs; /* VCPU_REGS of the server */
-	__u32 reserved;
+	__u32 nr_regs;       /* VCPU_REGS of the server */
+	__u32 nr_protected;  /* pages that were copied behind the pause (whole only) */
 	__u64 staging_bytes; /* size of the staging memory */
 	__u64 bitmaps_offset;
 	__u64 vcpus_offset;

@@ -137,11 +137,23 @@ struct tape_ram_range {
 	uint64_t size_bytes;
 };
 
+/* How a snapshot came about. nr_pauses 0: not known, as on tapes of earlier versions; then all is 0. */
+struct tape_snapshot_cost {
+	uint32_t nr_pauses;
+	uint64_t longest_pause_ns;
+	uint64_t duration_ns;     /* from its beginning until the last page was copied */
+	uint64_t dirty_pages;     /* that its first pause found written */
+	uint64_t paused_pages;    /* copied in a pause */
+	uint64_t protected_pages; /* copied behind the last pause, protected from being written until then */
+	uint64_t running_pages;   /* copied between pauses; one that is written again is counted again */
+};
+
 struct tape_snapshot_info {
 	uint64_t id;
 	uint64_t tsc;
 	uint64_t realtime_ns;
-	uint64_t pause_ns;
+	uint64_t pause_ns; /* of all its pauses */
+	struct tape_snapshot_cost cost;
 	uint32_t nr_vcpus;
 	uint32_t nr_regs;
 	const uint64_t *vcpu_regs; /* nr_vcpus * nr_regs, by enum vcpu_reg */

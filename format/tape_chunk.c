@@ -103,10 +103,10 @@ static int encode(struct tape_chunk **out, const struct tape_chunk_header *heade
 int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
 		      size_t raw_bytes, int zstd_level, struct tape_error *error)
 {
-	struct tape_chunk_header first_layout = *header;
+	struct tape_chunk_header with_layout = *header;
 
-	first_layout.layout = TAPE_LAYOUT_1;
-	return encode(out, &first_layout, NULL, 0, raw, raw_bytes, zstd_level, error);
+	with_layout.layout = header->layout ? header->layout : TAPE_LAYOUT_1;
+	return encode(out, &with_layout, NULL, 0, raw, raw_bytes, zstd_level, error);
 }
 
 int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,

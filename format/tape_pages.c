@@ -269,8 +269,10 @@ static int write_map(struct tape_pages *pages, bool base, struct tape_map_writer
 static int write_snapshot(struct tape_pages *pages, const struct tape_snapshot_info *info,
 			  const struct tape_map_writer *map)
 {
+	const struct tape_snapshot_cost *cost = &info->cost;
 	const struct tape_chunk_header header = {
 		.type = TAPE_CHUNK_SNAPSHOT,
+		.layout = cost->nr_pauses ? TAPE_LAYOUT_2 : TAPE_LAYOUT_1,
 		.vcpu = TAPE_NO_VCPU,
 		.nr_items = map->nr_parts,
 		.min_tsc = info->tsc,
@@ -294,7 +296,15 @@ static int write_snapshot(struct tape_pages *pages, const struct tape_snapshot_i
 	byte_buffer_add_u32(&payload, info->nr_ranges);
 	byte_buffer_add_u32(&payload, info->nr_vcpus);
 	byte_buffer_add_u32(&payload, info->nr_regs);
-	byte_buffer_add_u32(&payload, 0);
+	byte_buffer_add_u32(&payload, cost->nr_pauses);
+	if (cost->nr_pauses) {
+		byte_buffer_add_u64(&payload, cost->longest_pause_ns);
+		byte_buffer_add_u64(&payload, cost->duration_ns);
+		byte_buffer_add_u64(&payload, cost->dirty_pages);
+		byte_buffer_add_u64(&payload, cost->paused_pages);
+		byte_buffer_add_u64(&payload, cost->protected_pages);
+		byte_buffer_add_u64(&payload, cost->running_pages);
+	}
 	for (uint32_t i = 0; i < info->nr_ranges; i++) {
 		byte_buffer_add_u64(&payload, info->ranges[i].gpa);
 		byte_buffer_add_u64(&payload, info->ranges[i].size_bytes);

@@ -37,7 +37,8 @@ enum tape_codec {
 };
 
 #define TAPE_LAYOUT_1 1 /* TRAPS: rows; PAGES: successive numbers; of every other type the only one */
-#define TAPE_LAYOUT_2 2 /* TRAPS: tape_compact.h; PAGES: any numbers, listed before the contents */
+/* TRAPS: tape_compact.h; PAGES: any numbers, listed before the contents; SNAPSHOT: with what it cost the guest */
+#define TAPE_LAYOUT_2 2
 
 /* tape_chunk_header.flags */
 #define TAPE_F_CARRIED 0x01 /* stood in an older slot before */

@@ -54,16 +54,17 @@ const char *tape_judge_header(const struct tape_chunk_header *header)
 	if (header->type == TAPE_CHUNK_PAGES && header->layout == TAPE_LAYOUT_2)
 		prefix_bytes = TAPE_PAGE_IDS_MAX_BYTES;
 	else if (header->layout != TAPE_LAYOUT_1 &&
-		 (header->layout != TAPE_LAYOUT_2 || header->type != TAPE_CHUNK_TRAPS))
+		 (header->layout != TAPE_LAYOUT_2 ||
+		  (header->type != TAPE_CHUNK_TRAPS && header->type != TAPE_CHUNK_SNAPSHOT)))
 		return "has a layout that this version does not know";
 	if (header->codec != TAPE_STORED && (header->codec != TAPE_ZSTD || !packed))
 		return "has a codec that it must not have";
 	if (header->raw_bytes > limit || header->stored_bytes > limit + prefix_bytes)
 		return "is larger than any of its type";
-	if (header->codec == TAPE_STORED && header->layout == TAPE_LAYOUT_1 &&
+	if (header->codec == TAPE_STORED && (header->layout == TAPE_LAYOUT_1 || !packed) &&
 	    header->raw_bytes != header->stored_bytes)
 		return "says two lengths";
-	if (header->layout == TAPE_LAYOUT_2 && header->stored_bytes > header->raw_bytes + prefix_bytes)
+	if (packed && header->layout == TAPE_LAYOUT_2 && header->stored_bytes > header->raw_bytes + prefix_bytes)
 		return "is longer than its records";
 	if (header->type == TAPE_CHUNK_TRAPS &&
 	    (header->vcpu == TAPE_NO_VCPU || header->nr_items > header->raw_bytes / sizeof(struct trap_record)))

@@ -11,14 +11,25 @@
 
 /* ---- list of snapshots ----------------------------------------------- */
 
-static const char *decode_snapshot(struct tape_stored_snapshot *out, const uint8_t *payload, size_t size_bytes)
+static void decode_cost(struct tape_snapshot_cost *out, struct byte_reader *reader)
+{
+	out->longest_pause_ns = byte_reader_u64(reader);
+	out->duration_ns = byte_reader_u64(reader);
+	out->dirty_pages = byte_reader_u64(reader);
+	out->paused_pages = byte_reader_u64(reader);
+	out->protected_pages = byte_reader_u64(reader);
+	out->running_pages = byte_reader_u64(reader);
+}
+
+static const char *decode_snapshot(struct tape_stored_snapshot *out, uint8_t layout, const uint8_t *payload,
+				   size_t size_bytes)
 {
 	struct byte_reader reader = byte_reader(payload, size_bytes);
 	struct tape_snapshot_info *info = &out->snapshot.info;
 	uint64_t need_bytes, nr_words;
 	struct tape_ram_range *ranges;
 	uint64_t *regs;
-	uint32_t flags;
+	uint32_t flags, nr_pauses;
 
 	out->ordinal = byte_reader_u64(&reader);
 	info->id = byte_reader_u64(&reader);
@@ -33,7 +44,13 @@ static const char *decode_snapshot(struct tape_stored_snapshot *out, const uint8
 	info->nr_ranges = byte_reader_u32(&reader);
 	info->nr_vcpus = byte_reader_u32(&reader);
 	info->nr_regs = byte_reader_u32(&reader);
-	byte_reader_u32(&reader);
+	nr_pauses = byte_reader_u32(&reader);
+	if (layout == TAPE_LAYOUT_2) {
+		info->cost.nr_pauses = nr_pauses;
+		decode_cost(&info->cost, &reader);
+		if (!nr_pauses)
+			return "came about without a pause";
+	}
 	nr_words = (uint64_t)info->nr_vcpus * info->nr_regs;
 	need_bytes = (uint64_t)info->nr_ranges * 16;
 	if (reader.bad || need_bytes > reader.left_bytes || nr_words != (reader.left_bytes - need_bytes) / 8 ||
@@ -106,7 +123,8 @@ int tape_snapshots_init(struct tape_reader *reader, struct tape_error *error)
 
 		if (chunk->header.type != TAPE_CHUNK_SNAPSHOT || tape_load_stored(reader, chunk, &payload))
 			continue;
-		why = decode_snapshot(&list[reader->nr_snapshots], payload, chunk->header.stored_bytes);
+		why = decode_snapshot(&list[reader->nr_snapshots], chunk->header.layout, payload,
+				      chunk->header.stored_bytes);
 		if (why) {
 			chunk->bad = true;
 			tape_reader_problem(reader, chunk->offset, "SNAPSHOT chunk %s", why);

@@ -288,6 +288,10 @@ static int check_snapshot(const struct proto_snapshot_data *said, uint64_t snaps
 		return record_error_set(error, -EPROTO, "a snapshot's dirty pages do not fit its memory");
 	if (!said->whole)
 		return 0;
+	if (said->nr_protected > said->nr_pages)
+		return record_error_set(error, -EPROTO,
+					"a snapshot says that %u of its %" PRIu64 " pages were protected",
+					said->nr_protected, (uint64_t)said->nr_pages);
 	if (said->nr_vcpus > PRODUCER_MAX_VCPUS || said->nr_regs > 4096)
 		return record_error_set(error, -EPROTO, "a snapshot says that it has %u vCPUs of %u registers",
 					said->nr_vcpus, said->nr_regs);

@@ -8,12 +8,18 @@
 #include <string.h>
 
 /*
- * Pages that may be copied in the pause, by round: 0.55 to 0.8 us each, so about
- * 3, 6 and 13 ms. A guest that writes faster than that for all rounds is paused
- * for as long as it takes.
+ * Pages that the VM may copy in the last pause: 0.6 to 1.2 us each, so about half a ms beside the 0.2 ms that a pause
+ * takes in any case. As long as each round leaves clearly less than the one before, it goes on; at a guest that writes
+ * faster than that, the VM is asked to take what there is, by the means that pauses the guest least.
  */
-static const uint64_t round_max_pages[] = {4096, 4096, 8192, 16384, UINT64_MAX};
-#define NR_ROUNDS (sizeof(round_max_pages) / sizeof(round_max_pages[0]))
+#define PAUSE_PAGES 512
+#define MAX_ROUNDS  12
+
+/*
+ * Memory in which pages wait for the snapshot to become whole, at most half the guest's: a round that it has no room
+ * for goes to the tape at once, which takes ten times as long.
+ */
+#define HELD_MAX_BYTES (1u << 30)
 
 /* Shortest time over which the TSC's rate is measured: 1 us of doubt in each pair is 20 ppm then. */
 #define RATE_MIN_NS (100 * NS_PER_MS)
@@ -27,8 +33,7 @@ void ram_snapshot_init(struct ram_snapshot *snapshot, struct producer *producer,
 {
 	*snapshot = (struct ram_snapshot){
 		.producer = producer,
-		.tape = tape,
-		.loop = loop,
+		.feed = {.tape = tape, .loop = loop},
 		.staging = {.fd = -1},
 		.is_base = true,
 	};
@@ -39,110 +44,7 @@ void ram_snapshot_deinit(struct ram_snapshot *snapshot)
 	guest_ram_deinit(&snapshot->ram);
 	guest_ram_deinit(&snapshot->old_ram);
 	staging_deinit(&snapshot->staging);
-	if (snapshot->tape)
-		tape_thread_batch_put(snapshot->tape, snapshot->batch);
-	snapshot->batch = NULL;
-}
-
-/* ---- batches --------------------------------------------------------- */
-
-static void send_batch(struct ram_snapshot *snapshot)
-{
-	if (snapshot->batch)
-		tape_thread_post_pages(snapshot->tape, snapshot->batch);
-	snapshot->batch = NULL;
-}
-
-/* A batch with room for at least one run. */
-static int need_batch(struct ram_snapshot *snapshot, struct record_error *error)
-{
-	struct page_batch *batch = snapshot->batch;
-
-	if (batch && (batch->nr_runs == BATCH_PAGES || batch->nr_data_pages == BATCH_PAGES ||
-		      batch->nr_zero_pages >= BATCH_ZERO_PAGES))
-		send_batch(snapshot);
-	while (!snapshot->batch) {
-		struct record_error why;
-
-		if (tape_thread_error(snapshot->tape, &why)) {
-			*error = why;
-			return why.error;
-		}
-		snapshot->batch = tape_thread_batch_get(snapshot->tape);
-		if (snapshot->batch)
-			break;
-		/* It may last for days. */
-		if (tape_thread_is_waiting(snapshot->tape))
-			return record_error_set(error, -ENOSPC, "the disk is full");
-		/* Woken when one comes back. */
-		if (loop_wait(snapshot->loop, NULL, 0, now_ns() + NS_PER_S) == LOOP_STOP_NOW)
-			return record_error_set(error, -EINTR, "stopped at once");
-	}
-	return 0;
-}
-
-static struct page_run *add_run(struct page_batch *batch, uint64_t gfn, uint32_t nr_pages)
-{
-	struct page_run *run = &batch->runs[batch->nr_runs++];
-
-	run->gfn = gfn;
-	run->nr_pages = nr_pages;
-	return run;
-}
-
-static int add_zeros(struct ram_snapshot *snapshot, uint64_t gfn, uint64_t nr_pages, struct record_error *error)
-{
-	while (nr_pages) {
-		int ret = need_batch(snapshot, error);
-		uint32_t n;
-
-		if (ret)
-			return ret;
-		n = BATCH_ZERO_PAGES - snapshot->batch->nr_zero_pages;
-		if (nr_pages < n)
-			n = (uint32_t)nr_pages;
-		add_run(snapshot->batch, gfn, n)->first_page = -1;
-		snapshot->batch->nr_zero_pages += n;
-		gfn += n;
-		nr_pages -= n;
-	}
-	return 0;
-}
-
-/* Where pages are read from: a shared block, or the staging memory. */
-struct page_source {
-	const struct ram_block *block; /* NULL: staging */
-	uint64_t offset;               /* of the first page */
-};
-
-static int add_pages(struct ram_snapshot *snapshot, uint64_t gfn, uint64_t nr_pages, struct page_source source,
-		     struct record_error *error)
-{
-	while (nr_pages) {
-		int ret = need_batch(snapshot, error);
-		struct page_batch *batch = snapshot->batch;
-		uint8_t *to;
-		uint32_t n;
-
-		if (ret)
-			return ret;
-		n = BATCH_PAGES - batch->nr_data_pages;
-		if (nr_pages < n)
-			n = (uint32_t)nr_pages;
-		to = batch->data[batch->nr_data_pages];
-		if (source.block)
-			ret = ram_block_read(source.block, source.offset, to, n * GUEST_PAGE_BYTES, error);
-		else
-			ret = staging_read(&snapshot->staging, source.offset, to, n * GUEST_PAGE_BYTES, error);
-		if (ret)
-			return ret;
-		add_run(batch, gfn, n)->first_page = (int32_t)batch->nr_data_pages;
-		batch->nr_data_pages += n;
-		source.offset += (uint64_t)n * GUEST_PAGE_BYTES;
-		gfn += n;
-		nr_pages -= n;
-	}
-	return 0;
+	page_feed_deinit(&snapshot->feed);
 }
 
 /* ---- bitmaps --------------------------------------------------------- */
@@ -224,10 +126,11 @@ static int read_shared(struct ram_snapshot *snapshot, const struct window *windo
 		holes = bitmap ? 0 : ram_block_hole_bytes(block, offset) / GUEST_PAGE_BYTES;
 		if (holes) {
 			n = holes < n ? holes : n;
-			ret = add_zeros(snapshot, gfn, n, error);
+			ret = page_feed_zeros(&snapshot->feed, gfn, n, error);
 		} else {
 			n = n < BATCH_PAGES ? n : BATCH_PAGES;
-			ret = add_pages(snapshot, gfn, n, (struct page_source){block, offset}, error);
+			ret = page_feed_pages(&snapshot->feed, gfn, n,
+					      (struct page_source){.block = block, .offset = offset}, bitmap, error);
 		}
 		page = find(bitmap, page + n, window->last, true);
 	}
@@ -262,9 +165,11 @@ static int read_private(struct ram_snapshot *snapshot, const struct window *wind
 
 		while (!ret && page < end) {
 			uint64_t n = find(bitmap, page, end, false) - page;
-			struct page_source source = {NULL, (page - start) * GUEST_PAGE_BYTES};
+			const struct page_source source = {.staging = &snapshot->staging,
+							   .offset = (page - start) * GUEST_PAGE_BYTES};
 
-			ret = add_pages(snapshot, window->gfn + (page - window->first), n, source, error);
+			ret = page_feed_pages(&snapshot->feed, window->gfn + (page - window->first), n, source, bitmap,
+					      error);
 			page = find(bitmap, page + n, end, true);
 		}
 		if (ret)
@@ -321,8 +226,9 @@ static int add_staged(struct ram_snapshot *snapshot, const struct ram_block *blo
 
 		if (offset < range->block_offset || offset - range->block_offset >= range->size_bytes)
 			continue;
-		ret = add_pages(snapshot, (range->gpa + (offset - range->block_offset)) / GUEST_PAGE_BYTES, 1,
-				(struct page_source){NULL, staged_at}, error);
+		ret = page_feed_pages(&snapshot->feed, (range->gpa + (offset - range->block_offset)) / GUEST_PAGE_BYTES,
+				      1, (struct page_source){.staging = &snapshot->staging, .offset = staged_at}, true,
+				      error);
 		if (ret)
 			return ret;
 	}
@@ -352,22 +258,47 @@ static int read_staged(struct ram_snapshot *snapshot, const struct proto_snapsho
 	return 0;
 }
 
+/* ---- what it costs the guest ----------------------------------------- */
+
+static void note_pause(struct snapshot_figures *figures, const struct proto_snapshot_data *said)
+{
+	struct tape_snapshot_cost *cost = &figures->cost;
+
+	cost->nr_pauses++;
+	figures->pause_ns += said->pause_ns;
+	if (said->pause_ns > cost->longest_pause_ns)
+		cost->longest_pause_ns = said->pause_ns;
+}
+
+/* A round's pages, before they are read. */
+static void note_round(struct snapshot_figures *figures, const struct proto_snapshot_data *said)
+{
+	note_pause(figures, said);
+	if (!figures->nr_rounds++)
+		figures->cost.dirty_pages = said->nr_pages;
+	if (said->whole) {
+		figures->cost.protected_pages = said->nr_protected;
+		figures->cost.paused_pages = said->nr_pages - said->nr_protected;
+	}
+}
+
 /* ---- the TSC's rate -------------------------------------------------- */
 
 /*
- * The first pause is only for its clocks: without a rate, a tape with one
- * snapshot could not tell any time. Its dirty pages do not matter, as all are
- * read after it.
+ * A pause before anything is read. What is dirty does not matter then, as all is read after it; and without its clocks,
+ * a tape with one snapshot could not tell any time.
  */
-static int start_rate(struct ram_snapshot *snapshot, struct record_error *error)
+static int look_first(struct ram_snapshot *snapshot, struct record_error *error)
 {
 	struct proto_snapshot_data said;
 	int ret = producer_snapshot(snapshot->producer, 0, 0, &snapshot->ram, &snapshot->staging, &said, error);
 
 	if (ret)
 		return ret;
+	note_pause(&snapshot->figures, &said);
 	snapshot->rate.first_tsc = said.tsc;
 	snapshot->rate.first_ns = said.monotonic_ns;
+	snapshot->has_looked = true;
 	return 0;
 }
 
@@ -375,7 +306,7 @@ static int start_rate(struct ram_snapshot *snapshot, struct record_error *error)
 static int wait_for_rate(struct ram_snapshot *snapshot, uint64_t started_ns, struct record_error *error)
 {
 	while (now_ns() < started_ns + RATE_MIN_NS)
-		if (loop_wait(snapshot->loop, NULL, 0, started_ns + RATE_MIN_NS) == LOOP_STOP_NOW)
+		if (loop_wait(snapshot->feed.loop, NULL, 0, started_ns + RATE_MIN_NS) == LOOP_STOP_NOW)
 			return record_error_set(error, -EINTR, "stopped at once");
 	return 0;
 }
@@ -397,20 +328,22 @@ static int tell_rate(struct ram_snapshot *snapshot, const struct proto_snapshot_
 	ret = tape_chunk_encode_meta(&chunk, text, &why);
 	if (ret)
 		return record_error_set(error, ret, "the rate of the TSC cannot be stored: %s", why.message);
-	tape_thread_post_chunk(snapshot->tape, chunk);
+	tape_thread_post_chunk(snapshot->feed.tape, chunk);
 	rate->told_span_ns = span_ns;
 	return 0;
 }
 
 static int commit(struct ram_snapshot *snapshot, const struct proto_snapshot_data *said, struct record_error *error)
 {
+	const struct snapshot_figures *figures = &snapshot->figures;
 	size_t nr_regs = (size_t)said->nr_vcpus * said->nr_regs;
 	uint64_t *regs = calloc(nr_regs + 1, sizeof(*regs));
 	struct tape_snapshot_info info = {
 		.id = said->snapshot_id,
 		.tsc = said->tsc,
 		.realtime_ns = said->realtime_ns,
-		.pause_ns = said->pause_ns,
+		.pause_ns = figures->pause_ns,
+		.cost = figures->cost,
 		.nr_vcpus = said->nr_vcpus,
 		.nr_regs = said->nr_regs,
 		.vcpu_regs = regs,
@@ -422,16 +355,17 @@ static int commit(struct ram_snapshot *snapshot, const struct proto_snapshot_dat
 
 	if (!regs)
 		return record_error_set(error, -ENOMEM, "out of memory");
+	info.cost.duration_ns = now_ns() - figures->started_ns;
 	ret = staging_read(&snapshot->staging, said->vcpus_offset, regs, nr_regs * sizeof(*regs), error);
 	if (!ret && snapshot->rate.is_wanted)
 		ret = tell_rate(snapshot, said, error);
+	if (!ret)
+		ret = page_feed_release(&snapshot->feed, error);
 	if (!ret) {
-		send_batch(snapshot);
-		snapshot->last_job = tape_thread_post_commit(snapshot->tape, &info);
+		page_feed_send(&snapshot->feed);
+		snapshot->last_job = tape_thread_post_commit(snapshot->feed.tape, &info);
 		snapshot->is_base = false;
 		snapshot->committed++;
-		snapshot->last_pause_ns = said->pause_ns;
-		snapshot->last_pages = said->nr_pages;
 	}
 	free(regs);
 	return ret;
@@ -440,6 +374,7 @@ static int commit(struct ram_snapshot *snapshot, const struct proto_snapshot_dat
 /* The dirty pages of a round are forgotten by the VM, and we could not read them. */
 static void read_all_again(struct ram_snapshot *snapshot)
 {
+	held_pages_clear(&snapshot->feed.held);
 	guest_ram_deinit(&snapshot->old_ram);
 	snapshot->is_base = true;
 }
@@ -449,7 +384,8 @@ static void read_all_again(struct ram_snapshot *snapshot)
  * makes its answer. Blocks that only moved keep their place in the bitmaps, and
  * the old map serves for this snapshot; else the bitmaps cannot be read.
  */
-static int take_round(struct ram_snapshot *snapshot, uint64_t max_pages, bool *whole, struct record_error *error)
+static int take_round(struct ram_snapshot *snapshot, uint64_t max_pages, bool *whole, uint64_t *nr_dirty,
+		      struct record_error *error)
 {
 	struct proto_snapshot_data said;
 	struct guest_ram new_ram = {0};
@@ -458,8 +394,13 @@ static int take_round(struct ram_snapshot *snapshot, uint64_t max_pages, bool *w
 					 &snapshot->staging, &said, error);
 	int ret = 0;
 
+	*nr_dirty = 0;
 	if (answered && answered != -EPROTO)
 		return answered;
+	if (!answered) {
+		note_round(&snapshot->figures, &said);
+		*nr_dirty = said.nr_pages;
+	}
 	if (snapshot->map_changed) {
 		snapshot->map_changed = false;
 		ret = producer_get_ram(snapshot->producer, &new_ram, error);
@@ -475,11 +416,18 @@ static int take_round(struct ram_snapshot *snapshot, uint64_t max_pages, bool *w
 		ret = record_error_set(error, -EPROTO, "a snapshot without a limit is not whole");
 	if (!ret)
 		ret = read_bitmaps(snapshot, &said, &bitmaps, error);
-	if (!ret && said.whole)
+	if (!ret)
+		ret = page_feed_make_room(&snapshot->feed, said.nr_pages, error);
+	if (!ret && said.whole) {
+		snapshot->figures.cost.running_pages = snapshot->feed.copied_pages;
 		ret = read_staged(snapshot, &said, bitmaps, error);
-	else if (!ret)
+	} else if (!ret) {
 		ret = read_running(snapshot, bitmaps, error);
+	}
 	free(bitmaps);
+	/* Under the new map, a page number that is held may be another page's. */
+	if (!ret && new_ram.nr_blocks)
+		ret = page_feed_release(&snapshot->feed, error);
 	if (!ret && said.whole)
 		ret = commit(snapshot, &said, error);
 	*whole = !ret && said.whole;
@@ -489,6 +437,13 @@ static int take_round(struct ram_snapshot *snapshot, uint64_t max_pages, bool *w
 		ram_snapshot_set_map(snapshot, &new_ram);
 	guest_ram_deinit(&new_ram);
 	return ret;
+}
+
+static size_t held_max_pages(const struct guest_ram *ram)
+{
+	uint64_t half_bytes = guest_ram_bytes(ram) / 2;
+
+	return (half_bytes < HELD_MAX_BYTES ? half_bytes : HELD_MAX_BYTES) / GUEST_PAGE_BYTES;
 }
 
 /* The map is on the tape from here on: only what it does not hold comes whole later. */
@@ -526,8 +481,8 @@ void ram_snapshot_set_map(struct ram_snapshot *snapshot, struct guest_ram *ram)
 void ram_snapshot_restart(struct ram_snapshot *snapshot)
 {
 	/* What a snapshot that failed left over. */
-	tape_thread_batch_put(snapshot->tape, snapshot->batch);
-	snapshot->batch = NULL;
+	tape_thread_batch_put(snapshot->feed.tape, snapshot->feed.batch);
+	snapshot->feed.batch = NULL;
 	snapshot->rate.told_span_ns = 0;
 	read_all_again(snapshot);
 }
@@ -545,33 +500,56 @@ static int update_map(struct ram_snapshot *snapshot, struct record_error *error)
 	return ret;
 }
 
-int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error)
+/*
+ * Rounds until one is whole. Most guests write to ever the same pages, so that few rounds do; where they don't get
+ * fewer, there is no use in more of them.
+ */
+static int take_rounds(struct ram_snapshot *snapshot, bool starts_rate, struct record_error *error)
 {
-	bool starts_rate = snapshot->rate.is_wanted && !snapshot->rate.first_ns;
-	uint64_t started_ns = now_ns();
-	unsigned changes = 0;
+	uint64_t max_pages = PAUSE_PAGES, last_dirty = UINT64_MAX;
+	unsigned changes = 0, round = 0;
 	bool whole = false;
-	int ret = 0;
 
-	snapshot->last_id++;
-	if (snapshot->map_changed)
-		ret = update_map(snapshot, error);
-	if (!ret && starts_rate)
-		ret = start_rate(snapshot, error);
-	for (size_t round = 0; round < NR_ROUNDS && !whole && !ret; round++) {
-		ret = read_running(snapshot, NULL, error);
+	while (!whole) {
+		uint64_t nr_dirty;
+		int ret = read_running(snapshot, NULL, error);
+
 		if (!ret)
 			ret = remember_map(snapshot, error);
 		if (!ret && starts_rate)
-			ret = wait_for_rate(snapshot, started_ns, error);
+			ret = wait_for_rate(snapshot, snapshot->figures.started_ns, error);
 		if (!ret)
-			ret = take_round(snapshot, round_max_pages[round], &whole, error);
-		if (ret == -EAGAIN && ++changes < 8) {
-			ret = 0;
-			round--;
-		} else if (ret == -EAGAIN) {
-			return record_error_set(error, -EREMOTEIO, "the memory map does not come to rest");
+			ret = take_round(snapshot, max_pages, &whole, &nr_dirty, error);
+		if (ret == -EAGAIN) {
+			if (++changes == 8)
+				return record_error_set(error, -EREMOTEIO, "the memory map does not come to rest");
+			continue;
 		}
+		if (ret)
+			return ret;
+		if (nr_dirty > last_dirty / 4 * 3 || ++round == MAX_ROUNDS)
+			max_pages = UINT64_MAX;
+		last_dirty = nr_dirty;
 	}
-	return ret;
+	return 0;
+}
+
+int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error)
+{
+	bool starts_rate = snapshot->rate.is_wanted && !snapshot->has_looked;
+	int ret = 0;
+
+	snapshot->last_id++;
+	snapshot->figures = (struct snapshot_figures){.started_ns = now_ns()};
+	snapshot->feed.copied_pages = 0;
+	/* Without memory to hold pages in, they go to the tape at once. */
+	if (!snapshot->feed.held.max_pages)
+		held_pages_init(&snapshot->feed.held, held_max_pages(&snapshot->ram));
+	/* What an attempt that failed has held is older than anything read from here on. */
+	ret = page_feed_release(&snapshot->feed, error);
+	if (!ret && snapshot->map_changed)
+		ret = update_map(snapshot, error);
+	if (!ret && !snapshot->has_looked)
+		ret = look_first(snapshot, error);
+	return ret ? ret : take_rounds(snapshot, starts_rate, error);
 }

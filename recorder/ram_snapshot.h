@@ -2,9 +2,8 @@
 /*
  * ram_snapshot.h - takes snapshots: all of RAM while the guest runs, then, in
  * rounds, the pages that it wrote meanwhile, the last of them in a short pause.
- * Main thread; pages go to the tape thread in batches, and while it has too many
- * of them, this waits. Errors as in producer.h; after one, the next snapshot
- * makes up for what this one missed.
+ * Main thread. Errors as in producer.h; after one, the next snapshot makes up
+ * for what this one missed.
  */
 #ifndef RAM_SNAPSHOT_H
 #define RAM_SNAPSHOT_H
@@ -12,8 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "producer_calls.h"
-#include "tape_thread.h"
+#include "page_feed.h"
 
 /* How fast the guest's TSC runs, for a VM that does not know: from the clocks of the first pause and a later one. */
 struct tsc_rate {
@@ -22,22 +20,28 @@ struct tsc_rate {
 	uint64_t told_span_ns;        /* that the rate on the tape was measured over */
 };
 
+/* Of the snapshot that is being taken. */
+struct snapshot_figures {
+	uint64_t started_ns;
+	uint64_t pause_ns; /* of all pauses */
+	unsigned nr_rounds;
+	struct tape_snapshot_cost cost;
+};
+
 struct ram_snapshot {
 	struct producer *producer;
-	struct tape_thread *tape;
-	struct loop *loop;
+	struct page_feed feed;
 	struct guest_ram ram;
 	struct guest_ram old_ram; /* what the tape has been given of it; empty: all is to be read */
 	bool map_changed;         /* PROTO_EVENT_RAM came */
 	bool is_base;             /* the next commit brings all of RAM */
+	bool has_looked;          /* the pages that were dirty at the start are no more */
 	struct staging staging;
-	struct page_batch *batch; /* being filled */
 	struct tsc_rate rate;
 	uint64_t last_id;
-	uint64_t committed;     /* snapshots posted to the tape */
-	uint64_t last_pause_ns; /* of the last one */
-	uint64_t last_pages;
-	uint64_t last_job; /* its commit */
+	uint64_t committed; /* snapshots posted to the tape */
+	uint64_t last_job;  /* the commit of the last one */
+	struct snapshot_figures figures;
 };
 
 void ram_snapshot_init(struct ram_snapshot *snapshot, struct producer *producer, struct tape_thread *tape,

@@ -77,7 +77,7 @@ static void answer_status(struct session *session, uint64_t client)
 	answer_count(&answer, "records", stats.traps.records);
 	answer_count(&answer, "lost_records", record_progress_lost(&session->progress));
 	answer_count(&answer, "snapshots", stats.snapshots);
-	answer_count(&answer, "last_pause_ns", session->snapshot.last_pause_ns);
+	answer_count(&answer, "last_pause_ns", session->snapshot.figures.pause_ns);
 	answer_count(&answer, "ring_fill_percent", record_progress_rings(&session->progress).fill_percent);
 	answer_count(&answer, "tape_bytes", stats.file_bytes);
 	answer_count(&answer, "tapes", stats.nr_tapes + 1u);
@@ -98,8 +98,8 @@ static void do_snapshot(struct session *session, uint64_t client)
 		refuse(session, client, why.message);
 	} else if (answer_begin(&answer, true)) {
 		answer_count(&answer, "id", session->snapshot.last_id);
-		answer_count(&answer, "pause_ns", session->snapshot.last_pause_ns);
-		answer_count(&answer, "pages", session->snapshot.last_pages);
+		answer_count(&answer, "pause_ns", session->snapshot.figures.pause_ns);
+		answer_count(&answer, "pages", session->snapshot.figures.cost.dirty_pages);
 		answer_end(session, client, &answer);
 	}
 }

@@ -34,7 +34,7 @@ static void fill_metrics(void *ctx, struct metrics_values *out)
 	out->triggers = session->trigger.nr_triggers;
 	out->copies = session->trigger.nr_copies;
 	out->copies_failed = session->trigger.nr_failed;
-	out->last_pause_ns = session->snapshot.last_pause_ns;
+	out->last_pause_ns = session->snapshot.figures.pause_ns;
 	out->max_pause_ns = service->max_pause_ns;
 	out->all_pauses_ns = service->all_pauses_ns;
 	out->snapshots_failed = service->snapshots_failed;
@@ -119,7 +119,7 @@ void record_service_ending(struct session *session)
 void record_service_snapshot(struct session *session, bool taken)
 {
 	struct record_service *service = &session->service;
-	uint64_t pause_ns = session->snapshot.last_pause_ns;
+	uint64_t pause_ns = session->snapshot.figures.pause_ns;
 
 	if (!taken) {
 		service->snapshots_failed++;

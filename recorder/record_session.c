@@ -71,7 +71,7 @@ static void take_error(struct session *session, int error, const struct record_e
 
 int record_take_snapshot(struct session *session, struct record_error *error)
 {
-	bool first = !session->snapshot.committed;
+	bool first = !session->snapshot.committed, asked = session->loop.snapshot_now;
 	int ret;
 
 	session->loop.snapshot_now = false;
@@ -79,9 +79,9 @@ int record_take_snapshot(struct session *session, struct record_error *error)
 	session->next_snapshot_ns = now_ns() + session->options->snapshot_interval_ms * NS_PER_MS;
 	record_service_snapshot(session, !ret);
 	if (!ret) {
-		if (first)
-			report("base snapshot taken, guest paused for %.1f ms",
-			       (double)session->snapshot.last_pause_ns / NS_PER_MS);
+		if (first || asked)
+			report("%s snapshot taken, guest paused for %.1f ms", first ? "base" : "the",
+			       (double)session->snapshot.figures.pause_ns / NS_PER_MS);
 		session->told_no_snapshot = false;
 		record_plan_snapshot_taken(&session->plan);
 		return 0;

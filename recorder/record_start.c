@@ -244,7 +244,7 @@ int record_start(struct session *session, struct record_error *error)
 	if (!options->stop_when_full)
 		tape_thread_wait_when_full(session->tape);
 	session->snapshot.producer = &session->producer;
-	session->snapshot.tape = session->tape;
+	session->snapshot.feed.tape = session->tape;
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
 	record_progress_init(&session->progress, session->tape, session->drain,
 			     record_producer_label(&session->welcome));

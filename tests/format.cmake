@@ -32,7 +32,7 @@ target_include_directories(make_golden PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} unit)
 target_link_libraries(make_golden PRIVATE vmtape-format)
 find_program(PYTHON3 python3)
 if(PYTHON3)
-  foreach(name small-v1 small-v1-signed small-v1-layout2 ring-v1)
+  foreach(name small-v1 small-v1-signed small-v1-layout2 ring-v1 cost-v1)
     add_test(NAME golden.tape_decode.${name}
              COMMAND ${PYTHON3} tools/tape_decode.py --expect golden/${name}.txt golden/${name}.vmt
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})

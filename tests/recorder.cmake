@@ -12,6 +12,7 @@ vmtape_test(NAME record_snapshots LABEL unit SOURCES unit/test_record_snapshots.
 vmtape_test(NAME record_peers LABEL unit SOURCES unit/test_record_peers.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_ends LABEL unit SOURCES unit/test_record_ends.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_signed LABEL unit SOURCES unit/test_record_signed.c LIBS fake-vm TIMEOUT 600)
+vmtape_test(NAME held_pages LABEL unit SOURCES unit/test_held_pages.c LIBS vmtape-recorder)
 vmtape_test(NAME record_parts LABEL unit SOURCES unit/test_record_parts.c LIBS vmtape-recorder)
 vmtape_test(NAME drain LABEL unit SOURCES unit/test_drain.c LIBS vmtape-recorder)
 vmtape_test(NAME level_policy LABEL unit SOURCES unit/test_level_policy.c LIBS vmtape-recorder)

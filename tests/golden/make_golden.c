@@ -8,6 +8,7 @@
  *   make_golden small OUT.vmt     small-v1-layout2.vmt
  *   make_golden ring OUT.vmt      ring-v1.vmt
  *   make_golden signed OUT.vmt    small-v1-signed.vmt, with golden/test-sign-key.pem
+ *   make_golden cost OUT.vmt      cost-v1.vmt, whose snapshots tell what they cost
  */
 #include "check.h"
 #include "tape_fixture.h"
@@ -116,8 +117,15 @@ static void append_plan(struct tape_writer *writer)
 	CHECK_INT(tape_writer_append(writer, chunk, NULL), 0);
 }
 
-static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages, unsigned number)
+static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages, unsigned number, bool cost)
 {
+	const struct tape_snapshot_cost costs = {.nr_pauses = 2 + number,
+						 .longest_pause_ns = 300000 + number,
+						 .duration_ns = 1ull << 40 | number,
+						 .dirty_pages = 1000 + number,
+						 .paused_pages = 20 + number,
+						 .protected_pages = 70000 * number,
+						 .running_pages = 3ull << 33 | number};
 	/* The second range lies beyond 2^32 pages, the first has pages that are never brought. */
 	static const struct tape_ram_range ranges[] = {{0, 40 * 4096}, {0x100000800000, 6 * 4096}};
 	uint8_t page[TAPE_PAGE_BYTES];
@@ -140,6 +148,7 @@ static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages
 								 .tsc = 6000 + number * 10000,
 								 .realtime_ns = 1700000000000000123u + number,
 								 .pause_ns = 345678,
+								 .cost = cost ? costs : (struct tape_snapshot_cost){0},
 								 .nr_vcpus = 2,
 								 .nr_regs = VCPU_REGS,
 								 .vcpu_regs = regs,
@@ -150,11 +159,11 @@ static void append_snapshot(struct tape_writer *writer, struct tape_pages *pages
 		  0);
 }
 
-static void write_small(struct tape_writer *writer, struct tape_pages *pages)
+static void write_small(struct tape_writer *writer, struct tape_pages *pages, bool cost)
 {
 	uint64_t seqs[2] = {0};
 
-	append_snapshot(writer, pages, 0);
+	append_snapshot(writer, pages, 0, cost);
 	append_plan(writer);
 	for (unsigned round = 0; round < 6; round++) {
 		append_calls(writer, 0, &seqs[0], 24);
@@ -162,7 +171,7 @@ static void write_small(struct tape_writer *writer, struct tape_pages *pages)
 		if (round == 3)
 			append_gap(writer, 1, &seqs[1]);
 		if (round == 4)
-			append_snapshot(writer, pages, 1);
+			append_snapshot(writer, pages, 1, cost);
 		/* Does nothing without a key. */
 		if (round % 2)
 			CHECK_INT(tape_writer_sign(writer, NULL), 0);
@@ -178,7 +187,7 @@ static void write_ring(struct tape_writer *writer, struct tape_pages *pages)
 	uint8_t page[TAPE_PAGE_BYTES];
 	uint64_t seqs[2] = {0};
 
-	append_snapshot(writer, pages, 0);
+	append_snapshot(writer, pages, 0, false);
 	append_plan(writer);
 	for (unsigned round = 0; round < 600; round++) {
 		append_calls(writer, round % 2, &seqs[round % 2], 20);
@@ -207,7 +216,7 @@ int main(int argc, char **argv)
 	FILE *out;
 
 	CHECK_INT(argc, 3);
-	CHECK(ring || is_signed || !strcmp(argv[1], "small"));
+	CHECK(ring || is_signed || !strcmp(argv[1], "small") || !strcmp(argv[1], "cost"));
 	writer = is_signed ? fixture_sealed_writer(&file, SLOT_BYTES, "golden/test-sign-key.pem")
 			   : fixture_ring_writer(&file, SLOT_BYTES, ring ? 8 : 0);
 	CHECK_INT(tape_pages_create(&pages, writer, 3, NULL), 0);
@@ -215,7 +224,7 @@ int main(int argc, char **argv)
 	if (ring)
 		write_ring(writer, pages);
 	else
-		write_small(writer, pages);
+		write_small(writer, pages, !strcmp(argv[1], "cost"));
 	tape_pages_destroy(pages);
 	CHECK_INT(tape_writer_finish(writer, "the end", &(struct tape_totals){6 * 41 + 1 + 341, 14, 2}, NULL), 0);
 	tape_writer_destroy(writer);

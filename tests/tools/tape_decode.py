@@ -302,7 +302,7 @@ class Chunk:
         self.at = at
         self.end = at + 96 + self.stored + -self.stored % 8
         need(self.end <= end, f"chunk at {at} crosses the end")
-        need(self.layout == 1 or self.layout == 2 and self.type in (TRAPS, PAGES), f"chunk at {at}: layout")
+        need(self.layout == 1 or self.layout == 2 and self.type in (TRAPS, PAGES, SNAPSHOT), f"chunk at {at}: layout")
         need(self.codec in (0, 1), f"chunk at {at}: codec")
         need(self.codec == 0 or self.type in (TRAPS, PAGES), f"chunk at {at} must not be compressed")
         self.payload = data[at + 96:at + 96 + self.stored]
@@ -488,7 +488,7 @@ class Tape:
         return {base + low: None if low in zero else next(number) for low in brought}
 
     def snapshots(self):
-        """(fields, ranges, registers, memory as {gfn: page number or None}) of those that count"""
+        """(fields, cost (empty in layout 1), ranges, registers, memory as {gfn: page number or None}) of those that count"""
         newest = {}
         for chunk in self.of(SNAPSHOT):
             full = chunk.flags & 2
@@ -500,7 +500,7 @@ class Tape:
         for ordinal in sorted(newest):
             if ordinal >= max(bases):
                 snapshot = self.snapshot(newest[ordinal], memory)
-                memory = snapshot[3]
+                memory = snapshot[4]
                 if ordinal >= self.first_snapshot:
                     yield snapshot
 
@@ -508,6 +508,11 @@ class Tape:
         fields = struct.unpack_from("<QQQQQIIQQIIII", chunk.payload)
         ordinal, flags, parts, nr_pages, nr_zero, nr_ranges, vcpus, regs = fields[0], *fields[5:12]
         at = 80
+        cost = ()
+        if chunk.layout == 2:
+            cost = struct.unpack_from("<6Q", chunk.payload, at)
+            need(fields[12], f"pauses of snapshot {ordinal}")
+            at += 48
         ranges = [struct.unpack_from("<QQ", chunk.payload, at + 16 * i) for i in range(nr_ranges)]
         at += 16 * nr_ranges
         registers = struct.unpack_from(f"<{vcpus * regs}Q", chunk.payload, at)
@@ -521,7 +526,7 @@ class Tape:
         need(sum(page is None for page in brought.values()) == nr_zero, f"zero pages of snapshot {ordinal}")
         memory = {} if flags & 1 else dict(memory)
         memory.update(brought)
-        return fields, ranges, registers, memory
+        return fields, cost, ranges, registers, memory
 
 
 def dump(data):
@@ -542,9 +547,12 @@ def dump(data):
         yield f"record tsc {tsc} vcpu {vcpu} seq {seq} type {kind} bytes {len(raw)} {fnv(raw)}"
     contents = tape.pages()
     zero = bytes(PAGE)
-    for fields, ranges, registers, memory in tape.snapshots():
+    for fields, cost, ranges, registers, memory in tape.snapshots():
         yield (f"snapshot {fields[0]} id {fields[1]} tsc {fields[2]} realtime {fields[3]} pause {fields[4]} "
                f"base {fields[5] & 1} pages {fields[7]} zero {fields[8]}")
+        if cost:
+            yield (f"pauses {fields[12]} longest {cost[0]} duration {cost[1]} dirty {cost[2]} paused {cost[3]} "
+                   f"protected {cost[4]} running {cost[5]}")
         yield f"registers {fields[10]} {fields[11]} {fnv(struct.pack(f'<{len(registers)}Q', *registers))}"
         for start, length in ranges:
             yield f"range {start} {length}"

@@ -35,43 +35,44 @@ enum fake_fault {
 	FAULT_SHORT_WELCOME,
 	FAULT_UNKNOWN_TYPE,
 	FAULT_WRONG_REQUEST,
-	FAULT_EXTRA_FDS,        /* descriptors with a message that has none */
-	FAULT_MISSING_FDS,      /* nr_fds 3, none come */
-	FAULT_MANY_FDS,         /* a dozen */
-	FAULT_RAM_INDEX,        /* block 7 first */
-	FAULT_RAM_SIZE,         /* 2^60 bytes */
-	FAULT_RAM_SHORT,        /* file shorter than the block */
-	FAULT_RAM_RANGE,        /* a range outside of its block */
-	FAULT_RAM_RANGES,       /* more ranges said than sent */
-	FAULT_RAM_OVERLAP,      /* two ranges at one place */
-	FAULT_RAM_NONE,         /* no block */
-	FAULT_NO_SUPPORT,       /* START is refused */
-	FAULT_RING_COUNT,       /* one ring too few */
-	FAULT_RING_MANY,        /* one too many, a vCPU twice */
-	FAULT_RING_SIZE,        /* memory shorter than said */
-	FAULT_RING_UNSEALED,    /* memory that cannot be sealed */
-	FAULT_RING_MAGIC,       /* head is not one of a ring */
-	FAULT_RING_VCPU,        /* head names another vCPU */
-	FAULT_RING_EVENTFD,     /* data descriptor is a plain file */
-	FAULT_RING_ANONYMOUS,   /* memory is of the kernel, and no ring */
-	FAULT_RING_FDS,         /* only one descriptor */
-	FAULT_RING_BROKEN,      /* later: head runs away */
-	FAULT_RECORD_BROKEN,    /* later: a record of size 4 */
-	FAULT_SNAPSHOT_SHORT,   /* staging shorter than said */
-	FAULT_SNAPSHOT_COUNT,   /* nr_pages is not what the bitmap has (some must be dirty) */
-	FAULT_SNAPSHOT_BITS,    /* bits behind the end of a block */
-	FAULT_SNAPSHOT_OFFSET,  /* pages outside */
-	FAULT_SNAPSHOT_ID,      /* another id */
-	FAULT_SNAPSHOT_NO_FD,   /* staging never sent */
-	FAULT_SNAPSHOT_VCPUS,   /* 2^31 vCPUs */
-	FAULT_SNAPSHOT_REFUSED, /* PROTO_ERROR, each time: only snapshots fail */
-	FAULT_SNAPSHOT_ENDLESS, /* never whole */
-	FAULT_SNAPSHOT_HANGUP,  /* dies in the middle */
-	FAULT_RAM_CUT,          /* RAM's file is cut short at START */
-	FAULT_READ_RAM_SHORT,   /* fewer bytes than asked for (not shared) */
-	FAULT_PLAN_REFUSED,     /* SET_PLAN fails */
-	FAULT_EVENT_UNKNOWN,    /* an event of a kind that nobody knows: not an error */
-	FAULT_ANSWER_UNASKED,   /* DONE to a request that was never made */
+	FAULT_EXTRA_FDS,          /* descriptors with a message that has none */
+	FAULT_MISSING_FDS,        /* nr_fds 3, none come */
+	FAULT_MANY_FDS,           /* a dozen */
+	FAULT_RAM_INDEX,          /* block 7 first */
+	FAULT_RAM_SIZE,           /* 2^60 bytes */
+	FAULT_RAM_SHORT,          /* file shorter than the block */
+	FAULT_RAM_RANGE,          /* a range outside of its block */
+	FAULT_RAM_RANGES,         /* more ranges said than sent */
+	FAULT_RAM_OVERLAP,        /* two ranges at one place */
+	FAULT_RAM_NONE,           /* no block */
+	FAULT_NO_SUPPORT,         /* START is refused */
+	FAULT_RING_COUNT,         /* one ring too few */
+	FAULT_RING_MANY,          /* one too many, a vCPU twice */
+	FAULT_RING_SIZE,          /* memory shorter than said */
+	FAULT_RING_UNSEALED,      /* memory that cannot be sealed */
+	FAULT_RING_MAGIC,         /* head is not one of a ring */
+	FAULT_RING_VCPU,          /* head names another vCPU */
+	FAULT_RING_EVENTFD,       /* data descriptor is a plain file */
+	FAULT_RING_ANONYMOUS,     /* memory is of the kernel, and no ring */
+	FAULT_RING_FDS,           /* only one descriptor */
+	FAULT_RING_BROKEN,        /* later: head runs away */
+	FAULT_RECORD_BROKEN,      /* later: a record of size 4 */
+	FAULT_SNAPSHOT_SHORT,     /* staging shorter than said */
+	FAULT_SNAPSHOT_COUNT,     /* nr_pages is not what the bitmap has */
+	FAULT_SNAPSHOT_BITS,      /* bits behind the end of a block */
+	FAULT_SNAPSHOT_OFFSET,    /* pages outside */
+	FAULT_SNAPSHOT_PROTECTED, /* more pages protected than dirty */
+	FAULT_SNAPSHOT_ID,        /* another id */
+	FAULT_SNAPSHOT_NO_FD,     /* staging never sent */
+	FAULT_SNAPSHOT_VCPUS,     /* 2^31 vCPUs */
+	FAULT_SNAPSHOT_REFUSED,   /* PROTO_ERROR, each time: only snapshots fail */
+	FAULT_SNAPSHOT_ENDLESS,   /* never whole */
+	FAULT_SNAPSHOT_HANGUP,    /* dies in the middle */
+	FAULT_RAM_CUT,            /* RAM's file is cut short at START */
+	FAULT_READ_RAM_SHORT,     /* fewer bytes than asked for (not shared) */
+	FAULT_PLAN_REFUSED,       /* SET_PLAN fails */
+	FAULT_EVENT_UNKNOWN,      /* an event of a kind that nobody knows: not an error */
+	FAULT_ANSWER_UNASKED,     /* DONE to a request that was never made */
 	FAULTS
 };
 

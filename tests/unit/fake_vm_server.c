@@ -274,6 +274,11 @@ static void serve_start(struct fake_vm *vm, uint32_t request, const uint8_t *bod
 	vm->nr_rings = 0;
 	memcpy(&vm->start, body, sizeof(vm->start));
 	CHECK_INT(size_bytes, sizeof(vm->start) + vm->start.plan_bytes);
+	/* As in QEMU, the first snapshot finds all dirty. */
+	pthread_mutex_lock(&vm->ram_lock);
+	for (size_t page = 0; page < fake_vm_all_pages(vm); page++)
+		fake_vm_mark_dirty(vm, page);
+	pthread_mutex_unlock(&vm->ram_lock);
 	if (vm->fault == FAULT_RAM_CUT)
 		CHECK(!ftruncate(vm->ram_fd, 4096));
 	for (unsigned i = 0; i < n; i++)

@@ -106,6 +106,9 @@ static void break_snapshot(struct fake_vm *vm, struct proto_snapshot_data *data)
 		data->pages_offset = data->staging_bytes;
 		data->nr_pages = data->nr_pages ? data->nr_pages : 1;
 		break;
+	case FAULT_SNAPSHOT_PROTECTED:
+		data->nr_protected = (uint32_t)data->nr_pages + 1;
+		break;
 	case FAULT_SNAPSHOT_ID:
 		data->snapshot_id += 17;
 		break;
@@ -135,6 +138,8 @@ void fake_vm_serve_snapshot(struct fake_vm *vm, uint32_t request, const struct p
 		return;
 	}
 	pthread_mutex_lock(&vm->ram_lock);
+	if (vm->fault == FAULT_SNAPSHOT_COUNT)
+		vm->dirty[0] |= 1;
 	for (size_t i = 0; i < words; i++)
 		data.nr_pages += (unsigned)__builtin_popcountll(vm->dirty[i]);
 	data.whole = data.nr_pages <= ask->max_pages && vm->fault != FAULT_SNAPSHOT_ENDLESS;
@@ -148,6 +153,7 @@ void fake_vm_serve_snapshot(struct fake_vm *vm, uint32_t request, const struct p
 		(uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + (uint64_t)atomic_load(&vm->clock_step_ns);
 	put(vm, 0, vm->dirty, words * 8);
 	if (data.whole) {
+		data.nr_protected = (uint32_t)(data.nr_pages / 4);
 		put_vcpus(vm, data.vcpus_offset);
 		put_pages(vm, data.pages_offset);
 		put_marks(vm, &data);

@@ -211,6 +211,7 @@ static void wait_events(char *(*get)(const char *path), const char *path, double
 
 static void into_file(void)
 {
+	double pauses;
 	struct record_run recorder;
 	struct fake_vm vm;
 	char path[128], temp[160], *text;
@@ -231,7 +232,9 @@ static void into_file(void)
 	CHECK(metric(text, "lost_records_total", "fake?[31m") == 0);
 	CHECK(metric(text, "snapshots_total", "fake?[31m") >= 1);
 	CHECK(metric(text, "pages_total", "fake?[31m") >= 1024);
-	CHECK(metric(text, "snapshot_pause_last_seconds", "fake?[31m") == 0.001);
+	/* The VM's pauses are of 1 ms; the base has two, the increments one. */
+	pauses = metric(text, "snapshot_pause_last_seconds", "fake?[31m") / 0.001;
+	CHECK(pauses == 1 || pauses == 2);
 	CHECK(metric(text, "record_raw_bytes_total", "fake?[31m") > 50.0 * NR_RECORDS);
 	CHECK(metric(text, "tape_bytes", "fake?[31m") > metric(text, "record_stored_bytes_total", "fake?[31m"));
 	free(text);

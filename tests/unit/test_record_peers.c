@@ -55,6 +55,7 @@ static const struct peer_case cases[] = {
 	{FAULT_RECORD_BROKEN, "the ring of vCPU 0 is broken", true, false},
 	{FAULT_SNAPSHOT_SHORT, "staging memory", true, false},
 	{FAULT_SNAPSHOT_COUNT, "pages are dirty, and lists", true, false},
+	{FAULT_SNAPSHOT_PROTECTED, "pages were protected", true, false},
 	{FAULT_SNAPSHOT_BITS, "behind the end", true, false},
 	{FAULT_SNAPSHOT_OFFSET, "outside", true, false},
 	{FAULT_SNAPSHOT_ID, "was due", true, false},

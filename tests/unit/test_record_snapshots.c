@@ -56,6 +56,25 @@ static void check_page(struct tape_reader *reader, uint32_t index, uint64_t gfn,
 	CHECK(!memcmp(page, want, sizeof(page)));
 }
 
+/* The fake's pauses take 1 ms each, and every fourth page of a pause is said to have been protected. */
+static void check_cost(const struct tape_snapshot_info *info)
+{
+	const struct tape_snapshot_cost *cost = &info->cost;
+
+	CHECK(cost->nr_pauses >= 1);
+	CHECK_INT(info->pause_ns, cost->nr_pauses * 1000000ull);
+	CHECK_INT(cost->longest_pause_ns, 1000000);
+	CHECK(cost->duration_ns > 0 && cost->duration_ns < 120000000000u);
+	CHECK_INT(cost->protected_pages, (cost->paused_pages + cost->protected_pages) / 4);
+	/* One round: all that was dirty was copied in its pause; only memory that was plugged is read while it runs. */
+	if (cost->nr_pauses == 1) {
+		CHECK_INT(cost->dirty_pages, cost->paused_pages + cost->protected_pages);
+		CHECK(!cost->running_pages || cost->running_pages == FAKE_EXTRA_PAGES);
+	} else {
+		CHECK(cost->running_pages > 0);
+	}
+}
+
 /* Each snapshot of the tape against the copy that the VM made in the pause. */
 static unsigned check_snapshots(struct fake_vm *vm, struct tape_reader *reader, bool extra_in_last)
 {
@@ -71,6 +90,7 @@ static unsigned check_snapshots(struct fake_vm *vm, struct tape_reader *reader, 
 		CHECK_INT(snapshot->info.base, i == 0 || snapshot->info.base);
 		CHECK_INT(snapshot->info.nr_vcpus, vm->nr_vcpus);
 		CHECK_INT(snapshot->info.vcpu_regs[5], 5);
+		check_cost(&snapshot->info);
 		for (unsigned page = 0; page < vm->ram_pages; page++)
 			check_page(reader, i,
 				   page < FAKE_LOW_PAGES ? page : FAKE_HIGH_GPA / 4096 + page - FAKE_LOW_PAGES,

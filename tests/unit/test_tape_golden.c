@@ -144,6 +144,7 @@ static void dump_snapshot(FILE *out, struct tape_reader *reader, uint32_t index)
 {
 	const struct tape_snapshot *snapshot = tape_reader_snapshot(reader, index);
 	const struct tape_snapshot_info *info = &snapshot->info;
+	const struct tape_snapshot_cost *cost = &info->cost;
 	struct byte_buffer regs = {0};
 	uint8_t page[TAPE_PAGE_BYTES];
 
@@ -152,6 +153,12 @@ static void dump_snapshot(FILE *out, struct tape_reader *reader, uint32_t index)
 		" base %d pages %" PRIu64 " zero %" PRIu64 "\n",
 		reader->snapshots[reader->first_snapshot + index].ordinal, info->id, info->tsc, info->realtime_ns,
 		info->pause_ns, info->base, snapshot->nr_pages, snapshot->nr_zero);
+	if (cost->nr_pauses)
+		fprintf(out,
+			"pauses %u longest %" PRIu64 " duration %" PRIu64 " dirty %" PRIu64 " paused %" PRIu64
+			" protected %" PRIu64 " running %" PRIu64 "\n",
+			cost->nr_pauses, cost->longest_pause_ns, cost->duration_ns, cost->dirty_pages,
+			cost->paused_pages, cost->protected_pages, cost->running_pages);
 	for (size_t i = 0; i < (size_t)info->nr_vcpus * info->nr_regs; i++)
 		byte_buffer_add_u64(&regs, info->vcpu_regs[i]);
 	fprintf(out, "registers %u %u %016" PRIx64 "\n", info->nr_vcpus, info->nr_regs,
@@ -232,7 +239,7 @@ static char *read_tape(const char *path)
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = {"small-v1", "small-v1-signed", "small-v1-layout2", "ring-v1"};
+	static const char *const names[] = {"small-v1", "small-v1-signed", "small-v1-layout2", "ring-v1", "cost-v1"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && argc == 1; i++) {
 		char tape[64], expected[64], *text;

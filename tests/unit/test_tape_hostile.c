@@ -175,6 +175,17 @@ static void fewer_rows_than_payload(struct tape_chunk_header *header, uint8_t *p
 	header->nr_items = 1;
 }
 
+static void unknown_layout_3(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->layout = 3;
+}
+
+/* As layout 2, the first range and registers are what it cost. */
+static void layout_without_pauses(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->layout = 2;
+}
+
 static void unknown_codec(struct tape_chunk_header *header, uint8_t *payload)
 {
 	header->codec = 2;
@@ -317,6 +328,8 @@ static void test_lies(const struct fixture_file *truth, bool check_messages)
 		{TAPE_CHUNK_TRAPS, layout_1, "decompress"},
 		{TAPE_CHUNK_META, layout_2, "layout"},
 		{TAPE_CHUNK_PAGES, layout_2, "page numbers"},
+		{TAPE_CHUNK_SNAPSHOT, unknown_layout_3, "layout"},
+		{TAPE_CHUNK_SNAPSHOT, layout_without_pauses, "pause"},
 		{TAPE_CHUNK_TRAPS, unknown_codec, "codec"},
 		{TAPE_CHUNK_TRAPS, wrong_number, "follows"},
 		{TAPE_CHUNK_TRAPS, wrong_seqs, "disagree"},

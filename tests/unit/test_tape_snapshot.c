@@ -44,15 +44,26 @@ static void add(struct tape_pages *pages, struct model *model, unsigned page, ui
 static void commit(struct tape_pages *pages, struct model *model, unsigned snapshot, bool base)
 {
 	const struct tape_ram_range ranges[] = {{0, 2000 * 4096}, {0x100000000, 500 * 4096 + snapshot}};
+	struct tape_snapshot_cost cost = {0};
 	uint64_t regs[2 * NR_REGS];
 
 	for (unsigned i = 0; i < 2 * NR_REGS; i++)
 		regs[i] = snapshot * 1000 + i;
+	/* Of each third one it is not known. */
+	if (snapshot % 3)
+		cost = (struct tape_snapshot_cost){.nr_pauses = snapshot,
+						   .longest_pause_ns = 1u << 20 | snapshot,
+						   .duration_ns = 2u << 20 | snapshot,
+						   .dirty_pages = 3u << 20 | snapshot,
+						   .paused_pages = 4u << 20 | snapshot,
+						   .protected_pages = 5u << 20 | snapshot,
+						   .running_pages = UINT64_MAX - snapshot};
 	CHECK_INT(tape_pages_commit(pages,
 				    &(struct tape_snapshot_info){.id = 500 + snapshot,
 								 .tsc = 7000 + snapshot,
 								 .realtime_ns = 8000 + snapshot,
 								 .pause_ns = 9000 + snapshot,
+								 .cost = cost,
 								 .nr_vcpus = 2,
 								 .nr_regs = NR_REGS,
 								 .vcpu_regs = regs,
@@ -133,12 +144,21 @@ static unsigned check_pages(struct tape_reader *reader, const struct model *mode
 static void check_info(struct tape_reader *reader, unsigned snapshot)
 {
 	const struct tape_snapshot *got = tape_reader_snapshot(reader, snapshot);
+	const struct tape_snapshot_cost *cost = &got->info.cost;
+	bool known = snapshot % 3;
 
 	CHECK(got);
 	CHECK_INT(got->info.id, 500 + snapshot);
 	CHECK_INT(got->info.tsc, 7000 + snapshot);
 	CHECK_INT(got->info.realtime_ns, 8000 + snapshot);
 	CHECK_INT(got->info.pause_ns, 9000 + snapshot);
+	CHECK_INT(cost->nr_pauses, known ? snapshot : 0);
+	CHECK_INT(cost->longest_pause_ns, known ? 1u << 20 | snapshot : 0);
+	CHECK_INT(cost->duration_ns, known ? 2u << 20 | snapshot : 0);
+	CHECK_INT(cost->dirty_pages, known ? 3u << 20 | snapshot : 0);
+	CHECK_INT(cost->paused_pages, known ? 4u << 20 | snapshot : 0);
+	CHECK_INT(cost->protected_pages, known ? 5u << 20 | snapshot : 0);
+	CHECK(cost->running_pages == (known ? UINT64_MAX - snapshot : 0));
 	CHECK_INT(got->info.base, snapshot == 0 || snapshot == 15);
 	CHECK_INT(got->info.nr_vcpus, 2);
 	CHECK_INT(got->info.nr_regs, NR_REGS);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* test_held_pages.c - pages that are held, against a model: the newest contents of each, in order, up to the limit. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "held_pages.h"
+
+#define MAX_PAGES 5000u
+#define NR_GFNS   20000u
+
+struct model {
+	uint64_t stamp[NR_GFNS]; /* 0: not held */
+	size_t nr;
+};
+
+static uint64_t gfn_of(unsigned i)
+{
+	return i < NR_GFNS / 2 ? i : (1ull << 38) + i * (uint64_t)(i % 7 ? 1 : 3);
+}
+
+static uint64_t random_next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* A run of pages, as a round brings it; what finds no room is refused from there on. */
+static void place_run(struct held_pages *held, struct model *model, unsigned first, unsigned count, uint64_t stamp)
+{
+	unsigned i = first;
+
+	while (i < first + count) {
+		uint32_t n = first + count - i;
+		uint8_t *to = held_pages_place(held, i, &n);
+
+		if (!to) {
+			/* Full, and this one is not held. */
+			CHECK_INT(model->nr, MAX_PAGES);
+			CHECK(!model->stamp[i]);
+			i++;
+			continue;
+		}
+		CHECK(n >= 1 && n <= first + count - i);
+		for (uint32_t k = 0; k < n; k++) {
+			memset(to + (size_t)k * GUEST_PAGE_BYTES, (int)(stamp & 0xff), GUEST_PAGE_BYTES);
+			memcpy(to + (size_t)k * GUEST_PAGE_BYTES, &stamp, sizeof(stamp));
+			model->nr += !model->stamp[i + k];
+			model->stamp[i + k] = stamp;
+		}
+		i += n;
+	}
+}
+
+static void check_all(struct held_pages *held, const struct model *model)
+{
+	const uint32_t *order = held_pages_sort(held);
+
+	CHECK_INT(held->nr_pages, model->nr);
+	for (size_t i = 0; i < held->nr_pages; i++) {
+		uint64_t gfn = held->gfns[order[i]], stamp;
+
+		CHECK(!i || held->gfns[order[i - 1]] < gfn);
+		memcpy(&stamp, held->pages[order[i]], sizeof(stamp));
+		CHECK(gfn < NR_GFNS);
+		CHECK_INT(stamp, model->stamp[gfn]);
+		CHECK_INT(held->pages[order[i]][GUEST_PAGE_BYTES - 1], stamp & 0xff);
+	}
+}
+
+static void test_random(void)
+{
+	static struct model model;
+	struct held_pages held;
+	uint64_t state = 88172645463325252u, stamp = 0;
+
+	CHECK_INT(held_pages_init(&held, MAX_PAGES), 0);
+	for (unsigned round = 0; round < 8; round++) {
+		memset(&model, 0, sizeof(model));
+		for (unsigned i = 0; i < 400; i++) {
+			unsigned count = 1 + (unsigned)(random_next(&state) % (i % 5 ? 8 : 90));
+
+			place_run(&held, &model, (unsigned)(random_next(&state) % (NR_GFNS - 100)), count, ++stamp);
+			if (i % 100 == 99)
+				check_all(&held, &model);
+		}
+		CHECK(round || model.nr > 4096);
+		held_pages_clear(&held);
+		CHECK_INT(held.nr_pages, 0);
+	}
+	held_pages_deinit(&held);
+}
+
+/* Far apart, as in a guest with holes in its memory. */
+static void test_far(void)
+{
+	struct held_pages held;
+
+	CHECK_INT(held_pages_init(&held, MAX_PAGES), 0);
+	for (unsigned i = 0; i < MAX_PAGES; i++) {
+		uint32_t n = 1;
+		uint64_t gfn = gfn_of(i * 3);
+		uint8_t *to = held_pages_place(&held, gfn, &n);
+
+		CHECK(to);
+		memcpy(to, &gfn, sizeof(gfn));
+	}
+	for (unsigned i = 0; i < MAX_PAGES; i++)
+		CHECK(!memcmp(held.pages[i], &held.gfns[i], sizeof(uint64_t)));
+	held_pages_deinit(&held);
+}
+
+static void test_none(void)
+{
+	struct held_pages held;
+	uint32_t n = 3;
+
+	CHECK_INT(held_pages_init(&held, 0), 0);
+	CHECK(!held_pages_place(&held, 1, &n));
+	held_pages_sort(&held);
+	held_pages_clear(&held);
+	held_pages_deinit(&held);
+	CHECK_INT(held_pages_init(&held, SIZE_MAX >> 14), -ENOMEM);
+	CHECK_INT(held.max_pages, 0);
+}
+
+int main(void)
+{
+	test_random();
+	test_far();
+	test_none();
+	return 0;
+}
