@@ -58,7 +58,7 @@ static void measure_link(size_t size_bytes)
 	uint8_t value[TAPE_CHAIN_BYTES] = {0}, digest[TAPE_CHAIN_BYTES];
 	double values[REPETITIONS];
 	unsigned count = (unsigned)((8u << 20) / size_bytes);
-	char name[40];
+	char name[64];
 
 	for (unsigned r = 0; r < REPETITIONS; r++) {
 		double start = cpu_ns();

@@ -25,6 +25,7 @@ void tape_backlog_add(struct tape_backlog *backlog, const struct record_tally *t
 		backlog->head = entry;
 	backlog->tail = entry;
 	backlog->records += tally->records;
+	backlog->gap_lost += tally->gap_lost;
 }
 
 void tape_backlog_take(struct tape_backlog *backlog, uint64_t written_bytes, struct record_tally *sum)
@@ -36,6 +37,7 @@ void tape_backlog_take(struct tape_backlog *backlog, uint64_t written_bytes, str
 		if (!backlog->head)
 			backlog->tail = NULL;
 		backlog->records -= entry->tally.records;
+		backlog->gap_lost -= entry->tally.gap_lost;
 		record_tally_add(sum, &entry->tally);
 		free(entry);
 	}

@@ -14,7 +14,7 @@
 struct backlog_entry;
 struct tape_backlog {
 	struct backlog_entry *head, *tail;
-	uint64_t records; /* of all that is in it */
+	uint64_t records, gap_lost; /* of all that is in it */
 };
 
 /* The records are in the file when the sink has written this many bytes. */

@@ -32,7 +32,7 @@ struct job {
 	struct tape_chunk *chunk;
 	struct page_batch *batch;
 	struct tape_snapshot_info info; /* its arrays lie behind the job */
-	struct tape_totals totals;
+	uint64_t lost_records;
 	int fd; /* of the next tape; or of a copy */
 	int from_fd;
 	struct tape_chunk *first[2]; /* of the next tape */
@@ -69,7 +69,7 @@ struct tape_thread {
 	const struct tape_key *sign_key; /* NULL: not signed */
 	uint64_t ring_bytes;             /* 0: the tape grows */
 	struct {
-		uint64_t records, lost_records, snapshots;
+		struct tape_totals totals;
 		struct tape_pages_stats pages;
 	} before; /* on the tapes before this one */
 	struct uring_sink *sink;
@@ -315,19 +315,41 @@ static void flush(struct tape_thread *thread)
 	check_sink(thread);
 }
 
+/* Of all tapes: what is on them, or on its way. */
+static struct tape_totals count_all(struct tape_thread *thread)
+{
+	struct tape_totals all;
+
+	pthread_mutex_lock(&thread->lock);
+	all.records = thread->stats.traps.records + thread->backlog.records;
+	all.lost_records = thread->stats.traps.gap_lost + thread->backlog.gap_lost;
+	all.snapshots = thread->stats.snapshots;
+	pthread_mutex_unlock(&thread->lock);
+	return all;
+}
+
+static struct tape_totals of_this_tape(const struct tape_thread *thread, const struct tape_totals *all)
+{
+	const struct tape_totals *before = &thread->before.totals;
+
+	return (struct tape_totals){.records = all->records - before->records,
+				    .lost_records = all->lost_records - before->lost_records,
+				    .snapshots = all->snapshots - before->snapshots};
+}
+
 static void finish(struct tape_thread *thread, struct job *job)
 {
+	struct tape_totals all = count_all(thread), totals;
 	struct tape_error error = {0};
 	int ret;
 
 	thread->finished = true;
 	if (!thread->failed) {
-		pthread_mutex_lock(&thread->lock);
-		job->totals.records = thread->stats.traps.records + thread->backlog.records - thread->before.records;
-		job->totals.lost_records -= thread->before.lost_records;
-		job->totals.snapshots = thread->stats.snapshots - thread->before.snapshots;
-		pthread_mutex_unlock(&thread->lock);
-		ret = tape_writer_finish(thread->writer, job->reason, &job->totals, &error);
+		/* The rings may know of more than the gaps on the tape tell. */
+		if (all.lost_records < job->lost_records)
+			all.lost_records = job->lost_records;
+		totals = of_this_tape(thread, &all);
+		ret = tape_writer_finish(thread->writer, job->reason, &totals, &error);
 		if (ret)
 			fail(thread, ret, "ending the tape", &error);
 	}
@@ -405,16 +427,10 @@ static int next_tape_begin(const struct tape_thread *thread, struct job *job, st
 /* What is counted for the tape that ends here. */
 static void close_account(struct tape_thread *thread, struct tape_totals *totals)
 {
-	struct tape_stats *stats = &thread->stats;
+	const struct tape_totals all = count_all(thread);
 
-	pthread_mutex_lock(&thread->lock);
-	totals->records = stats->traps.records + thread->backlog.records - thread->before.records;
-	totals->lost_records = stats->traps.gap_lost - thread->before.lost_records;
-	totals->snapshots = stats->snapshots - thread->before.snapshots;
-	thread->before.records = stats->traps.records + thread->backlog.records;
-	thread->before.lost_records = stats->traps.gap_lost;
-	thread->before.snapshots = stats->snapshots;
-	pthread_mutex_unlock(&thread->lock);
+	*totals = of_this_tape(thread, &all);
+	thread->before.totals = all;
 	get_pages_stats(thread, &thread->before.pages);
 }
 
@@ -858,7 +874,7 @@ uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint
 {
 	struct job *job = job_create(JOB_FINISH, 0);
 
-	job->totals.lost_records = lost_records;
+	job->lost_records = lost_records;
 	strncpy(job->reason, reason, sizeof(job->reason) - 1);
 	return post(thread, job);
 }
