@@ -227,7 +227,7 @@ static void check_bytes(struct world *world, const void *bytes, size_t size_byte
 			CHECK_INT(tape_reader_snapshot(reader, info->nr_snapshots - 1)->info.id,
 				  world->nr_snapshots - 1);
 	}
-	for (uint32_t i = 0; i < info->nr_snapshots; i += all_snapshots || !i ? 1 : 7)
+	for (uint32_t i = 0; i < info->nr_snapshots; i += all_snapshots || !i ? 1 : 11)
 		world->nr_lost += check_snapshot(world, reader, i);
 	if (world->plan_id && !world->is_cut) {
 		const void *plan;
@@ -288,7 +288,7 @@ static void test_life(bool write_later)
 			add_plan(&world);
 		if (round == 1333)
 			take_snapshot(&world, true);
-		if (round % 41 == 0)
+		if (round % 97 == 0)
 			check_tape(&world, false);
 	}
 	CHECK(nr_wraps(&world) >= 10);
@@ -307,7 +307,7 @@ static void cut_here(void *ctx, uint64_t offset, const void *buffer, size_t size
 	size_t all = world->file.size_bytes > end ? world->file.size_bytes : end;
 	uint8_t *bytes;
 
-	if (fixture_random(&world->cut_random) % 37 || !world->file.size_bytes)
+	if (fixture_random(&world->cut_random) % 61 || !world->file.size_bytes)
 		return;
 	bytes = calloc(1, all);
 	CHECK(bytes);
@@ -335,7 +335,7 @@ static void test_kills(void)
 			take_snapshot(&world, false);
 		}
 	}
-	CHECK(world.nr_checks > 30);
+	CHECK(world.nr_checks > 20);
 	printf("%" PRIu64 " wraps, cut %u times\n", nr_wraps(&world), world.nr_checks);
 	world_deinit(&world);
 }
@@ -349,13 +349,13 @@ static void test_nearly_full(void)
 	world_init(&world, 880);
 	fixture_append_meta(world.writer, "first=kept\nplan=0\n");
 	take_snapshot(&world, true);
-	for (unsigned round = 0; round < 1500; round++) {
+	for (unsigned round = 0; round < 600; round++) {
 		if (round % 5 == 0) {
 			change_pages(&world, 12);
 			take_snapshot(&world, false);
 		}
 		add_records(&world, 20 + (unsigned)(fixture_random(&world.random) % 200));
-		if (round % 97 == 0)
+		if (round % 197 == 0)
 			check_tape(&world, false);
 	}
 	tape_pages_get_stats(world.pages, &stats);
@@ -375,13 +375,13 @@ static void test_too_small(void)
 	world_init(&world, NR_PAGES);
 	world.may_lose = true;
 	fixture_append_meta(world.writer, "first=kept\nplan=0\n");
-	for (unsigned round = 0; round < 800; round++) {
+	for (unsigned round = 0; round < 160; round++) {
 		if (round % 5 == 0) {
 			change_pages(&world, 900);
 			take_snapshot(&world, false);
 		}
 		add_records(&world, 100);
-		if (round % 29 == 0)
+		if (round % 79 == 0)
 			check_tape(&world, true);
 	}
 	tape_pages_get_stats(world.pages, &stats);
@@ -410,7 +410,7 @@ static void test_damage(void)
 	CHECK(nr_wraps(&world) >= 2);
 	CHECK_INT(tape_writer_finish(world.writer, "done", &totals, NULL), 0);
 	world.may_lose = true;
-	for (unsigned i = 0; i < 150; i++) {
+	for (unsigned i = 0; i < 100; i++) {
 		size_t at = fixture_random(&world.random) % world.file.size_bytes;
 		struct fixture_report report = {0};
 		struct tape_reader *reader;
