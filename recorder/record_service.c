@@ -102,7 +102,9 @@ void record_service_started(struct session *session)
 	if (session->control.server)
 		loop_serve(&session->loop, client_server_fd(session->control.server), serve_clients,
 			   session->control.server);
-	session->loop.tick = tick;
+	/* Nobody is woken each second for what nobody sees. */
+	if (session->progress.is_terminal || service->notify.fd >= 0 || service->metrics || session->control.server)
+		session->loop.tick = tick;
 	session->loop.tick_ctx = session;
 	notify_send(&service->notify, "READY=1");
 	tell_status(session);
