@@ -404,6 +404,25 @@ static void drop_torn_chunks(struct tape_reader *reader, struct tape_slot *last)
 	}
 }
 
+/*
+ * Did the file end before the index that follows END was whole? In a ring the bytes there are those of an older slot,
+ * or damage: nobody can tell.
+ */
+static bool index_is_cut(struct tape_reader *reader, struct tape_slot *last)
+{
+	uint64_t size_bytes = reader->source.size_bytes;
+	struct slot_scan scan = {.reader = reader,
+				 .slot = last,
+				 .limit = size_bytes,
+				 .slot_end = last->start + reader->identity.slot_bytes};
+	struct tape_chunk_header header;
+
+	if (reader->identity.nr_places)
+		return false;
+	return last->end + TAPE_CHUNK_HEADER_BYTES > size_bytes || all_zero(reader, last->end, size_bytes) ||
+	       look(&scan, last->end, &header) == WALK_CUT;
+}
+
 static void judge_end(struct tape_reader *reader)
 {
 	struct tape_slot *last = &reader->slots[reader->nr_slots - 1];
@@ -436,7 +455,9 @@ static void judge_end(struct tape_reader *reader)
 			last->index_chunk = SIZE_MAX;
 	}
 	if (reader->info.finished && last->index_chunk == SIZE_MAX)
-		tape_reader_problem(reader, last->end, "index of the last slot is missing or damaged");
+		tape_reader_problem(reader, last->end,
+				    index_is_cut(reader, last) ? "cut off: all is there but the index of the last slot"
+							       : "index of the last slot is missing or damaged");
 	else if (!reader->identity.nr_places && last->end < size_bytes && !all_zero(reader, last->end, size_bytes))
 		tape_reader_problem(reader, last->end,
 				    reader->info.finished ? "%" PRIu64 " bytes behind the end of the tape"
