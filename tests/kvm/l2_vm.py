@@ -20,10 +20,11 @@ PORTS = ("agent", "qmp")
 
 
 class L1ForL2(L1):
-    """L1 with the two consoles that lead to L2."""
+    """L1 with the two consoles that lead to L2. Its CPUs take turns: several busy vCPUs of L2 are what QEMU's SVM does not
+    always stand, and an L1 whose memory is another's panics, or triple-faults."""
 
     def __init__(self, archive, **options):
-        super().__init__(archive, **options)
+        super().__init__(archive, parallel=False, **options)
         self.command += ["-device", "virtio-serial-pci"]
         for number, name in enumerate(PORTS):
             self.command += ["-chardev", f"socket,id=l2{name},path={self.port(name)},server=on,wait=off",

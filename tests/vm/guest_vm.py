@@ -69,7 +69,10 @@ class LineSocket:
 
     def send(self, data):
         self.socket.settimeout(30)
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except ConnectionError:
+            raise GuestError("QEMU closed the connection") from None
 
     def read_line(self, timeout):
         end = time.monotonic() + timeout
@@ -150,9 +153,11 @@ class GuestPorts:
         """Sends a script without waiting for it; finish() takes its answer."""
         self.request += 1
         text = base64.b64encode(script.encode())
-        for start in range(0, len(text), 1000):
-            self.agent.send(b"%d %s\n" % (self.request, text[start:start + 1000]))
-        self.agent.send(b"%d .\n" % self.request)
+        lines = [*(text[start:start + 1000] for start in range(0, len(text), 1000)), b"."]
+        try:
+            self.agent.send(b"".join(b"%d %s\n" % (self.request, line) for line in lines))
+        except GuestError as error:
+            raise GuestError(f"script {self.request}: {error}; the guest's console:\n{self.console()[-2000:]}") from None
         return self.request
 
     def finish(self, request, timeout=60):
