@@ -37,3 +37,28 @@ void record_account(struct tape_reader *reader, struct vcpu_account accounts[FAK
 	CHECK_INT(ret, 0);
 	tape_cursor_destroy(cursor);
 }
+
+uint64_t record_account_whole(struct tape_reader *reader, uint64_t next_seq[2], uint64_t *last_tsc)
+{
+	struct tape_error error = {0};
+	struct tape_cursor *cursor;
+	struct trap_view view;
+	uint64_t calls = 0;
+	int ret;
+
+	*last_tsc = 0;
+	CHECK_INT(tape_cursor_create(&cursor, reader, &error), 0);
+	while ((ret = tape_cursor_next(cursor, &view, &error)) > 0) {
+		CHECK(view.header.vcpu < 2);
+		CHECK_INT(view.header.seq, next_seq[view.header.vcpu]);
+		next_seq[view.header.vcpu]++;
+		*last_tsc = view.header.tsc;
+		if (view.header.type == TRAP_ENTER || view.header.type == TRAP_EXIT) {
+			CHECK(fake_record_check(&view));
+			calls++;
+		}
+	}
+	CHECK_INT(ret, 0);
+	tape_cursor_destroy(cursor);
+	return calls;
+}

@@ -16,5 +16,10 @@ struct vcpu_account {
 
 /* Each vCPU's numbers have no hole but those that a gap record tells of, and each record is as it was made. */
 void record_account(struct tape_reader *reader, struct vcpu_account accounts[FAKE_VM_MAX_VCPUS + 1]);
+/*
+ * That, where nothing was lost: numbers go on from next_seq, which is left behind the last one, and there is no gap.
+ * Returns the calls' records; *last_tsc is 0 where there is no record.
+ */
+uint64_t record_account_whole(struct tape_reader *reader, uint64_t next_seq[2], uint64_t *last_tsc);
 
 #endif

@@ -10,13 +10,9 @@
 
 #include "check.h"
 #include "fake_vm.h"
+#include "pause.h"
 #include "record_run.h"
 #include "socket_client.h"
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 static void ask(const char *control, const char *line)
 {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "pause.h"
 
 const char *record_run_path(void)
 {
@@ -92,11 +93,6 @@ static void read_log(struct record_run *run)
 		CHECK(read(fd, run->text, (size_t)st.st_size) >= 0);
 		close(fd);
 	}
-}
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
 }
 
 void record_run_wait(struct record_run *run, unsigned timeout_s)

@@ -9,20 +9,16 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "control.h"
 #include "fake_vm.h"
+#include "pause.h"
+#include "record_account.h"
 #include "service_run.h"
 #include "socket_client.h"
 #include "trap_record.h"
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 /* ---- words ----------------------------------------------------------- */
 
@@ -320,24 +316,9 @@ static void test_hostile(void)
 /* All numbers from the first on; returns the calls. */
 static uint64_t check_records(struct tape_reader *reader)
 {
-	uint64_t next_seq[2] = {0}, calls = 0;
-	struct tape_error error = {0};
-	struct tape_cursor *cursor;
-	struct trap_view view;
-	int ret;
+	uint64_t next_seq[2] = {0}, last_tsc;
 
-	CHECK_INT(tape_cursor_create(&cursor, reader, &error), 0);
-	while ((ret = tape_cursor_next(cursor, &view, &error)) > 0) {
-		CHECK(view.header.vcpu < 2);
-		CHECK_INT(view.header.seq, next_seq[view.header.vcpu]++);
-		if (view.header.type == TRAP_ENTER || view.header.type == TRAP_EXIT) {
-			CHECK(fake_record_check(&view));
-			calls++;
-		}
-	}
-	CHECK_INT(ret, 0);
-	tape_cursor_destroy(cursor);
-	return calls;
+	return record_account_whole(reader, next_seq, &last_tsc);
 }
 
 static void test_freeze(int signal_number)

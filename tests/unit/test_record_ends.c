@@ -13,6 +13,8 @@
 
 #include "check.h"
 #include "fake_vm.h"
+#include "pause.h"
+#include "record_account.h"
 #include "record_run.h"
 #include "trap_record.h"
 
@@ -27,11 +29,6 @@ struct guest {
 	bool full_speed;
 	pthread_t thread;
 };
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 /* A guest that makes records and writes memory, recorded or not. */
 static void *run_guest(void *arg)
@@ -64,30 +61,12 @@ static void guest_stop(struct guest *guest)
 	pthread_join(guest->thread, NULL);
 }
 
-/* All records of the tape are right and without a hole; returns their number. */
+/* All records of the tape are right and without a hole; returns the calls. */
 static uint64_t check_records(struct tape_reader *reader, uint64_t *last_tsc)
 {
-	uint64_t next_seq[2] = {0}, n = 0;
-	struct tape_error error = {0};
-	struct tape_cursor *cursor;
-	struct trap_view view;
-	int ret;
+	uint64_t next_seq[2] = {0};
 
-	*last_tsc = 0;
-	CHECK_INT(tape_cursor_create(&cursor, reader, &error), 0);
-	while ((ret = tape_cursor_next(cursor, &view, &error)) > 0) {
-		CHECK(view.header.vcpu < 2);
-		CHECK_INT(view.header.seq, next_seq[view.header.vcpu]);
-		next_seq[view.header.vcpu]++;
-		*last_tsc = view.header.tsc;
-		if (view.header.type == TRAP_ENTER || view.header.type == TRAP_EXIT) {
-			CHECK(fake_record_check(&view));
-			n++;
-		}
-	}
-	CHECK_INT(ret, 0);
-	tape_cursor_destroy(cursor);
-	return n;
+	return record_account_whole(reader, next_seq, last_tsc);
 }
 
 /* SIGKILL at random moments; the guest goes on, and the next recorder attaches to the same VM. */

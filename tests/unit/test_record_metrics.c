@@ -8,21 +8,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "fake_vm.h"
 #include "metrics.h"
+#include "pause.h"
 #include "record_run.h"
 #include "socket_client.h"
 
 #define NR_RECORDS 20000u
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 /* ---- the text format ------------------------------------------------- */
 

@@ -14,6 +14,8 @@
 
 #include "check.h"
 #include "fake_vm.h"
+#include "pause.h"
+#include "record_account.h"
 #include "service_run.h"
 #include "trap_record.h"
 
@@ -25,11 +27,6 @@
 #endif
 #define MAX_TAPES 64
 #define PATTERN   "tape-%Y%m%dT%H%M%SZ.vmt"
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 /* ---- a guest --------------------------------------------------------- */
 
@@ -166,30 +163,6 @@ static const char *name_of(const char *path)
 	return strrchr(path, '/') + 1;
 }
 
-/* Records go on where those of the tape before ended; returns how many calls there are. */
-static uint64_t check_records(struct tape_reader *reader, uint64_t next_seq[2])
-{
-	struct tape_error error = {0};
-	struct tape_cursor *cursor;
-	struct trap_view view;
-	uint64_t calls = 0;
-	int ret;
-
-	CHECK_INT(tape_cursor_create(&cursor, reader, &error), 0);
-	while ((ret = tape_cursor_next(cursor, &view, &error)) > 0) {
-		CHECK(view.header.vcpu < 2);
-		CHECK_INT(view.header.seq, next_seq[view.header.vcpu]);
-		next_seq[view.header.vcpu]++;
-		if (view.header.type == TRAP_ENTER || view.header.type == TRAP_EXIT) {
-			CHECK(fake_record_check(&view));
-			calls++;
-		}
-	}
-	CHECK_INT(ret, 0);
-	tape_cursor_destroy(cursor);
-	return calls;
-}
-
 static uint64_t fake_page_of(unsigned page)
 {
 	/* Pages behind the low ones lie behind the hole. */
@@ -228,7 +201,7 @@ static void run_vmtape(const char *command, const char *path)
 /* killed: the last one, or last two, may lack what was not flushed. Returns the calls on all tapes. */
 static uint64_t check_tapes(const struct tapes *tapes, const struct fake_vm *vm, bool killed)
 {
-	uint64_t next_seq[2] = {0}, all = 0;
+	uint64_t next_seq[2] = {0}, all = 0, last_tsc;
 	bool was_cut = false;
 
 	for (unsigned i = 0; i < tapes->nr; i++) {
@@ -246,7 +219,8 @@ static uint64_t check_tapes(const struct tapes *tapes, const struct fake_vm *vm,
 		if (is_last && was_cut)
 			CHECK_INT(info->nr_records, 0);
 		was_cut = cut_off;
-		all += check_records(reader, next_seq);
+		/* Records go on where those of the tape before ended. */
+		all += record_account_whole(reader, next_seq, &last_tsc);
 		if (!is_last && !cut_off) {
 			snprintf(text, sizeof(text), "continued in %s: ", name_of(tapes->list[i + 1].path));
 			if (strncmp(info->end_reason, text, strlen(text)))

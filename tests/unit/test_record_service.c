@@ -10,19 +10,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "fake_vm.h"
+#include "pause.h"
 #include "service_run.h"
 
 #define NOBODY 65534
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 /* ---- the journal ----------------------------------------------------- */
 

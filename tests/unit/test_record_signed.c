@@ -6,11 +6,11 @@
  */
 #include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "fake_vm.h"
+#include "pause.h"
 #include "record_run.h"
 #include "tape_key.h"
 
@@ -19,11 +19,6 @@
 
 static char key_path[128];
 static uint8_t public_key[TAPE_PUBLIC_KEY_BYTES];
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 /* A copy whose mode is known. */
 static void copy_key(const char *folder, const char *from, mode_t mode)
