@@ -29,7 +29,6 @@ class Difference:
     event: object       # dict or None
     detail: str = ""
     index: int = -1     # of the argument
-    last: bool = False  # of its thread's calls
     by_iret: bool = False  # its call returned by IRET, which the producer can't see
 
 
@@ -44,7 +43,7 @@ def restarted(difference):
 
 def killed_at_exit(difference):
     """strace sees the result in a stop on the way out; SIGKILL or SIGTERM found the thread there."""
-    return (difference.kind == "result" and difference.last and not difference.truth.moved
+    return (difference.kind == "result" and difference.truth.last and not difference.truth.moved
             and difference.event.get("ret") is None and difference.event.get("state") == "no-exit")
 
 
@@ -262,8 +261,6 @@ class Comparison:
             if what == "equal":
                 for truth, event in zip(truths[i1:i2], events[j1:j2]):
                     found = self.compare_call(tid, truth, event, compare_argument)
-                    for difference in found:
-                        difference.last = truth is truths[-1]
                     by_call.append((truth, found))
                 continue
             for truth in truths[i1:i2]:

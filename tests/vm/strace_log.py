@@ -17,6 +17,7 @@ class StraceCall:
     line: str
     where: str          # file:line
     moved: bool = False # an exec that gave the thread another id: it returned under that
+    last: bool = False  # of its thread, which another may follow under the same id: one that executed a program
 
 
 def scan(text, start, stop):
@@ -115,8 +116,12 @@ def read_folder(files, prefix):
             # An exec by a thread that is not the first: its log ends there, and the result stands in the first one's
             # as "<... execve resumed>) = 0" (if it failed, the thread's log would have gone on).
             line, moved = re.subn(r" <pid changed to \d+ \.\.\.>$", ") = 0", line)
+            if line.startswith("<... execve") and calls:
+                calls[-1].last = True
             if line.startswith(("+++", "---", "strace: ", "<...")) or not line:
                 continue
             calls.append(parse_line(line, f"{os.path.basename(path)}:{index}"))
             calls[-1].moved = bool(moved)
+        if calls:
+            calls[-1].last = True
     return threads
