@@ -472,6 +472,7 @@ static void put_json(struct info *i)
 	if (i->tape->ring_bytes) {
 		json_count(i, "ring_bytes", i->tape->ring_bytes);
 		json_count(i, "overwritten_slots", i->tape->nr_overwritten);
+		json_count(i, "carried_identities", i->tape->nr_carried);
 	}
 	json_count(i, "records_raw_bytes", i->tape->traps_raw_bytes);
 	json_count(i, "records_stored_bytes", i->tape->traps_stored_bytes);

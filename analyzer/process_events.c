@@ -167,6 +167,13 @@ static void apply_identity(struct processes *p, const struct trap_view *view, ui
 	process_exe_apply(p, i, view);
 }
 
+void processes_doubt(struct processes *p, uint64_t until_tsc)
+{
+	p->gaps++;
+	if (until_tsc > p->lossy_until)
+		p->lossy_until = until_tsc;
+}
+
 struct vmtape_error *processes_before(struct processes *p, const struct trap_view *view)
 {
 	struct thread_entry *t;
@@ -177,9 +184,7 @@ struct vmtape_error *processes_before(struct processes *p, const struct trap_vie
 		struct trap_gap gap;
 
 		trap_view_gap(view, &gap);
-		p->gaps++;
-		if (gap.last_tsc > p->lossy_until)
-			p->lossy_until = gap.last_tsc;
+		processes_doubt(p, gap.last_tsc);
 		return NULL;
 	}
 	if (view->header.type != TRAP_ENTER && view->header.type != TRAP_EXIT && view->header.type != TRAP_IDENTITY)

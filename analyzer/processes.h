@@ -56,6 +56,8 @@ void processes_set_exe(struct processes *processes, process_exe_fn *find, void *
 
 /* Before a record's call is attributed: who runs. Takes every type of record. */
 struct vmtape_error *processes_before(struct processes *processes, const struct trap_view *view);
+/* What was known may be outdated: of what happened up to until_tsc, something is missing. */
+void processes_doubt(struct processes *processes, uint64_t until_tsc);
 /* After it: what the call did, by its role (of the call that the record begins or ends). */
 struct vmtape_error *processes_after(struct processes *processes, const struct trap_view *view, enum call_role role);
 

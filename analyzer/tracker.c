@@ -19,6 +19,7 @@ struct tracker {
 	uint64_t tsc;
 	struct trap_view held; /* read, but later than asked for */
 	bool has_held, skipped;
+	uint64_t carried_since_tsc;  /* what a ring tape says of its tasks does not go back behind this; 0: no matter */
 	struct vmtape_error *failed; /* within a callback */
 };
 
@@ -145,6 +146,8 @@ static struct vmtape_error *start(struct tracker *t, uint64_t from_tsc)
 	if (guest)
 		processes_set_cr3_mask(t->processes, linux_guest_facts(guest)->kernel_cr3_mask);
 	if (tape_cursor_create(&t->cursor, reader, &tape_error))
+		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
+	if (tape_cursor_want_carried(t->cursor, &t->carried_since_tsc, &tape_error))
 		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
 	if (snapshot < 0)
 		return load_hints(t);
@@ -276,6 +279,19 @@ static struct vmtape_error *follow_missing(struct tracker *t, const struct trap_
 	return follow(t, &view);
 }
 
+/*
+ * A ring tape that could not carry all tasks: what the snapshot at its beginning says of one may be outdated.
+ */
+static void doubt_once(struct tracker *t)
+{
+	const struct tape_snapshot *last =
+		t->next_snapshot ? tape_reader_snapshot(session_reader(t->session), t->next_snapshot - 1) : NULL;
+
+	if (t->carried_since_tsc > (last ? last->info.tsc : 0))
+		processes_doubt(t->processes, t->carried_since_tsc);
+	t->carried_since_tsc = 0;
+}
+
 static struct vmtape_error *take(struct tracker *t, const struct trap_view *view)
 {
 	struct trap_gap missing;
@@ -283,6 +299,10 @@ static struct vmtape_error *take(struct tracker *t, const struct trap_view *view
 
 	t->tsc = view->header.tsc;
 	error = pass_snapshots(t, t->tsc);
+	doubt_once(t);
+	/* It tells who a task is; its call is no event of this tape. */
+	if (!error && tape_cursor_is_carried(t->cursor))
+		return processes_before(t->processes, view);
 	if (!error && sequence_next(&t->sequence, view, &missing))
 		error = follow_missing(t, &missing, view);
 	if (error)

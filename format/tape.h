@@ -201,6 +201,7 @@ struct tape_info {
 	uint64_t size_bytes;
 	uint64_t ring_bytes;     /* of a ring tape, which does not grow beyond; else 0 */
 	uint64_t nr_overwritten; /* slots of it */
+	uint64_t nr_carried;     /* identity records from these: what tasks were before the oldest slot */
 	uint32_t nr_slots;
 	uint32_t nr_vcpus; /* highest vCPU seen + 1 */
 	uint32_t nr_snapshots;
@@ -277,6 +278,15 @@ int tape_cursor_create(struct tape_cursor **out, struct tape_reader *reader, str
 void tape_cursor_destroy(struct tape_cursor *cursor);
 /* First record with tsc >= this; each vCPU starts at a chunk that can hold it. */
 int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error *error);
+/*
+ * Of a ring tape that was overwritten: gives identity records from before its
+ * oldest slot, too, in their place by TSC: what tasks were last said to be, back
+ * to the oldest snapshot. They are state, not events. What was said before
+ * *since_tsc was left out for want of room (0: nothing). Begins anew.
+ */
+int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, struct tape_error *error);
+/* Was the record that was given last such a one? */
+bool tape_cursor_is_carried(const struct tape_cursor *cursor);
 /* 1 and a record (valid until the next call), 0 at the end, or a negative errno. */
 int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error);
 

@@ -13,6 +13,7 @@ void tape_chunk_destroy(struct tape_chunk *chunk)
 	if (!chunk)
 		return;
 	tape_touched_deinit(&chunk->touched);
+	byte_buffer_deinit(&chunk->identities);
 	free(chunk->buffer);
 	free(chunk);
 }

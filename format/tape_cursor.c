@@ -2,7 +2,8 @@
 /*
  * tape_cursor.c - all records in order of time: a heap of lanes, one a vCPU,
  * each with one decompressed chunk. A lane that was not reached yet, or was
- * evicted because there are very many, has none.
+ * evicted because there are very many, has none. What a ring tape says of its
+ * tasks at its oldest slot is one more lane.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +14,7 @@
 #define MAX_KEPT_LANES   64u /* whose memory is kept from chunk to chunk */
 
 struct lane {
-	uint16_t vcpu;
+	uint16_t vcpu;     /* TAPE_NO_VCPU: carried records */
 	size_t first, end; /* of reader->traps */
 	size_t now;        /* chunk that the position is in */
 	struct tape_scratch raw;
@@ -26,19 +27,21 @@ struct lane {
 struct tape_cursor {
 	struct tape_reader *reader;
 	struct lane *lanes;
-	size_t nr_lanes;
+	size_t nr_lanes; /* the last one is of carried records, if they are asked for */
 	struct lane **heap;
 	size_t nr_heap;
 	uint64_t loaded_bytes, max_loaded_bytes;
 	uint64_t seek_tsc;
 	size_t pending_bytes; /* of the record that was given out last, at the top of the heap */
+	bool wants_carried;
 };
 
 /* ---- heap ------------------------------------------------------------ */
 
+/* Carried records come before all others of their time. */
 static bool before(const struct lane *a, const struct lane *b)
 {
-	return a->key != b->key ? a->key < b->key : a->vcpu < b->vcpu;
+	return a->key != b->key ? a->key < b->key : (uint16_t)(a->vcpu + 1) < (uint16_t)(b->vcpu + 1);
 }
 
 static void sift_down(struct tape_cursor *cursor, size_t i)
@@ -209,8 +212,8 @@ int tape_cursor_create(struct tape_cursor **out, struct tape_reader *reader, str
 	if (cursor) {
 		cursor->reader = reader;
 		cursor->max_loaded_bytes = MAX_LOADED_BYTES;
-		cursor->lanes = calloc(nr_lanes + 1, sizeof(*cursor->lanes));
-		cursor->heap = calloc(nr_lanes + 1, sizeof(struct lane *));
+		cursor->lanes = calloc(nr_lanes + 2, sizeof(*cursor->lanes));
+		cursor->heap = calloc(nr_lanes + 2, sizeof(struct lane *));
 	}
 	if (!cursor || !cursor->lanes || !cursor->heap) {
 		tape_cursor_destroy(cursor);
@@ -237,6 +240,44 @@ void tape_cursor_destroy(struct tape_cursor *cursor)
 	free(cursor->lanes);
 	free(cursor->heap);
 	free(cursor);
+}
+
+int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, struct tape_error *error)
+{
+	struct tape_reader *reader = cursor->reader;
+	struct lane lane = {.vcpu = TAPE_NO_VCPU, .first = reader->nr_traps};
+
+	*since_tsc = 0;
+	/* As long as nothing was overwritten, all that they say is in the records themselves. */
+	if (cursor->wants_carried || !reader->info.nr_overwritten)
+		return 0;
+	/* The oldest slot's; where that is damaged, the next one's says most of it. */
+	for (; lane.first < reader->nr_traps + reader->nr_carried; lane.first++) {
+		struct tape_stored_chunk *chunk = &reader->chunks[reader->traps[lane.first]];
+		int result = tape_load(reader, chunk, &lane.raw);
+
+		if (result == -EBADMSG)
+			continue;
+		if (result) {
+			give_back(&lane);
+			return tape_fail(error, result, chunk->offset, "cannot read a TRAPS chunk: %s",
+					 strerror(-result));
+		}
+		*since_tsc = chunk->header.first_seq;
+		lane.now = lane.first;
+		lane.end = lane.first + 1;
+		cursor->wants_carried = true;
+		cursor->lanes[cursor->nr_lanes++] = lane;
+		rewind_lanes(cursor);
+		return 0;
+	}
+	give_back(&lane);
+	return 0;
+}
+
+bool tape_cursor_is_carried(const struct tape_cursor *cursor)
+{
+	return cursor->pending_bytes && cursor->nr_heap && cursor->heap[0]->vcpu == TAPE_NO_VCPU;
 }
 
 void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes)
@@ -287,6 +328,16 @@ static int ready(struct tape_cursor *cursor, struct lane *lane, struct tape_erro
 	return 1;
 }
 
+/* NULL, or why this record is not one that its lane may have. */
+static const char *judge(const struct lane *lane, const struct trap_view *view)
+{
+	if (view->header.type == TRAP_PAD)
+		return "it is filler";
+	if (lane->vcpu == TAPE_NO_VCPU)
+		return view->header.type == TRAP_IDENTITY ? NULL : "it says of no task what it is";
+	return view->header.vcpu == lane->vcpu ? NULL : "it is of another vCPU";
+}
+
 int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error)
 {
 	if (cursor->pending_bytes && cursor->nr_heap)
@@ -306,12 +357,14 @@ int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct t
 			continue;
 		size_bytes = record_bytes(cursor, lane, &tsc);
 		result = trap_view_parse(out, lane->raw.data + lane->at, size_bytes, &why);
-		if (result > 0 && out->header.type != TRAP_PAD && out->header.vcpu == lane->vcpu) {
+		if (result > 0)
+			why = judge(lane, out);
+		if (result > 0 && !why) {
 			cursor->pending_bytes = size_bytes;
 			return 1;
 		}
 		tape_reader_problem(cursor->reader, chunk->offset, "TRAPS chunk: record at byte %zu left out: %s",
-				    lane->at, result > 0 && out->header.type ? "it is of another vCPU" : why);
+				    lane->at, why);
 		step(cursor, lane, size_bytes);
 	}
 	return 0;

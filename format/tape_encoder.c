@@ -147,6 +147,13 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 		tape_touched_deinit(&rows.touched);
 	else
 		(*out)->touched = rows.touched;
+	if (!result && rows.tasks.count) {
+		tape_rows_gather(&rows.tasks, records, size_bytes, &(*out)->identities);
+		if ((*out)->identities.bad) {
+			tape_chunk_destroy(*out);
+			return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for who made the records");
+		}
+	}
 	return result;
 }
 

@@ -166,16 +166,35 @@ static inline uint64_t tape_space_key(uint64_t cr3)
 	return (cr3 & ~(1ull << 63)) >> 12;
 }
 
+/*
+ * The last identity record of each task among records that stay where they
+ * are. Of tasks for which there is no place, it tells only that there are some.
+ */
+#define TAPE_ROWS_TASKS 1024u /* a power of two */
+struct tape_rows_tasks {
+	uint32_t count;
+	bool crowded;
+	uint64_t task[TAPE_ROWS_TASKS]; /* 0: no task */
+	const uint8_t *record[TAPE_ROWS_TASKS];
+};
+
 /* What one walk over the records of a TRAPS payload tells. */
 struct tape_rows {
 	uint32_t nr_records;
 	uint64_t min_tsc, max_tsc;
 	uint64_t first_seq, last_seq;
 	struct tape_touched touched;
+	struct tape_rows_tasks tasks;
 };
 /* -EBADMSG when sizes do not chain up (*bad_at: where), -ENOMEM. */
 int tape_rows_walk(struct tape_rows *out, const uint8_t *records, size_t size_bytes, size_t *bad_at);
 void tape_touched_deinit(struct tape_touched *touched);
+/* The word that names the task of a record of this size; 0: it names none. */
+uint64_t tape_row_task(const uint8_t *record, uint32_t size_bytes);
+void tape_rows_note_task(struct tape_rows_tasks *tasks, const uint8_t *record);
+/* All identity records that the walk has noted, or that had no place; out is bad on -ENOMEM. */
+void tape_rows_gather(const struct tape_rows_tasks *tasks, const uint8_t *records, size_t size_bytes,
+		      struct byte_buffer *out);
 
 /* Size of the record, of which left_bytes bytes are there at most; 0: none can begin here. */
 static inline uint32_t tape_row_bytes(const uint8_t *record, size_t left_bytes)
@@ -198,6 +217,8 @@ static inline void tape_rows_count(struct tape_rows *rows, const uint8_t *record
 	rows->last_seq = get_le64(record + offsetof(struct trap_record, seq));
 	if (!rows->nr_records++)
 		rows->first_seq = rows->last_seq;
+	if (record[offsetof(struct trap_record, type)] == TRAP_IDENTITY)
+		tape_rows_note_task(&rows->tasks, record);
 }
 
 /* Gathers what records touch; *out is complete after tape_touch_finish(). */
@@ -221,6 +242,7 @@ struct tape_chunk {
 	struct tape_chunk_header header;
 	uint8_t *buffer; /* room for the header, payload, padding; malloc'ed */
 	struct tape_touched touched;
+	struct byte_buffer identities; /* of TRAPS: the last identity record of each task in it, in no order */
 };
 
 /* Pages of any rising ids: layout 2. */

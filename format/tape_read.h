@@ -90,8 +90,8 @@ struct tape_reader {
 	size_t nr_chunks, chunks_room;
 	struct tape_slot *slots; /* in order of seq */
 	size_t nr_slots, slots_room;
-	size_t *traps; /* TRAPS chunks, by vCPU, then in order */
-	size_t nr_traps;
+	size_t *traps; /* TRAPS chunks, by vCPU, then in order; behind them those that are carried, in order */
+	size_t nr_traps, nr_carried;
 	size_t *page_chunks; /* PAGES chunks in order */
 	size_t nr_page_chunks;
 	struct tape_extents page_index; /* where each page number is */

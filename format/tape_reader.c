@@ -169,6 +169,8 @@ static void count(struct tape_info *info, const struct tape_stored_chunk *chunk)
 
 	switch (header->type) {
 	case TAPE_CHUNK_TRAPS:
+		if (header->flags & TAPE_F_CARRIED)
+			break;
 		if (header->vcpu >= info->nr_vcpus)
 			info->nr_vcpus = header->vcpu + 1u;
 		if (!info->nr_records || header->min_tsc < info->first_tsc)
@@ -251,6 +253,12 @@ static int list_contents(struct tape_reader *reader)
 	    list_type(reader, TAPE_CHUNK_PAGE_MAP, compare_seqs, &reader->maps, &reader->nr_maps) ||
 	    list_type(reader, TAPE_CHUNK_PLAN, compare_traps, &plans, &nr_plans))
 		return -ENOMEM;
+	while (reader->nr_traps && reader->chunks[reader->traps[reader->nr_traps - 1]].header.flags & TAPE_F_CARRIED) {
+		reader->nr_traps--;
+		reader->nr_carried++;
+	}
+	if (reader->nr_carried && info->nr_overwritten)
+		info->nr_carried = reader->chunks[reader->traps[reader->nr_traps]].header.nr_items;
 	reader->plans = calloc(nr_plans + 1, sizeof(*reader->plans));
 	for (size_t i = 0; i < nr_plans && reader->plans; i++)
 		reader->plans[i].chunk = plans[i];

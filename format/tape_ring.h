@@ -25,6 +25,9 @@ void tape_ring_slot_opened(struct tape_ring *ring, uint64_t slot_seq);
 /* A chunk is placed in the open slot; its buffer is still there. -ENOMEM */
 int tape_ring_chunk_placed(struct tape_ring *ring, uint32_t slot_offset, const struct tape_chunk *chunk);
 
+/* Who runs, for the beginning of the open slot, which is the oldest one some time; NULL: nothing to say. */
+int tape_ring_tasks(struct tape_ring *ring, struct tape_chunk **out, struct tape_error *error);
+
 /* The chunk that should be placed next, or NULL: none has to be by now. The ring keeps it until it is taken. */
 int tape_ring_next(struct tape_ring *ring, const struct tape_chunk **out, struct tape_error *error);
 struct tape_chunk *tape_ring_take(struct tape_ring *ring);

@@ -122,26 +122,34 @@ static void look_for_oldest(void *ctx, uint64_t slot_seq, const struct ring_chun
 }
 
 /*
- * The oldest snapshot that counts when the slot is gone; RING_NO_ORDINAL: there is
- * none yet. Never the newest, for records that are still on their way may be older.
+ * The last snapshot that is not younger than tsc, or the first there is; RING_NO_ORDINAL:
+ * there is none yet. Never the newest, which can be on the tape before what was recorded until then.
  */
-static uint64_t find_oldest(const struct tape_ring *ring, uint64_t slot_seq)
+static uint64_t oldest_for(const struct tape_ring *ring, uint64_t tsc)
 {
-	struct oldest_search search = {UINT64_MAX, RING_NO_ORDINAL, RING_NO_ORDINAL, RING_NO_ORDINAL};
+	struct oldest_search search = {tsc, RING_NO_ORDINAL, RING_NO_ORDINAL, RING_NO_ORDINAL};
 	uint64_t oldest;
 
-	for (uint64_t seq = slot_seq + 1; seq <= ring->now_seq; seq++) {
-		const struct ring_slot *slot = &ring->slots[seq % ring->nr_places];
-
-		search.tsc = slot->min_tsc < search.tsc ? slot->min_tsc : search.tsc;
-	}
 	for_each(ring, TAPE_CHUNK_SNAPSHOT, look_for_oldest, &search);
 	if (search.newest == RING_NO_ORDINAL)
 		return RING_NO_ORDINAL;
 	oldest = search.found == RING_NO_ORDINAL ? search.first : search.found;
-	if (oldest == search.newest && oldest > search.first)
-		oldest--;
-	return oldest > ring->first_snapshot ? oldest : ring->first_snapshot;
+	return oldest == search.newest && oldest > search.first ? oldest - 1 : oldest;
+}
+
+/* The oldest snapshot that counts when the slot is gone. Records that are still on their way may be older than those.
+ */
+static uint64_t find_oldest(const struct tape_ring *ring, uint64_t slot_seq)
+{
+	uint64_t tsc = ring_tasks_late_tsc(&ring->tasks), oldest;
+
+	for (uint64_t seq = slot_seq + 1; seq <= ring->now_seq; seq++) {
+		const struct ring_slot *slot = &ring->slots[seq % ring->nr_places];
+
+		tsc = slot->min_tsc < tsc ? slot->min_tsc : tsc;
+	}
+	oldest = oldest_for(ring, tsc);
+	return oldest == RING_NO_ORDINAL || oldest > ring->first_snapshot ? oldest : ring->first_snapshot;
 }
 
 struct snapshot_search {
@@ -163,6 +171,14 @@ static void look_for_snapshot(void *ctx, uint64_t slot_seq, const struct ring_ch
 		return;
 	search->slot_seq = slot_seq;
 	search->chunk = chunk;
+}
+
+uint64_t ring_sure_snapshot(const struct tape_ring *ring, uint64_t late_tsc)
+{
+	struct snapshot_search search = {.ordinal = oldest_for(ring, late_tsc)};
+
+	for_each(ring, TAPE_CHUNK_SNAPSHOT, look_for_snapshot, &search);
+	return search.chunk && search.chunk->header.min_tsc <= late_tsc ? search.chunk->header.min_tsc : 0;
 }
 
 static void look_for_parts(void *ctx, uint64_t slot_seq, const struct ring_chunk *chunk)

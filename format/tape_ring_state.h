@@ -46,6 +46,31 @@ struct ring_meta {
 };
 int ring_meta_add(struct ring_meta *meta, const char *text, size_t size_bytes);
 void ring_meta_deinit(struct ring_meta *meta);
+/* ---- tape_ring_tasks.c ----------------------------------------------- */
+
+struct ring_task;
+/* Who runs: of each task what the latest identity records say. Zeroed but for max_bytes: empty. */
+struct ring_tasks {
+	size_t max_bytes; /* of the records that a slot begins with */
+	struct ring_task *list;
+	uint32_t count;
+	uint32_t *places; /* open addressing, by task: its youngest version */
+	uint32_t nr_places;
+	struct byte_buffer bytes;
+	uint64_t whole_since_tsc; /* of what was said before, some was left out for want of room */
+	/* when records come */
+	uint64_t *vcpu_tscs; /* of the last record of each vCPU; UINT64_MAX: none */
+	uint32_t nr_vcpus;
+	uint64_t newest_tsc, most_late;
+	bool settled; /* most_late can be relied on */
+};
+void ring_tasks_deinit(struct ring_tasks *tasks);
+/* A chunk of records is placed. -ENOMEM */
+int ring_tasks_add(struct ring_tasks *tasks, const struct tape_chunk *chunk);
+uint64_t ring_tasks_late_tsc(const struct ring_tasks *tasks);
+/* The chunk for the beginning of a slot; NULL: none is needed. A snapshot of since_tsc tells what was before. */
+int ring_tasks_encode(struct ring_tasks *tasks, uint64_t since_tsc, struct tape_chunk **out, struct tape_error *error);
+
 struct tape_ring;
 /* All of them, to be placed again. */
 int ring_carry_meta(struct tape_ring *ring, struct tape_error *error);
@@ -60,6 +85,7 @@ struct tape_ring {
 	uint64_t next_clean;      /* slots below were cleaned */
 	struct ring_queue others, pages_queue;
 	struct ring_meta meta;
+	struct ring_tasks tasks;
 	struct ring_plan *plans;
 	size_t nr_plans;
 
@@ -79,6 +105,8 @@ int ring_carry(struct tape_ring *ring, struct tape_chunk *chunk);
 
 /* Puts all that must outlive this slot into the queues. */
 int ring_clean(struct tape_ring *ring, uint64_t slot_seq, struct tape_error *error);
+/* TSC of the last snapshot that a reader has whose oldest slot will be the open one; 0: there may be none. */
+uint64_t ring_sure_snapshot(const struct tape_ring *ring, uint64_t late_tsc);
 /* The pages of this PAGES chunk are not carried. */
 void ring_lose_pages(struct tape_ring *ring, const struct tape_chunk *chunk);
 

@@ -90,6 +90,56 @@ void tape_touch_finish(struct tape_touch *touch)
 	roaring_bitmap_run_optimize(touch->out->nrs);
 }
 
+uint64_t tape_row_task(const uint8_t *record, uint32_t size_bytes)
+{
+	uint32_t mask = get_le32(record + offsetof(struct trap_record, reg_mask));
+	size_t at = sizeof(struct trap_record) + 8 * (size_t)__builtin_popcount(mask & ((1u << TRAP_REG_TASK) - 1));
+
+	return mask >> TRAP_REG_TASK & 1 && at + 8 <= size_bytes ? get_le64(record + at) : 0;
+}
+
+/* Its place, or the free one where it belongs. */
+static uint32_t find_task(const struct tape_rows_tasks *tasks, uint64_t task)
+{
+	uint32_t at = (uint32_t)((task * 0x9e3779b97f4a7c15u) >> 40);
+
+	for (at &= TAPE_ROWS_TASKS - 1; tasks->task[at] && tasks->task[at] != task;)
+		at = (at + 1) & (TAPE_ROWS_TASKS - 1);
+	return at;
+}
+
+void tape_rows_note_task(struct tape_rows_tasks *tasks, const uint8_t *record)
+{
+	uint64_t task = tape_row_task(record, get_le32(record));
+	uint32_t at = find_task(tasks, task);
+
+	if (!task)
+		return;
+	if (!tasks->task[at] && tasks->count == TAPE_ROWS_TASKS / 4 * 3) {
+		tasks->crowded = true;
+		return;
+	}
+	tasks->count += !tasks->task[at];
+	tasks->task[at] = task;
+	tasks->record[at] = record;
+}
+
+void tape_rows_gather(const struct tape_rows_tasks *tasks, const uint8_t *records, size_t size_bytes,
+		      struct byte_buffer *out)
+{
+	for (uint32_t i = 0; i < TAPE_ROWS_TASKS && tasks->count; i++)
+		if (tasks->task[i])
+			byte_buffer_add(out, tasks->record[i], get_le32(tasks->record[i]));
+	for (size_t at = 0; at < size_bytes && tasks->crowded; at += get_le32(records + at)) {
+		const uint8_t *record = records + at;
+		uint64_t task = tape_row_task(record, get_le32(record));
+
+		if (record[offsetof(struct trap_record, type)] == TRAP_IDENTITY && task &&
+		    !tasks->task[find_task(tasks, task)])
+			byte_buffer_add(out, record, get_le32(record));
+	}
+}
+
 int tape_rows_walk(struct tape_rows *out, const uint8_t *records, size_t size_bytes, size_t *bad_at)
 {
 	struct tape_touch touch;

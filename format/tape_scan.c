@@ -66,8 +66,8 @@ const char *tape_judge_header(const struct tape_chunk_header *header)
 		return "says two lengths";
 	if (packed && header->layout == TAPE_LAYOUT_2 && header->stored_bytes > header->raw_bytes + prefix_bytes)
 		return "is longer than its records";
-	if (header->type == TAPE_CHUNK_TRAPS &&
-	    (header->vcpu == TAPE_NO_VCPU || header->nr_items > header->raw_bytes / sizeof(struct trap_record)))
+	if (header->type == TAPE_CHUNK_TRAPS && ((header->vcpu == TAPE_NO_VCPU) != !!(header->flags & TAPE_F_CARRIED) ||
+						 header->nr_items > header->raw_bytes / sizeof(struct trap_record)))
 		return "has more records than bytes, or no vCPU";
 	return header->type == TAPE_CHUNK_PAGES ? judge_pages(header) : NULL;
 }

@@ -72,6 +72,39 @@ static void check_records(struct verify *verify, const struct tape_stored_chunk 
 	}
 }
 
+/* State, not events: they are in no sequence. */
+static void check_carried(struct verify *verify, const struct tape_stored_chunk *chunk, uint64_t nr_records)
+{
+	uint64_t last_tsc = 0;
+
+	for (size_t at = 0; at < chunk->header.raw_bytes;) {
+		const uint8_t *record = verify->raw.data + at;
+		const char *why = "it is no identity record of a task";
+		struct trap_view view;
+		int result = trap_view_parse(&view, record, chunk->header.raw_bytes - at, &why);
+
+		if (result > 0 && view.header.type == TRAP_IDENTITY && view.regs[TRAP_REG_TASK])
+			why = view.header.tsc < last_tsc ? "it comes after a later one" : NULL;
+		if (why)
+			tape_reader_report(verify->reader, chunk->offset,
+					   "carried TRAPS chunk: record at byte %zu is not valid: %s", at, why);
+		last_tsc = get_le64(record + offsetof(struct trap_record, tsc));
+		at += get_le32(record);
+	}
+	if (!verify->reader->identity.nr_places)
+		tape_reader_report(verify->reader, chunk->offset,
+				   "carried TRAPS chunk of %" PRIu64 " records in a tape that is no ring", nr_records);
+}
+
+static bool do_rows_fit(const struct tape_chunk_header *header, const struct tape_rows *rows)
+{
+	if (rows->nr_records != header->nr_items || rows->min_tsc != header->min_tsc ||
+	    rows->max_tsc != header->max_tsc)
+		return false;
+	return header->flags & TAPE_F_CARRIED ||
+	       (rows->first_seq == header->first_seq && rows->last_seq == header->last_seq);
+}
+
 static int check_traps(struct verify *verify, const struct tape_stored_chunk *chunk)
 {
 	const struct tape_chunk_header *header = &chunk->header;
@@ -87,9 +120,13 @@ static int check_traps(struct verify *verify, const struct tape_stored_chunk *ch
 				   bad_at);
 		return 0;
 	}
-	if (rows.nr_records != header->nr_items || rows.min_tsc != header->min_tsc || rows.max_tsc != header->max_tsc ||
-	    rows.first_seq != header->first_seq || rows.last_seq != header->last_seq)
+	if (!do_rows_fit(header, &rows))
 		tape_reader_report(verify->reader, chunk->offset, "TRAPS chunk: header and records disagree");
+	if (header->flags & TAPE_F_CARRIED) {
+		check_carried(verify, chunk, rows.nr_records);
+		tape_touched_deinit(&rows.touched);
+		return 0;
+	}
 	check_records(verify, chunk);
 	verify->nr_records += rows.nr_records;
 	if (!verify->touched.nrs)

@@ -259,7 +259,7 @@ static int place(struct tape_writer *writer, struct tape_chunk *chunk, struct ta
 	tape_seal_add(&writer->seal, chunk->header.type, buffer, size_bytes);
 	writer->position += (uint32_t)size_bytes;
 	writer->written.chunks += chunk->header.type != TAPE_CHUNK_INDEX;
-	if (chunk->header.type == TAPE_CHUNK_TRAPS)
+	if (chunk->header.type == TAPE_CHUNK_TRAPS && !(chunk->header.flags & TAPE_F_CARRIED))
 		writer->written.records += chunk->header.nr_items;
 	else if (chunk->header.type == TAPE_CHUNK_PAGES)
 		writer->written.pages += chunk->header.nr_items;
@@ -368,6 +368,24 @@ static int place_carried(struct tape_writer *writer, const struct tape_chunk *ne
 	return result;
 }
 
+/*
+ * Who runs, so that this slot can be the oldest one. Where a slot is so small
+ * that the next chunk would not fit behind that, it begins without it.
+ */
+static int place_tasks(struct tape_writer *writer, const struct tape_chunk *next, struct tape_error *error)
+{
+	size_t next_bytes = tape_chunk_bytes(&next->header) + tape_index_bound(&writer->index, next);
+	struct tape_chunk *chunk;
+	int result = tape_ring_tasks(writer->ring, &chunk, error);
+
+	if (result || !chunk)
+		return result;
+	if (fits(writer, chunk, next_bytes))
+		return list_and_place(writer, chunk, error);
+	tape_chunk_destroy(chunk);
+	return 0;
+}
+
 static int next_slot(struct tape_writer *writer, const struct tape_chunk *chunk, struct tape_error *error)
 {
 	int result = writer->slot_is_open ? close_slot(writer, error) : 0;
@@ -382,7 +400,8 @@ static int next_slot(struct tape_writer *writer, const struct tape_chunk *chunk,
 	if (result || !writer->ring)
 		return result;
 	tape_ring_slot_opened(writer->ring, writer->slot_seq);
-	return place_carried(writer, chunk, error);
+	result = place_tasks(writer, chunk, error);
+	return result ? result : place_carried(writer, chunk, error);
 }
 
 /*

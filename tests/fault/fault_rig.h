@@ -68,12 +68,16 @@ uint64_t fault_guest_seq_at(const struct fault_guest *guest, unsigned vcpu, uint
 struct fault_sums {
 	uint64_t calls, gaps, gap_lost, others;
 	unsigned snapshots;
+	uint64_t overwritten; /* slots of a ring tape: what was in them is not on it any more */
 	bool cut_off;
 	struct vcpu_account vcpus[FAKE_VM_MAX_VCPUS + 1];
 };
 /* Opens the tape without repair, verifies it and walks all of it: it may be cut off, and nothing else. */
 void fault_read_tape(const struct record_run *run, struct fault_sums *out);
-/* That, of a tape with an end: what each vCPU produced is on it or in a gap. Prints one line that begins with label. */
+/*
+ * That, of a tape with an end: what each vCPU produced is on it or in a gap, from the first number on that is. Prints
+ * one line that begins with label.
+ */
 void fault_check_whole(const struct record_run *run, const struct fake_vm *vm, const char *label,
 		       struct fault_sums *out);
 /*

@@ -22,9 +22,11 @@ void tape_reading_all(struct tape_reading *out, struct tape_reader *reader)
 	struct tape_cursor *cursor;
 	uint8_t page[TAPE_PAGE_BYTES];
 	struct trap_view view;
+	uint64_t since_tsc;
 
 	*out = (struct tape_reading){0};
 	if (!tape_cursor_create(&cursor, reader, NULL)) {
+		CHECK_INT(tape_cursor_want_carried(cursor, &since_tsc, NULL), 0);
 		while (out->records < MAX_RECORDS && tape_cursor_next(cursor, &view, NULL) == 1)
 			out->records++;
 		tape_cursor_destroy(cursor);

@@ -86,6 +86,7 @@ static void read_records(struct tape_reader *reader)
 	const struct tape_info *info = tape_reader_info(reader);
 	struct tape_cursor *cursor;
 	struct trap_view view;
+	uint64_t since_tsc;
 
 	if (tape_cursor_create(&cursor, reader, NULL))
 		return;
@@ -94,6 +95,9 @@ static void read_records(struct tape_reader *reader)
 	tape_cursor_seek(cursor, info->first_tsc + (info->last_tsc - info->first_tsc) / 2, NULL);
 	for (unsigned i = 0; i < 100 && tape_cursor_next(cursor, &view, NULL) == 1; i++)
 		;
+	tape_cursor_want_carried(cursor, &since_tsc, NULL);
+	for (unsigned i = 0; i < MAX_RECORDS && tape_cursor_next(cursor, &view, NULL) == 1; i++)
+		tape_cursor_is_carried(cursor);
 	tape_cursor_destroy(cursor);
 }
 

@@ -180,6 +180,41 @@ static void write_small(struct tape_writer *writer, struct tape_pages *pages, bo
 	fixture_append_meta(writer, "producer=golden tape");
 }
 
+static void add_task(struct byte_buffer *out, uint16_t vcpu, uint64_t seq, uint64_t task, const char *name)
+{
+	byte_buffer_add_u32(out, 32 + 3 * 8 + 16 + 16);
+	byte_buffer_add_u32(out, TRAP_IDENTITY);
+	byte_buffer_add_u16(out, vcpu);
+	byte_buffer_add_u16(out, 1);
+	byte_buffer_add_u32(out, 1u << TRAP_REG_CR3 | 1u << TRAP_REG_TASK | 1u << TRAP_REG_TASK_ID);
+	byte_buffer_add_u64(out, seq);
+	byte_buffer_add_u64(out, 5000 + seq * 100 + vcpu * 50);
+	byte_buffer_add_u64(out, 0x1234000 + (task << 13));
+	byte_buffer_add_u64(out, 0xffff888000000000u + task * 0x2000);
+	byte_buffer_add_u64(out, (100 + task) << 32 | (100 + task));
+	byte_buffer_add_u64(out, 0xffff888000000b80u + task * 0x2000);
+	byte_buffer_add_u32(out, 16);
+	byte_buffer_add_u16(out, 16);
+	byte_buffer_add_u16(out, TRAP_FRAG_WHOLE | PLAN_LABEL_COMM << 8);
+	for (unsigned i = 0; i < 16; i++)
+		byte_buffer_add_u8(out, i < strlen(name) ? (uint8_t)name[i] : 0);
+}
+
+/* Who tasks are: by another name now and then; there are more of them than a slot tells of. */
+static void append_tasks(struct tape_writer *writer, uint16_t vcpu, uint64_t *seq, unsigned round)
+{
+	static const char *const names[] = {"init", "bash", "a name of 15 ch", "cat"};
+	struct byte_buffer records = {0};
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t task = (round * 3 + i) % 40;
+
+		add_task(&records, vcpu, (*seq)++, task, names[(task + round / 50) % 4]);
+	}
+	fixture_append_traps(writer, vcpu, &records);
+	byte_buffer_deinit(&records);
+}
+
 /* Some times round, with pages of all ages. */
 static void write_ring(struct tape_writer *writer, struct tape_pages *pages)
 {
@@ -191,6 +226,7 @@ static void write_ring(struct tape_writer *writer, struct tape_pages *pages)
 	append_plan(writer);
 	for (unsigned round = 0; round < 600; round++) {
 		append_calls(writer, round % 2, &seqs[round % 2], 20);
+		append_tasks(writer, round % 2, &seqs[round % 2], round);
 		if (round % 12)
 			continue;
 		for (unsigned i = 0; i < 3; i++) {

@@ -436,18 +436,37 @@ class Tape:
                     lines[key] = value
         return lines
 
+    @staticmethod
+    def rows(chunk):
+        at, count = 0, 0
+        while at < chunk.raw:
+            size, kind, vcpu = struct.unpack_from("<IB3xH", chunk.payload, at)
+            seq, tsc = struct.unpack_from("<QQ", chunk.payload, at + 16)
+            yield tsc, vcpu, seq, kind, chunk.payload[at:at + size]
+            at += size
+            count += 1
+        need(count == chunk.items, f"records of the chunk at {chunk.at}")
+
+    def carried(self):
+        """(TSC up to which some may be missing, records) of the oldest slot; those of other slots are looked at, too."""
+        found = 0, []
+        for number, _, chunks, _ in reversed(self.slots):
+            for chunk in chunks:
+                if chunk.type == TRAPS and chunk.flags & 1:
+                    rows = list(self.rows(chunk))
+                    need(all(row[3] == 3 for row in rows) and rows == sorted(rows, key=lambda row: row[0]),
+                         f"carried records of the chunk at {chunk.at}")
+                    need(number and chunk is chunks[0] and not chunk.last, f"carried records at {chunk.at}: place")
+                    found = chunk.first, rows
+        return found if self.slots[0][0] else (0, [])
+
     def records(self):
         """(tsc, vcpu, sequence number, type, bytes), each vCPU in its order, merged by TSC."""
         lanes = {}
         for chunk in self.of(TRAPS):
-            at, count = 0, 0
-            while at < chunk.raw:
-                size, kind = struct.unpack_from("<IB", chunk.payload, at)
-                seq, tsc = struct.unpack_from("<QQ", chunk.payload, at + 16)
-                lanes.setdefault(chunk.vcpu, []).append((tsc, chunk.vcpu, seq, kind, chunk.payload[at:at + size]))
-                at += size
-                count += 1
-            need(count == chunk.items, f"records of the chunk at {chunk.at}")
+            need((chunk.vcpu == 65535) == (chunk.flags & 1), f"vCPU of the chunk at {chunk.at}")
+            if not chunk.flags & 1:
+                lanes.setdefault(chunk.vcpu, []).extend(self.rows(chunk))
         at = dict.fromkeys(lanes, 0)
         while at:
             vcpu = min(at, key=lambda lane: (lanes[lane][at[lane]][0], lane))
@@ -543,6 +562,11 @@ def dump(data):
         yield f"meta {key}={value}"
     for chunk in tape.of(PLAN):
         yield f"plan {chunk.first} {fnv(chunk.payload)}"
+    since, carried = tape.carried()
+    if carried:
+        yield f"carried since {since}"
+    for tsc, vcpu, seq, kind, raw in carried:
+        yield f"carried tsc {tsc} vcpu {vcpu} seq {seq} type {kind} bytes {len(raw)} {fnv(raw)}"
     for tsc, vcpu, seq, kind, raw in tape.records():
         yield f"record tsc {tsc} vcpu {vcpu} seq {seq} type {kind} bytes {len(raw)} {fnv(raw)}"
     contents = tape.pages()

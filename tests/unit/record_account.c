@@ -4,8 +4,15 @@
 #include "check.h"
 #include "trap_record.h"
 
+static void begin(struct vcpu_account *vcpu, uint64_t seq, bool is_first)
+{
+	if (is_first)
+		vcpu->first_seq = vcpu->next_seq = seq;
+}
+
 void record_account(struct tape_reader *reader, struct vcpu_account accounts[FAKE_VM_MAX_VCPUS + 1])
 {
+	bool overwritten = tape_reader_info(reader)->nr_overwritten, seen[FAKE_VM_MAX_VCPUS + 1] = {0};
 	struct tape_error error = {0};
 	struct tape_cursor *cursor;
 	struct trap_view view;
@@ -20,11 +27,15 @@ void record_account(struct tape_reader *reader, struct vcpu_account accounts[FAK
 			struct trap_gap gap;
 
 			trap_view_gap(&view, &gap);
+			begin(vcpu, gap.first_seq, overwritten && !seen[view.header.vcpu]);
+			seen[view.header.vcpu] = true;
 			CHECK_INT(gap.first_seq, vcpu->next_seq);
 			vcpu->next_seq += gap.lost_records;
 			vcpu->gap_lost += gap.lost_records;
 			vcpu->gaps++;
 		}
+		begin(vcpu, view.header.seq, overwritten && !seen[view.header.vcpu]);
+		seen[view.header.vcpu] = true;
 		CHECK_INT(view.header.seq, vcpu->next_seq);
 		vcpu->next_seq++;
 		if (view.header.type == TRAP_ENTER || view.header.type == TRAP_EXIT) {

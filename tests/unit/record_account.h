@@ -10,11 +10,16 @@
 #include "tape.h"
 
 struct vcpu_account {
-	uint64_t next_seq; /* behind the last record; all before it are there, or a gap record tells of them */
+	uint64_t first_seq; /* of the first record, or of the gap that it tells of; not 0 only where a ring was
+			       overwritten */
+	uint64_t next_seq;  /* behind the last record; all before it are there, or a gap record tells of them */
 	uint64_t calls, gaps, gap_lost, others;
 };
 
-/* Each vCPU's numbers have no hole but those that a gap record tells of, and each record is as it was made. */
+/*
+ * Each vCPU's numbers have no hole but those that a gap record tells of, and each record is as it was made. They begin
+ * with 0, unless what was before has been overwritten.
+ */
 void record_account(struct tape_reader *reader, struct vcpu_account accounts[FAKE_VM_MAX_VCPUS + 1]);
 /*
  * That, where nothing was lost: numbers go on from next_seq, which is left behind the last one, and there is no gap.

@@ -336,6 +336,23 @@ static void test_gap(void)
 	processes_destroy(p);
 }
 
+/* Something was not told of, up to a time: what is told from then on is certain. */
+static void test_doubt(void)
+{
+	struct processes *p = table();
+
+	identity(p, 10, 20, 20, "a", 1, 100);
+	identity(p, 11, 21, 21, "b", 1, 101);
+	identity(p, 12, 22, 22, "c", 1, 102);
+	CHECK(!who(p, 20, 20).uncertain);
+	processes_doubt(p, 50);
+	CHECK(who(p, 20, 20).uncertain);
+	identity(p, 40, 21, 21, "b", 1, 101);
+	identity(p, 50, 22, 22, "c", 1, 102);
+	CHECK(who(p, 20, 20).uncertain && who(p, 21, 21).uncertain && !who(p, 22, 22).uncertain);
+	processes_destroy(p);
+}
+
 static void test_reused_memory(void)
 {
 	struct processes *p = table();
@@ -425,6 +442,7 @@ int main(void)
 	test_snapshots();
 	test_hints();
 	test_gap();
+	test_doubt();
 	test_reused_memory();
 	return 0;
 }

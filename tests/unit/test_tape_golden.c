@@ -125,17 +125,27 @@ static void dump_plans(FILE *out, struct tape_reader *reader)
 	}
 }
 
-static void dump_records(FILE *out, struct tape_reader *reader)
+static void dump_records(FILE *out, struct tape_reader *reader, bool carried)
 {
 	struct tape_cursor *cursor;
 	struct trap_view view;
+	uint64_t since_tsc;
 	int result;
 
 	CHECK_INT(tape_cursor_create(&cursor, reader, NULL), 0);
-	while ((result = tape_cursor_next(cursor, &view, NULL)) == 1)
-		fprintf(out, "record tsc %llu vcpu %u seq %llu type %u bytes %u %016" PRIx64 "\n",
-			(unsigned long long)view.header.tsc, view.header.vcpu, (unsigned long long)view.header.seq,
-			view.header.type, view.header.size_bytes, fnv(view.raw, view.header.size_bytes));
+	if (carried) {
+		CHECK_INT(tape_cursor_want_carried(cursor, &since_tsc, NULL), 0);
+		if (tape_reader_info(reader)->nr_carried)
+			fprintf(out, "carried since %" PRIu64 "\n", since_tsc);
+	}
+	while ((result = tape_cursor_next(cursor, &view, NULL)) == 1) {
+		if (tape_cursor_is_carried(cursor) != carried)
+			continue;
+		fprintf(out, "%s tsc %llu vcpu %u seq %llu type %u bytes %u %016" PRIx64 "\n",
+			carried ? "carried" : "record", (unsigned long long)view.header.tsc, view.header.vcpu,
+			(unsigned long long)view.header.seq, view.header.type, view.header.size_bytes,
+			fnv(view.raw, view.header.size_bytes));
+	}
 	CHECK_INT(result, 0);
 	tape_cursor_destroy(cursor);
 }
@@ -188,7 +198,8 @@ static void dump(FILE *out, struct tape_reader *reader)
 	dump_seal(out, reader);
 	dump_meta(out, reader);
 	dump_plans(out, reader);
-	dump_records(out, reader);
+	dump_records(out, reader, true);
+	dump_records(out, reader, false);
 	for (uint32_t i = 0; i < info->nr_snapshots; i++)
 		dump_snapshot(out, reader, i);
 	if (info->finished)

@@ -309,6 +309,11 @@ static void short_end(struct tape_chunk_header *header, uint8_t *payload)
 	put_le64(payload + 32, 1);
 }
 
+static void carried_lie(struct tape_chunk_header *header, uint8_t *payload)
+{
+	header->flags |= TAPE_F_CARRIED;
+}
+
 static void test_lies(const struct fixture_file *truth, bool check_messages)
 {
 	static const struct {
@@ -318,6 +323,7 @@ static void test_lies(const struct fixture_file *truth, bool check_messages)
 	} lies[] = {
 		{TAPE_CHUNK_TRAPS, other_vcpu, NULL},
 		{TAPE_CHUNK_TRAPS, no_vcpu, "no vCPU"},
+		{TAPE_CHUNK_TRAPS, carried_lie, "no vCPU"},
 		{TAPE_CHUNK_TRAPS, other_tsc, "disagree"},
 		{TAPE_CHUNK_TRAPS, more_records, "disagree"},
 		{TAPE_CHUNK_TRAPS, more_raw_bytes, "does not give its records"},
@@ -413,6 +419,63 @@ static void test_index_sets(void)
 	fixture_file_deinit(&file);
 }
 
+/* What is carried must be identity records, in order, on a ring tape; and it never counts as records. */
+static void test_carried(void)
+{
+	static const struct {
+		uint32_t nr_places;
+		uint8_t type;
+		bool backwards;
+		const char *message; /* NULL: all is well */
+	} cases[] = {
+		{8, TRAP_IDENTITY, false, NULL},
+		{8, TRAP_ENTER, false, "it is no identity record of a task"},
+		{8, TRAP_IDENTITY, true, "it comes after a later one"},
+		{0, TRAP_IDENTITY, false, "no ring"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct fixture_file file = {0};
+		struct tape_writer *writer = fixture_ring_writer(&file, SLOT_SMALL, cases[i].nr_places);
+		struct byte_buffer records = {0};
+		struct found found = {0};
+		struct tape_reader *reader;
+		struct tape_cursor *cursor;
+		struct trap_view view;
+		struct tape_chunk *chunk;
+
+		for (uint64_t n = 0; n < 3; n++) {
+			struct fixture_call call = {
+				.type = TRAP_ENTER, .vcpu = (uint16_t)n, .seq = 7 * n, .cr3 = 0x2000 * n};
+			size_t at = records.size_bytes;
+
+			call.tsc = cases[i].backwards ? 100 - n : 100 + n;
+			fixture_add_call(&records, &call);
+			records.data[at + offsetof(struct trap_record, type)] = cases[i].type;
+		}
+		CHECK_INT(tape_chunk_encode_traps(&chunk, 0, records.data, records.size_bytes, 1, NULL), 0);
+		chunk->header.vcpu = TAPE_NO_VCPU;
+		chunk->header.flags = TAPE_F_CARRIED;
+		chunk->header.first_seq = chunk->header.last_seq = 0;
+		tape_touched_deinit(&chunk->touched);
+		CHECK_INT(tape_writer_append(writer, chunk, NULL), 0);
+		CHECK_INT(tape_writer_finish(writer, "done", &(struct tape_totals){0}, NULL), 0);
+		CHECK_INT(tape_reader_open_memory(&reader, file.bytes, file.size_bytes, NULL), 0);
+		CHECK_INT(tape_reader_info(reader)->nr_records, 0);
+		CHECK_INT(tape_reader_info(reader)->nr_vcpus, 0);
+		CHECK_INT(tape_cursor_create(&cursor, reader, NULL), 0);
+		CHECK_INT(tape_cursor_next(cursor, &view, NULL), 0);
+		tape_cursor_destroy(cursor);
+		tape_reader_verify(reader, report, &found);
+		CHECK_INT(!found.count, !cases[i].message);
+		CHECK(!cases[i].message || strstr(found.first, cases[i].message));
+		tape_reader_close(reader);
+		tape_writer_destroy(writer);
+		byte_buffer_deinit(&records);
+		fixture_file_deinit(&file);
+	}
+}
+
 /* With memory for one chunk only, five vCPUs come out all the same. */
 static void test_little_memory(const struct fixture_file *truth)
 {
@@ -476,6 +539,7 @@ int main(void)
 	CHECK(file.size_bytes < SLOT_BYTES);
 	test_lies(&file, true);
 	test_index_sets();
+	test_carried();
 	test_little_memory(&file);
 	test_late_writes();
 	fixture_file_deinit(&file);

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: MIT
 """A ring tape over many rounds: it decodes from its oldest event on, with the right names, ended in good order or killed.
 
-In the guest each script worker-N opens the file mark-N and nothing else of that kind, so that every event tells whether
-its process was named rightly. One of them was started before the first round began and lives on.
+In the guest each script worker-N opens the file mark-N, itself and from a child that it forks, and nothing else of that
+kind, so that every event tells whether its process was named rightly. They live for a moment, many at a time. One of
+them was started before the first round began and lives on. Every event has a process, whenever that began.
 """
 import argparse
 import json
 import os
+import shutil
+import signal
 import time
 
 from guest_vm import Guest, GuestError
@@ -19,7 +22,8 @@ WORKERS = 40
 START = f"""
 mkdir -p /tmp/ring; cd /tmp/ring
 for n in $(seq {WORKERS}) old; do
-    printf '#!/bin/sh\\n: </tmp/ring/mark-%s\\n' $n >worker-$n; chmod +x worker-$n; : >mark-$n
+    printf '#!/bin/sh\\n: </tmp/ring/mark-%s\\n( : </tmp/ring/mark-%s )\\n: </tmp/ring/mark-%s\\n' $n $n $n >worker-$n
+    chmod +x worker-$n; : >mark-$n
 done
 printf '#!/bin/sh\\nwhile :; do : </tmp/ring/mark-old; sleep 0.2; done\\n' >worker-old
 cat >churn <<'END'
@@ -31,9 +35,19 @@ while :; do
     dd if=/dev/urandom of=block bs=256K count=2 seek=$((n % 2 * 2)) conv=notrunc 2>/dev/null
 done
 END
-chmod +x churn
+cat >storm <<'END'
+#!/bin/sh
+while :; do
+    for n in $(seq {WORKERS}); do
+        ./worker-$n &
+        [ $((n % 8)) != 0 ] || wait
+    done
+done
+END
+chmod +x churn storm
 setsid ./worker-old </dev/null >/dev/null 2>&1 &
 setsid ./churn </dev/null >/dev/null 2>&1 &
+setsid ./storm </dev/null >/dev/null 2>&1 &
 """
 
 
@@ -44,38 +58,60 @@ def info(tape):
     return json.loads(out)
 
 
-def wait_for_rounds(recorder, tape, ring_bytes, rounds):
-    wanted, end = rounds * ring_bytes // SLOT_BYTES, time.monotonic() + 60 * rounds
-    while info(tape).get("overwritten_slots", 0) < wanted:
-        if recorder.process.poll() is not None:
+def check_names(failures, label, tape):
+    """Every event has a process, and each file was opened by the one that it is named for."""
+    facts, events = info(tape), vmtape_events(tape)
+    unnamed = [event for event in events if not event["process"]]
+    doubted = [event for event in events if event.get("uncertain") and event["state"] == "complete"]
+    marks = [(event["process"], os.path.basename(event["args"]["filename"]["text"]), event["time"]) for event in events
+             if event["syscall"] in ("open", "openat") and event["args"]
+             and "/mark-" in (event["args"]["filename"].get("text") or "")]
+    wrong = [mark for mark in marks if mark[0].removeprefix("worker-") != mark[1].removeprefix("mark-")]
+    failures.check(events and marks and not unnamed and not doubted and not wrong,
+                   f"{label}: {facts['overwritten_slots']} slots overwritten, {facts['carried_identities']} tasks known from "
+                   f"them; {len(events)} events of {len({e['tid'] for e in events})} threads: {len(unnamed)} without a process "
+                   f"{sorted({e['tid'] for e in unnamed})[:5]}, {len(doubted)} of whom it is not certain; {len(marks)} files "
+                   f"opened by whom the tape says, {len(wrong)} not {wrong[:3]}")
+    return facts, events, marks
+
+
+def look(failures, label, recorder, tape, copy):
+    """A tape as a kill would leave it now."""
+    recorder.process.send_signal(signal.SIGSTOP)
+    try:
+        shutil.copyfile(tape, copy)
+    finally:
+        recorder.process.send_signal(signal.SIGCONT)
+    facts, _, _ = check_names(failures, label, copy)
+    os.unlink(copy)
+    return facts["carried_identities"]
+
+
+def wait_for_rounds(failures, label, recorder, tape, ring_bytes, rounds):
+    """Returns how many tasks were known from overwritten slots, of all looks, one for each round."""
+    slots, end, done, carried = ring_bytes // SLOT_BYTES, time.monotonic() + 60 * rounds, 0, 0
+    while done < rounds:
+        overwritten = info(tape).get("overwritten_slots", 0)
+        if overwritten >= (done + 1) * slots:
+            done = overwritten // slots
+            carried += look(failures, f"{label}, {done} times round", recorder, tape, tape + ".copy")
+        elif recorder.process.poll() is not None:
             raise GuestError(f"the recorder ended: {recorder.log()}")
-        if time.monotonic() > end:
-            raise GuestError(f"not {rounds} times round after {60 * rounds} s: {info(tape).get('overwritten_slots')} slots")
-        time.sleep(1)
+        elif time.monotonic() > end:
+            raise GuestError(f"not {rounds} times round after {60 * rounds} s: {overwritten} slots")
+        else:
+            time.sleep(0.5)
+    return carried
 
 
 def check_tape(failures, label, tape, ring_bytes, rounds, killed):
-    facts = info(tape)
     failures.check(os.path.getsize(tape) == ring_bytes, f"{label}: the file has the ring's {ring_bytes >> 20} MiB")
-    failures.check(facts["overwritten_slots"] >= rounds * ring_bytes // SLOT_BYTES,
-                   f"{label}: {facts['overwritten_slots']} slots were overwritten")
     status, out, _ = vmtape("verify", tape)
     failures.check(status == 0 and ("has no end" in out) == killed,
                    f"{label}: vmtape verify: status {status}: {' | '.join(out.splitlines()[-3:])}")
-    events = vmtape_events(tape)
-    # Who was born between the oldest snapshot that is left and the oldest event has no name before it execs again.
-    begun = {}
-    for event in events:
-        begun.setdefault(event["tid"], event["tsc"])
-    unnamed = [event for event in events if not event["process"]]
-    young = [event for event in unnamed if begun[event["tid"]] > facts["snapshots"][1]["tsc"]]
-    failures.check(events and not young, f"{label}: of {len(events)} events {len(unnamed)} have no process, by "
-                   f"{len({event['tid'] for event in unnamed})} threads; by such as began behind a snapshot: {len(young)}")
-    marks = [(event["process"], os.path.basename(event["args"]["filename"]["text"]), event["time"]) for event in events
-             if event["syscall"] in ("open", "openat") and event["args"] and event["process"]
-             and "/mark-" in (event["args"]["filename"].get("text") or "")]
-    wrong = [mark for mark in marks if mark[0].removeprefix("worker-") != mark[1].removeprefix("mark-")]
-    failures.check(marks and not wrong, f"{label}: {len(marks)} files were opened by whom the tape says; wrong: {wrong[:3]}")
+    facts, events, marks = check_names(failures, label, tape)
+    failures.check(facts["overwritten_slots"] >= rounds * ring_bytes // SLOT_BYTES,
+                   f"{label}: {facts['overwritten_slots'] * SLOT_BYTES / ring_bytes:.1f} times round")
     old = [mark for mark in marks if mark[1] == "mark-old"]
     failures.check(bool(old), f"{label}: the process from before the first round is there, by its name ({len(old)} times)")
     if marks:
@@ -86,11 +122,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--ring-mb", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--keep", metavar="DIR", help="leave the tapes there")
     options = parser.parse_args()
     need_programs()
     failures = Failures()
-    with Guest(qemu(), image("6.12"), "pti=on", smp=2, memory_mb=256) as guest:
+    with Guest(qemu(), image("6.12"), "pti=on", smp=options.cpus, memory_mb=256) as guest:
         guest.wait_ready()
         folder = options.keep or guest.folder
         # The second one meets more of the guest's memory in use, and gets a larger ring.
@@ -103,12 +140,13 @@ def main():
                 recorder.wait_for(r"plan \d+ is in force")
                 if not killed:
                     guest.must(START)
-                wait_for_rounds(recorder, tape, ring_bytes, rounds)
+                carried = wait_for_rounds(failures, label, recorder, tape, ring_bytes, rounds)
                 if killed:
                     recorder.kill()
                 else:
                     failures.check(recorder.stop() == 0, f"{label}: the recorder ends with status 0")
                 say(recorder.log().splitlines()[-1])
+                failures.check(carried > 0, f"{label}: {carried} times a task was known from overwritten slots")
                 failures.check("too small" not in recorder.log(), f"{label}: the ring holds what it needs of the guest's memory")
             check_tape(failures, label, tape, ring_bytes, rounds, killed)
     failures.finish()
