@@ -282,7 +282,7 @@ int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error
  * Of a ring tape that was overwritten: gives identity records from before its
  * oldest slot, too, in their place by TSC: what tasks were last said to be, back
  * to the oldest snapshot. They are state, not events. What was said before
- * *since_tsc was left out for want of room (0: nothing). Begins anew.
+ * *since_tsc was lost, or left out for want of room (0: nothing). Begins anew.
  */
 int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, struct tape_error *error);
 /* Was the record that was given last such a one? */

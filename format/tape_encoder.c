@@ -147,6 +147,8 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 		tape_touched_deinit(&rows.touched);
 	else
 		(*out)->touched = rows.touched;
+	if (!result)
+		(*out)->lossy_tsc = rows.tasks.lossy_tsc;
 	if (!result && rows.tasks.count) {
 		tape_rows_gather(&rows.tasks, records, size_bytes, &(*out)->identities);
 		if ((*out)->identities.bad) {

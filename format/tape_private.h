@@ -172,6 +172,7 @@ static inline uint64_t tape_space_key(uint64_t cr3)
  */
 #define TAPE_ROWS_TASKS 1024u /* a power of two */
 struct tape_rows_tasks {
+	uint64_t lossy_tsc; /* records were lost up to here; 0: none */
 	uint32_t count;
 	bool crowded;
 	uint64_t task[TAPE_ROWS_TASKS]; /* 0: no task */
@@ -191,7 +192,8 @@ int tape_rows_walk(struct tape_rows *out, const uint8_t *records, size_t size_by
 void tape_touched_deinit(struct tape_touched *touched);
 /* The word that names the task of a record of this size; 0: it names none. */
 uint64_t tape_row_task(const uint8_t *record, uint32_t size_bytes);
-void tape_rows_note_task(struct tape_rows_tasks *tasks, const uint8_t *record);
+/* Of types TRAP_IDENTITY and TRAP_GAP. */
+void tape_rows_note(struct tape_rows_tasks *tasks, const uint8_t *record);
 /* All identity records that the walk has noted, or that had no place; out is bad on -ENOMEM. */
 void tape_rows_gather(const struct tape_rows_tasks *tasks, const uint8_t *records, size_t size_bytes,
 		      struct byte_buffer *out);
@@ -217,8 +219,9 @@ static inline void tape_rows_count(struct tape_rows *rows, const uint8_t *record
 	rows->last_seq = get_le64(record + offsetof(struct trap_record, seq));
 	if (!rows->nr_records++)
 		rows->first_seq = rows->last_seq;
-	if (record[offsetof(struct trap_record, type)] == TRAP_IDENTITY)
-		tape_rows_note_task(&rows->tasks, record);
+	if (record[offsetof(struct trap_record, type)] == TRAP_IDENTITY ||
+	    record[offsetof(struct trap_record, type)] == TRAP_GAP)
+		tape_rows_note(&rows->tasks, record);
 }
 
 /* Gathers what records touch; *out is complete after tape_touch_finish(). */
@@ -242,6 +245,7 @@ struct tape_chunk {
 	struct tape_chunk_header header;
 	uint8_t *buffer; /* room for the header, payload, padding; malloc'ed */
 	struct tape_touched touched;
+	uint64_t lossy_tsc;            /* of TRAPS: records were lost up to here; 0: none */
 	struct byte_buffer identities; /* of TRAPS: the last identity record of each task in it, in no order */
 };
 

@@ -57,7 +57,7 @@ struct ring_tasks {
 	uint32_t *places; /* open addressing, by task: its youngest version */
 	uint32_t nr_places;
 	struct byte_buffer bytes;
-	uint64_t whole_since_tsc; /* of what was said before, some was left out for want of room */
+	uint64_t whole_since_tsc; /* of what was said before, some was lost, or left out for want of room */
 	/* when records come */
 	uint64_t *vcpu_tscs; /* of the last record of each vCPU; UINT64_MAX: none */
 	uint32_t nr_vcpus;

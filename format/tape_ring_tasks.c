@@ -282,6 +282,9 @@ int ring_tasks_add(struct ring_tasks *tasks, const struct tape_chunk *chunk)
 
 	if (note_time(tasks, &chunk->header))
 		return -ENOMEM;
+	/* What was said in between nobody knows. */
+	if (chunk->lossy_tsc > tasks->whole_since_tsc)
+		tasks->whole_since_tsc = chunk->lossy_tsc;
 	for (; left_bytes; left_bytes -= get_le32(at), at += get_le32(at)) {
 		if (add(tasks, at, get_le32(at)))
 			return -ENOMEM;

@@ -108,7 +108,7 @@ static uint32_t find_task(const struct tape_rows_tasks *tasks, uint64_t task)
 	return at;
 }
 
-void tape_rows_note_task(struct tape_rows_tasks *tasks, const uint8_t *record)
+static void note_task(struct tape_rows_tasks *tasks, const uint8_t *record)
 {
 	uint64_t task = tape_row_task(record, get_le32(record));
 	uint32_t at = find_task(tasks, task);
@@ -122,6 +122,17 @@ void tape_rows_note_task(struct tape_rows_tasks *tasks, const uint8_t *record)
 	tasks->count += !tasks->task[at];
 	tasks->task[at] = task;
 	tasks->record[at] = record;
+}
+
+void tape_rows_note(struct tape_rows_tasks *tasks, const uint8_t *record)
+{
+	if (record[offsetof(struct trap_record, type)] == TRAP_IDENTITY) {
+		note_task(tasks, record);
+	} else if (get_le32(record) >= sizeof(struct trap_record) + sizeof(struct trap_gap)) {
+		uint64_t last_tsc = get_le64(record + sizeof(struct trap_record) + offsetof(struct trap_gap, last_tsc));
+
+		tasks->lossy_tsc = last_tsc > tasks->lossy_tsc ? last_tsc : tasks->lossy_tsc;
+	}
 }
 
 void tape_rows_gather(const struct tape_rows_tasks *tasks, const uint8_t *records, size_t size_bytes,

@@ -64,14 +64,9 @@ static uint64_t nr_overwritten(const struct ring_tape *tape)
 	return nr;
 }
 
-/* Two tasks are told of, then nr_workers others work, more than the ring holds; at last the two do something. */
-static void record(struct ring_tape *tape, int32_t nr_workers)
+/* nr_workers tasks in turn, more than the ring holds; then two others do something. */
+static void work(struct ring_tape *tape, int32_t nr_workers)
 {
-	*tape = (struct ring_tape){0};
-	tape->writer = fixture_ring_writer(&tape->file, SLOT_BYTES, NR_PLACES);
-	identity(tape, SLEEPER, "sleeper");
-	identity(tape, RENAMED, "before");
-	identity(tape, RENAMED, "after");
 	for (int32_t i = 0; nr_overwritten(tape) < 20; i++) {
 		identity(tape, WORKER + i % nr_workers, "worker");
 		for (unsigned n = 0; n < 20; n++)
@@ -81,6 +76,17 @@ static void record(struct ring_tape *tape, int32_t nr_workers)
 	call(tape, RENAMED);
 	fixture_append_traps(tape->writer, 0, &tape->records);
 	CHECK_INT(tape_writer_finish(tape->writer, "done", &(struct tape_totals){0}, NULL), 0);
+}
+
+/* The two are told of before that. */
+static void record(struct ring_tape *tape, int32_t nr_workers)
+{
+	*tape = (struct ring_tape){0};
+	tape->writer = fixture_ring_writer(&tape->file, SLOT_BYTES, NR_PLACES);
+	identity(tape, SLEEPER, "sleeper");
+	identity(tape, RENAMED, "before");
+	identity(tape, RENAMED, "after");
+	work(tape, nr_workers);
 }
 
 static void ring_tape_deinit(struct ring_tape *tape)
@@ -196,8 +202,46 @@ static void test_too_many(void)
 	ring_tape_deinit(&tape);
 }
 
+/* Records were lost in a slot that is overwritten by now: what was said before is uncertain, and nobody else is. */
+static void test_loss(void)
+{
+	struct fixture_record gap = {.type = TRAP_GAP, .gap = {.lost_records = 5}};
+	struct ring_tape tape;
+	struct session *session;
+	struct tracker *tracker;
+	struct call_thread thread;
+	struct fixture_record of = fixture_enter(0, SLEEPER, SLEEPER, NR_READ);
+	struct trap_view view;
+	bool more;
+
+	tape = (struct ring_tape){0};
+	tape.writer = fixture_ring_writer(&tape.file, SLOT_BYTES, NR_PLACES);
+	identity(&tape, SLEEPER, "sleeper");
+	gap.tsc = gap.gap.first_tsc = ++tape.tsc;
+	gap.gap.last_tsc = ++tape.tsc;
+	add(&tape, &gap);
+	identity(&tape, RENAMED, "after");
+	work(&tape, 5);
+	session = open_session(&tape);
+	FIXTURE_OK(tracker_create(&tracker, session, &(struct tracker_sink){0}, 0));
+	FIXTURE_OK(tracker_step_until(tracker, session_info(session)->first_tsc, &more));
+	while (more)
+		FIXTURE_OK(tracker_step_until(tracker, session_info(session)->first_tsc, &more));
+	view = fixture_view(&of);
+	processes_identify(tracker_processes(tracker), &view, &thread);
+	CHECK(!strcmp(thread.comm, "sleeper") && thread.uncertain);
+	of = fixture_enter(0, RENAMED, RENAMED, NR_READ);
+	view = fixture_view(&of);
+	processes_identify(tracker_processes(tracker), &view, &thread);
+	CHECK(!strcmp(thread.comm, "after") && !thread.uncertain);
+	tracker_destroy(tracker);
+	session_close(session);
+	ring_tape_deinit(&tape);
+}
+
 int main(void)
 {
+	test_loss();
 	test_named();
 	test_too_many();
 	return 0;

@@ -18,6 +18,7 @@ from vm_env import Failures, Recorder, image, need_programs, qemu, say, vmtape, 
 
 SLOT_BYTES = 4 << 20
 WORKERS = 40
+LIMIT_S = 120  # for each time round, on a busy machine
 # Bytes that don't compress go round in the page cache, so that each snapshot brings a megabyte.
 START = f"""
 mkdir -p /tmp/ring; cd /tmp/ring
@@ -89,7 +90,7 @@ def look(failures, label, recorder, tape, copy):
 
 def wait_for_rounds(failures, label, recorder, tape, ring_bytes, rounds):
     """Returns how many tasks were known from overwritten slots, of all looks, one for each round."""
-    slots, end, done, carried = ring_bytes // SLOT_BYTES, time.monotonic() + 60 * rounds, 0, 0
+    slots, end, done, carried = ring_bytes // SLOT_BYTES, time.monotonic() + LIMIT_S * (rounds + 1), 0, 0
     while done < rounds:
         overwritten = info(tape).get("overwritten_slots", 0)
         if overwritten >= (done + 1) * slots:
@@ -98,7 +99,7 @@ def wait_for_rounds(failures, label, recorder, tape, ring_bytes, rounds):
         elif recorder.process.poll() is not None:
             raise GuestError(f"the recorder ended: {recorder.log()}")
         elif time.monotonic() > end:
-            raise GuestError(f"not {rounds} times round after {60 * rounds} s: {overwritten} slots")
+            raise GuestError(f"not {rounds} times round after {LIMIT_S * (rounds + 1)} s: {overwritten} slots")
         else:
             time.sleep(0.5)
     return carried
