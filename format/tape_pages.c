@@ -23,8 +23,7 @@ int tape_pages_create(struct tape_pages **out, struct tape_writer *writer, int z
 	pages->leaves_room = 256;
 	pages->contents = tape_contents_create();
 	pages->leaves = calloc(pages->leaves_room, sizeof(*pages->leaves));
-	pages->batch = malloc((size_t)pages->batch_room * TAPE_PAGE_BYTES);
-	if (!pages->contents || !pages->leaves || !pages->batch) {
+	if (!pages->contents || !pages->leaves || tape_page_queue_init(pages, 1)) {
 		tape_pages_destroy(pages);
 		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory, or no random numbers, for pages");
 	}
@@ -54,7 +53,7 @@ void tape_pages_destroy(struct tape_pages *pages)
 	free(pages->leaves);
 	tape_contents_destroy(pages->contents);
 	tape_refs_deinit(&pages->refs);
-	free(pages->batch);
+	tape_page_queue_deinit(&pages->queue);
 	free(pages);
 }
 
@@ -144,33 +143,12 @@ struct tape_leaf **tape_pages_sorted(const struct tape_pages *pages, bool (*want
 
 /* ---- adding ---------------------------------------------------------- */
 
-static int flush_batch(struct tape_pages *pages, struct tape_error *error)
-{
-	const struct tape_chunk_header header = {
-		.type = TAPE_CHUNK_PAGES,
-		.vcpu = TAPE_NO_VCPU,
-		.nr_items = pages->nr_batch,
-		.first_seq = pages->next_id - pages->nr_batch,
-		.last_seq = pages->next_id - 1,
-	};
-	struct tape_chunk *chunk;
-	int result;
-
-	if (!pages->nr_batch)
-		return 0;
-	result = tape_chunk_encode(&chunk, &header, pages->batch, (size_t)pages->nr_batch * TAPE_PAGE_BYTES,
-				   pages->zstd_level, error);
-	if (result)
-		return result;
-	pages->nr_batch = 0;
-	pages->stats.stored_bytes += tape_chunk_stored_bytes(chunk);
-	return tape_writer_append(pages->writer, chunk, error);
-}
-
 /* Id of this content, which is stored if it is new. */
 static int store(struct tape_pages *pages, const void *page, uint64_t *id, bool *is_new, struct tape_error *error)
 {
 	uint64_t *known = tape_contents_find(pages->contents, page);
+	uint8_t *place;
+	int result;
 
 	*id = *known;
 	/* What a ring tape has let go is as new. */
@@ -178,9 +156,12 @@ static int store(struct tape_pages *pages, const void *page, uint64_t *id, bool 
 		*id == TAPE_CONTENT_NONE || (tape_writer_ring(pages->writer) && !tape_refs_is_kept(&pages->refs, *id));
 	if (!*is_new)
 		return 0;
+	place = tape_pages_place(pages, &result, error);
+	if (!place)
+		return result;
 	*id = *known = pages->next_id++;
-	memcpy(pages->batch + (size_t)pages->nr_batch++ * TAPE_PAGE_BYTES, page, TAPE_PAGE_BYTES);
-	return pages->nr_batch == pages->batch_room ? flush_batch(pages, error) : 0;
+	memcpy(place, page, TAPE_PAGE_BYTES);
+	return pages->nr_batch == pages->batch_room ? tape_pages_flush(pages, error) : 0;
 }
 
 static bool is_zero(const uint8_t *page)
@@ -341,8 +322,10 @@ static void leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool b
 int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info *info, struct tape_error *error)
 {
 	struct tape_map_writer map = {.emit = append, .ctx = pages->writer, .ordinal = pages->ordinal, .error = error};
-	int result = flush_batch(pages, error);
+	int result = tape_pages_flush(pages, error);
 
+	if (!result)
+		result = tape_pages_drain(pages, error);
 	if (!result)
 		result = tape_map_writer_init(&map, tape_writer_slot_bytes(pages->writer));
 	if (!result)

@@ -112,7 +112,7 @@ static int next_tape_begin(const struct tape_thread *thread, struct job *job, st
 		job->first[i] = NULL;
 	}
 	if (!ret)
-		ret = tape_pages_create(&next->pages, next->writer, thread->zstd_level, error);
+		ret = tape_store_open_pages(thread, next->writer, &next->pages, error);
 	if (!ret) {
 		/* Where there is no room, the tape before is written on. */
 		uring_sink_give_up(next->sink);

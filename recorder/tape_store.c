@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "level_policy.h"
 #include "loop.h"
 #include "tape_thread_private.h"
 
@@ -181,6 +182,24 @@ void tape_store_pages(struct tape_thread *thread, const struct page_batch *batch
 		}
 	}
 	tape_store_check(thread);
+}
+
+void tape_store_collect(struct tape_thread *thread)
+{
+	struct tape_error error = {0};
+	int ret = thread->failed ? 0 : tape_pages_collect(thread->pages, &error);
+
+	if (ret)
+		tape_store_fail(thread, ret, "storing guest memory", &error);
+}
+
+int tape_store_open_pages(const struct tape_thread *thread, struct tape_writer *writer, struct tape_pages **out,
+			  struct tape_error *error)
+{
+	const struct tape_page_coder coder = page_pool_coder(thread->page_pool);
+	int ret = tape_pages_create(out, writer, thread->zstd_level == LEVEL_AUTO ? 1 : thread->zstd_level, error);
+
+	return ret ? ret : tape_pages_encode_with(*out, &coder, error);
 }
 
 void tape_store_pages_stats(const struct tape_thread *thread, struct tape_pages_stats *out)

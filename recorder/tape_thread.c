@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "level_policy.h"
 #include "loop.h"
 
 #define MAX_IN_A_ROW 4 /* blocks while pages wait */
@@ -71,12 +70,15 @@ static void run_job(struct tape_thread *thread, struct job *job)
 /* The next job; one that ends the tape only when all records are on it. */
 static struct job *take_job(struct tape_thread *thread)
 {
-	bool empty = pipeline_is_empty(thread->pipeline);
+	bool empty = pipeline_is_empty(thread->pipeline), busy = tape_pages_is_busy(thread->pages);
 	struct job *job;
 
 	pthread_mutex_lock(&thread->lock);
 	job = thread->head;
 	if (job && job->kind == JOB_FINISH && !empty)
+		job = NULL;
+	/* Nor does a record wait for pages to be compressed. */
+	if (job && job->kind == JOB_PAGES && busy && !thread->failed)
 		job = NULL;
 	if (job) {
 		thread->head = job->next;
@@ -131,6 +133,7 @@ static void *run(void *arg)
 		struct block *block = pipeline_take(thread->pipeline);
 		struct job *job;
 
+		tape_store_collect(thread);
 		if (block) {
 			tape_store_block(thread, block);
 			/* Under load there is always a block: then a snapshot, or the next tape, would never come. */
@@ -175,6 +178,11 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 	thread->wake = wake;
 	thread->wake_ctx = wake_ctx;
 
+	thread->page_pool = page_pool_create(kick, thread);
+	if (!thread->page_pool) {
+		ret = record_error_set(error, -ENOMEM, "out of memory");
+		goto failed;
+	}
 	ret = uring_sink_create(&thread->sink, fd, IN_FLIGHT_MAX_BYTES, getenv("VMTAPE_NO_URING") != NULL);
 	if (ret) {
 		record_error_set(error, ret, "out of memory");
@@ -190,8 +198,7 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 	if (!ret && sign_key)
 		ret = tape_writer_sign_with(thread->writer, sign_key, &tape_error);
 	if (!ret)
-		ret = tape_pages_create(&thread->pages, thread->writer, zstd_level == LEVEL_AUTO ? 1 : zstd_level,
-					&tape_error);
+		ret = tape_store_open_pages(thread, thread->writer, &thread->pages, &tape_error);
 	if (ret) {
 		record_error_set(error, ret, "starting the tape: %s",
 				 tape_error.message[0] ? tape_error.message : strerror(-ret));
@@ -236,6 +243,7 @@ void tape_thread_destroy(struct tape_thread *thread)
 	tape_store_count(thread, UINT64_MAX, true);
 	pipeline_destroy(thread->pipeline);
 	tape_pages_destroy(thread->pages);
+	page_pool_destroy(thread->page_pool);
 	/* What is in flight belongs to the writer until it is done. */
 	if (thread->sink)
 		uring_sink_reap(thread->sink, true);

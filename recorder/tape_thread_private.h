@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "page_pool.h"
 #include "tape_backlog.h"
 #include "tape_thread.h"
 #include "uring_sink.h"
@@ -55,6 +56,7 @@ struct tape_thread {
 	pthread_t thread;
 	bool started;
 	struct pipeline *pipeline;
+	struct page_pool *page_pool;
 
 	/* The thread's own: */
 	int fd;
@@ -91,6 +93,11 @@ void tape_store_chunk(struct tape_thread *thread, struct tape_chunk *chunk);
 /* Takes the block. */
 void tape_store_block(struct tape_thread *thread, struct block *block);
 void tape_store_pages(struct tape_thread *thread, const struct page_batch *batch);
+/* Those that were compressed meanwhile. */
+void tape_store_collect(struct tape_thread *thread);
+/* A writer's pages, compressed by our threads. */
+int tape_store_open_pages(const struct tape_thread *thread, struct tape_writer *writer, struct tape_pages **out,
+			  struct tape_error *error);
 void tape_store_commit(struct tape_thread *thread, const struct tape_snapshot_info *info);
 /* Of all tapes. */
 void tape_store_pages_stats(const struct tape_thread *thread, struct tape_pages_stats *out);
