@@ -14,7 +14,7 @@
 #include "guest_ram.h"
 #include "spill_file.h"
 
-#define HELD_MEMORY_PAGES 2048u /* 8 MiB */
+#define HELD_MEMORY_PAGES 1024u /* 4 MiB */
 #define HELD_NO_GFN       UINT64_MAX
 
 struct held_pages {
