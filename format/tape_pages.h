@@ -10,17 +10,17 @@
 #include <stdatomic.h>
 
 #include "tape_contents.h"
+#include "tape_leaf_ids.h"
 #include "tape_private.h"
-
-#define TAPE_LEAF_PAGES 512u
 
 /* Page ids of neighbouring pages; TAPE_PAGE_NONE: no such page. */
 struct tape_leaf {
 	uint64_t key; /* gfn / TAPE_LEAF_PAGES */
-	uint64_t nr_pending;
-	uint64_t *pending; /* NULL, or added since the last commit */
-	uint64_t *oldest;  /* NULL, or as of the oldest snapshot kept */
-	uint64_t committed[TAPE_LEAF_PAGES];
+	unsigned nr_pending;
+	bool has_oldest;
+	struct tape_leaf_ids pending; /* added since the last commit */
+	struct tape_leaf_ids oldest;  /* as of the oldest snapshot kept */
+	struct tape_leaf_ids committed;
 };
 
 /* A chunk that is filled, or is being compressed. */
@@ -58,8 +58,6 @@ struct tape_pages {
 
 /* Of this page; NULL: no memory. */
 struct tape_leaf *tape_pages_leaf(struct tape_pages *pages, uint64_t gfn);
-/* TAPE_LEAF_PAGES times TAPE_PAGE_NONE; NULL: no memory. */
-uint64_t *tape_leaf_ids(void);
 /* Those of which wanted is true, in order of gfn; the caller frees it. NULL: no memory. */
 struct tape_leaf **tape_pages_sorted(const struct tape_pages *pages, bool (*wanted)(const struct tape_leaf *leaf),
 				     size_t *count);
