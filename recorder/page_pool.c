@@ -3,15 +3,12 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "cpu_list.h"
 
 #define MAX_THREADS 4
 /* So that none waits for the tape thread between two chunks. */
 #define MORE_JOBS 2
-/* Behind vCPUs and the threads that records need, but not out of their reach. */
-#define NICE 5
 
 struct page_thread {
 	struct page_pool *pool;
@@ -90,7 +87,6 @@ static void *run(void *arg)
 	struct page_pool *pool = thread->pool;
 
 	pthread_setname_np(pthread_self(), "vmtape-pages");
-	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICE);
 	pthread_mutex_lock(&pool->lock);
 	while (!pool->ending) {
 		thread->job = take(pool);

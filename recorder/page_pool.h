@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * page_pool.h - threads that compress pages of guest memory for the tape thread.
- * They start with the first chunk, and yield to the threads that records need.
+ * They start with the first chunk.
  */
 #ifndef PAGE_POOL_H
 #define PAGE_POOL_H
