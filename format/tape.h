@@ -171,6 +171,27 @@ struct tape_pages;
 int tape_pages_create(struct tape_pages **out, struct tape_writer *writer, int zstd_level, struct tape_error *error);
 void tape_pages_destroy(struct tape_pages *pages);
 int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, struct tape_error *error);
+/*
+ * Chunks of pages that other threads compress. They come onto the tape in the
+ * order of their pages, whichever is done first. Whoever is given one by post()
+ * calls tape_page_job_run(), in any thread; wait() returns when that has returned.
+ */
+struct tape_page_job;
+void tape_page_job_run(struct tape_page_job *job);
+/* For lists of whoever has it: the job behind it. */
+struct tape_page_job **tape_page_job_next(struct tape_page_job *job);
+struct tape_page_coder {
+	unsigned max_jobs; /* that are with it at a time */
+	void (*post)(void *ctx, struct tape_page_job *job);
+	void (*wait)(void *ctx, struct tape_page_job *job);
+	void *ctx;
+};
+/* Before the first page. -ENOMEM */
+int tape_pages_encode_with(struct tape_pages *pages, const struct tape_page_coder *coder, struct tape_error *error);
+/* Appends the chunks that are compressed by now. */
+int tape_pages_collect(struct tape_pages *pages, struct tape_error *error);
+/* The next pages may have to wait for one to be compressed. */
+bool tape_pages_is_busy(const struct tape_pages *pages);
 /* Writes what is left and the snapshot chunk: until then a reader does not see it. */
 int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info *info, struct tape_error *error);
 

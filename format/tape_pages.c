@@ -23,8 +23,7 @@ int tape_pages_create(struct tape_pages **out, struct tape_writer *writer, int z
 	pages->leaves_room = 256;
 	pages->contents = tape_contents_create();
 	pages->leaves = calloc(pages->leaves_room, sizeof(*pages->leaves));
-	pages->batch = malloc((size_t)pages->batch_room * TAPE_PAGE_BYTES);
-	if (!pages->contents || !pages->leaves || !pages->batch) {
+	if (!pages->contents || !pages->leaves || tape_page_queue_init(pages, 1)) {
 		tape_pages_destroy(pages);
 		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory, or no random numbers, for pages");
 	}
@@ -38,8 +37,9 @@ static void leaf_destroy(struct tape_leaf *leaf)
 {
 	if (!leaf)
 		return;
-	free(leaf->pending);
-	free(leaf->oldest);
+	tape_leaf_ids_deinit(&leaf->pending);
+	tape_leaf_ids_deinit(&leaf->oldest);
+	tape_leaf_ids_deinit(&leaf->committed);
 	free(leaf);
 }
 
@@ -54,7 +54,7 @@ void tape_pages_destroy(struct tape_pages *pages)
 	free(pages->leaves);
 	tape_contents_destroy(pages->contents);
 	tape_refs_deinit(&pages->refs);
-	free(pages->batch);
+	tape_page_queue_deinit(&pages->queue);
 	free(pages);
 }
 
@@ -65,15 +65,6 @@ void tape_pages_get_stats(const struct tape_pages *pages, struct tape_pages_stat
 }
 
 /* ---- leaves ---------------------------------------------------------- */
-
-uint64_t *tape_leaf_ids(void)
-{
-	uint64_t *ids = malloc(TAPE_LEAF_PAGES * sizeof(*ids));
-
-	for (unsigned i = 0; i < TAPE_LEAF_PAGES && ids; i++)
-		ids[i] = TAPE_PAGE_NONE;
-	return ids;
-}
 
 static struct tape_leaf **find_leaf(struct tape_leaf **leaves, size_t room, uint64_t key)
 {
@@ -114,8 +105,6 @@ struct tape_leaf *tape_pages_leaf(struct tape_pages *pages, uint64_t gfn)
 	if (!leaf)
 		return NULL;
 	leaf->key = gfn / TAPE_LEAF_PAGES;
-	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++)
-		leaf->committed[i] = TAPE_PAGE_NONE;
 	*place = leaf;
 	pages->nr_leaves++;
 	return leaf;
@@ -144,33 +133,12 @@ struct tape_leaf **tape_pages_sorted(const struct tape_pages *pages, bool (*want
 
 /* ---- adding ---------------------------------------------------------- */
 
-static int flush_batch(struct tape_pages *pages, struct tape_error *error)
-{
-	const struct tape_chunk_header header = {
-		.type = TAPE_CHUNK_PAGES,
-		.vcpu = TAPE_NO_VCPU,
-		.nr_items = pages->nr_batch,
-		.first_seq = pages->next_id - pages->nr_batch,
-		.last_seq = pages->next_id - 1,
-	};
-	struct tape_chunk *chunk;
-	int result;
-
-	if (!pages->nr_batch)
-		return 0;
-	result = tape_chunk_encode(&chunk, &header, pages->batch, (size_t)pages->nr_batch * TAPE_PAGE_BYTES,
-				   pages->zstd_level, error);
-	if (result)
-		return result;
-	pages->nr_batch = 0;
-	pages->stats.stored_bytes += tape_chunk_stored_bytes(chunk);
-	return tape_writer_append(pages->writer, chunk, error);
-}
-
 /* Id of this content, which is stored if it is new. */
 static int store(struct tape_pages *pages, const void *page, uint64_t *id, bool *is_new, struct tape_error *error)
 {
 	uint64_t *known = tape_contents_find(pages->contents, page);
+	uint8_t *place;
+	int result;
 
 	*id = *known;
 	/* What a ring tape has let go is as new. */
@@ -178,9 +146,12 @@ static int store(struct tape_pages *pages, const void *page, uint64_t *id, bool 
 		*id == TAPE_CONTENT_NONE || (tape_writer_ring(pages->writer) && !tape_refs_is_kept(&pages->refs, *id));
 	if (!*is_new)
 		return 0;
+	place = tape_pages_place(pages, &result, error);
+	if (!place)
+		return result;
 	*id = *known = pages->next_id++;
-	memcpy(pages->batch + (size_t)pages->nr_batch++ * TAPE_PAGE_BYTES, page, TAPE_PAGE_BYTES);
-	return pages->nr_batch == pages->batch_room ? flush_batch(pages, error) : 0;
+	memcpy(place, page, TAPE_PAGE_BYTES);
+	return pages->nr_batch == pages->batch_room ? tape_pages_flush(pages, error) : 0;
 }
 
 static bool is_zero(const uint8_t *page)
@@ -191,20 +162,16 @@ static bool is_zero(const uint8_t *page)
 /* In a ring tape, ids are counted from here on: while they are pending, and as part of each snapshot that counts. */
 static int set_pending(struct tape_pages *pages, struct tape_leaf *leaf, unsigned index, uint64_t id)
 {
-	uint64_t *pending;
+	uint64_t before = tape_leaf_ids_get(&leaf->pending, index);
 
-	if (!leaf->pending)
-		leaf->pending = tape_leaf_ids();
-	if (!leaf->pending)
+	if (tape_leaf_ids_set(&leaf->pending, index, id))
 		return -ENOMEM;
-	pending = &leaf->pending[index];
-	if (tape_writer_ring(pages->writer)) {
-		if (id != TAPE_PAGE_ZERO && tape_refs_get(&pages->refs, id))
-			return -ENOMEM;
-		tape_refs_put(&pages->refs, *pending);
-	}
-	leaf->nr_pending += *pending == TAPE_PAGE_NONE;
-	*pending = id;
+	leaf->nr_pending += before == TAPE_PAGE_NONE;
+	if (!tape_writer_ring(pages->writer))
+		return 0;
+	if (id != TAPE_PAGE_ZERO && tape_refs_get(&pages->refs, id))
+		return -ENOMEM;
+	tape_refs_put(&pages->refs, before);
 	return 0;
 }
 
@@ -226,7 +193,7 @@ int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, str
 	pages->stats.added++;
 	if (is_new)
 		pages->stats.stored++;
-	else if (leaf->committed[gfn % TAPE_LEAF_PAGES] == id)
+	else if (tape_leaf_ids_get(&leaf->committed, gfn % TAPE_LEAF_PAGES) == id)
 		pages->stats.unchanged++;
 	else if (id == TAPE_PAGE_ZERO)
 		pages->stats.zero++;
@@ -258,9 +225,12 @@ static int write_map(struct tape_pages *pages, bool base, struct tape_map_writer
 	for (size_t i = 0; i < nr_leaves; i++) {
 		const struct tape_leaf *leaf = leaves[i];
 
-		for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++)
-			if (leaf->pending[j] != TAPE_PAGE_NONE && (base || leaf->pending[j] != leaf->committed[j]))
-				result = tape_map_writer_add(map, leaf->key * TAPE_LEAF_PAGES + j, leaf->pending[j]);
+		for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++) {
+			uint64_t id = tape_leaf_ids_get(&leaf->pending, j);
+
+			if (id != TAPE_PAGE_NONE && (base || id != tape_leaf_ids_get(&leaf->committed, j)))
+				result = tape_map_writer_add(map, leaf->key * TAPE_LEAF_PAGES + j, id);
+		}
 	}
 	free(leaves);
 	return result ? result : tape_map_writer_finish(map);
@@ -319,30 +289,40 @@ static int write_snapshot(struct tape_pages *pages, const struct tape_snapshot_i
 	return result ? result : tape_writer_append(pages->writer, chunk, map->error);
 }
 
-static void leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool base)
+static int leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool base)
 {
-	if (!leaf->pending && !base)
-		return;
-	for (unsigned j = 0; j < TAPE_LEAF_PAGES; j++) {
-		uint64_t id = leaf->pending ? leaf->pending[j] : TAPE_PAGE_NONE;
+	int result = 0;
+
+	if (!leaf->nr_pending && !base)
+		return 0;
+	for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++) {
+		uint64_t id = tape_leaf_ids_get(&leaf->pending, j);
 
 		/* One that the map does not bring is not counted for it. */
-		if (!base && id != TAPE_PAGE_NONE && id == leaf->committed[j])
+		if (!base && id != TAPE_PAGE_NONE && id == tape_leaf_ids_get(&leaf->committed, j))
 			tape_refs_put(&pages->refs, id);
-		/* What a base does not bring is no more. */
-		if (id != TAPE_PAGE_NONE || base)
-			leaf->committed[j] = id;
+		else if (!base && id != TAPE_PAGE_NONE)
+			result = tape_leaf_ids_set(&leaf->committed, j, id);
 	}
-	free(leaf->pending);
-	leaf->pending = NULL;
+	/* What a base does not bring is no more. */
+	if (base) {
+		tape_leaf_ids_deinit(&leaf->committed);
+		leaf->committed = leaf->pending;
+		leaf->pending = (struct tape_leaf_ids){0};
+	}
+	tape_leaf_ids_pack(&leaf->committed);
+	tape_leaf_ids_deinit(&leaf->pending);
 	leaf->nr_pending = 0;
+	return result;
 }
 
 int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info *info, struct tape_error *error)
 {
 	struct tape_map_writer map = {.emit = append, .ctx = pages->writer, .ordinal = pages->ordinal, .error = error};
-	int result = flush_batch(pages, error);
+	int result = tape_pages_flush(pages, error);
 
+	if (!result)
+		result = tape_pages_drain(pages, error);
 	if (!result)
 		result = tape_map_writer_init(&map, tape_writer_slot_bytes(pages->writer));
 	if (!result)
@@ -352,9 +332,9 @@ int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info 
 	tape_map_writer_deinit(&map);
 	if (result)
 		return result;
-	for (size_t i = 0; i < pages->leaves_room; i++)
+	for (size_t i = 0; i < pages->leaves_room && !result; i++)
 		if (pages->leaves[i])
-			leaf_commit(pages, pages->leaves[i], info->base);
+			result = leaf_commit(pages, pages->leaves[i], info->base);
 	pages->ordinal++;
-	return 0;
+	return result ? tape_fail(error, result, TAPE_NO_OFFSET, "no memory for a map of pages") : 0;
 }

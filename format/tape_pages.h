@@ -7,18 +7,39 @@
 #ifndef TAPE_PAGES_H
 #define TAPE_PAGES_H
 
-#include "tape_contents.h"
-#include "tape_private.h"
+#include <stdatomic.h>
 
-#define TAPE_LEAF_PAGES 512u
+#include "tape_contents.h"
+#include "tape_leaf_ids.h"
+#include "tape_private.h"
 
 /* Page ids of neighbouring pages; TAPE_PAGE_NONE: no such page. */
 struct tape_leaf {
 	uint64_t key; /* gfn / TAPE_LEAF_PAGES */
-	uint64_t nr_pending;
-	uint64_t *pending; /* NULL, or added since the last commit */
-	uint64_t *oldest;  /* NULL, or as of the oldest snapshot kept */
-	uint64_t committed[TAPE_LEAF_PAGES];
+	unsigned nr_pending;
+	bool has_oldest;
+	struct tape_leaf_ids pending; /* added since the last commit */
+	struct tape_leaf_ids oldest;  /* as of the oldest snapshot kept */
+	struct tape_leaf_ids committed;
+};
+
+/* A chunk that is filled, or is being compressed. */
+struct tape_page_job {
+	struct tape_page_job *next; /* of whoever compresses it */
+	struct tape_chunk_header header;
+	int zstd_level;
+	uint8_t *raw; /* owned */
+	struct tape_chunk *chunk;
+	int result;
+	struct tape_error error;
+	atomic_bool is_done; /* released by whoever ran it, acquired by the writer's thread */
+};
+
+/* Those from first on, nr_posted of them, are being compressed; the one behind them is filled. */
+struct tape_page_queue {
+	struct tape_page_job *jobs;
+	unsigned nr_jobs, first, nr_posted;
+	struct tape_page_coder coder; /* post NULL: compressed at once */
 };
 
 struct tape_pages {
@@ -28,8 +49,8 @@ struct tape_pages {
 	struct tape_refs refs;     /* of ids; ring tapes only */
 	struct tape_leaf **leaves; /* open addressing, by key */
 	size_t nr_leaves, leaves_room;
-	uint8_t *batch;
-	uint32_t nr_batch, batch_room;
+	struct tape_page_queue queue;
+	uint32_t nr_batch, batch_room; /* pages of the job that is filled */
 	uint64_t next_id;
 	uint64_t ordinal;
 	struct tape_pages_stats stats;
@@ -37,11 +58,21 @@ struct tape_pages {
 
 /* Of this page; NULL: no memory. */
 struct tape_leaf *tape_pages_leaf(struct tape_pages *pages, uint64_t gfn);
-/* TAPE_LEAF_PAGES times TAPE_PAGE_NONE; NULL: no memory. */
-uint64_t *tape_leaf_ids(void);
 /* Those of which wanted is true, in order of gfn; the caller frees it. NULL: no memory. */
 struct tape_leaf **tape_pages_sorted(const struct tape_pages *pages, bool (*wanted)(const struct tape_leaf *leaf),
 				     size_t *count);
+
+/* ---- tape_page_jobs.c: chunks on their way --------------------------- */
+
+int tape_page_queue_init(struct tape_pages *pages, unsigned nr_jobs);
+/* Waits for those that are being compressed, and drops them. */
+void tape_page_queue_deinit(struct tape_page_queue *queue);
+/* Where the next page goes; NULL and *result: an earlier chunk failed. */
+uint8_t *tape_pages_place(struct tape_pages *pages, int *result, struct tape_error *error);
+/* What was placed becomes a chunk. */
+int tape_pages_flush(struct tape_pages *pages, struct tape_error *error);
+/* All chunks are appended. */
+int tape_pages_drain(struct tape_pages *pages, struct tape_error *error);
 
 /* ---- tape_pages_ring.c: what a ring tape must keep ------------------- */
 

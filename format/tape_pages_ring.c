@@ -25,11 +25,15 @@ void tape_pages_lose(struct tape_pages *pages, uint64_t id)
 }
 
 /* The page's id of the oldest snapshot gives way to one that is counted already, as its own snapshot's. */
-static void replace(struct tape_pages *pages, uint64_t *oldest, uint64_t id)
+static int replace(struct tape_pages *pages, struct tape_leaf *leaf, unsigned index, uint64_t id)
 {
-	if (*oldest < TAPE_PAGE_MAX)
-		tape_refs_put(&pages->refs, *oldest);
-	*oldest = id;
+	uint64_t before = tape_leaf_ids_get(&leaf->oldest, index);
+
+	if (tape_leaf_ids_set(&leaf->oldest, index, id))
+		return -ENOMEM;
+	if (before < TAPE_PAGE_MAX)
+		tape_refs_put(&pages->refs, before);
+	return 0;
 }
 
 static void forget_all(struct tape_pages *pages)
@@ -37,8 +41,14 @@ static void forget_all(struct tape_pages *pages)
 	for (size_t i = 0; i < pages->leaves_room; i++) {
 		struct tape_leaf *leaf = pages->leaves[i];
 
-		for (unsigned j = 0; leaf && leaf->oldest && j < TAPE_LEAF_PAGES; j++)
-			replace(pages, &leaf->oldest[j], TAPE_PAGE_NONE);
+		for (unsigned j = 0; leaf && leaf->has_oldest && j < TAPE_LEAF_PAGES; j++) {
+			uint64_t id = tape_leaf_ids_get(&leaf->oldest, j);
+
+			if (id < TAPE_PAGE_MAX)
+				tape_refs_put(&pages->refs, id);
+		}
+		if (leaf)
+			tape_leaf_ids_deinit(&leaf->oldest);
 	}
 }
 
@@ -51,13 +61,11 @@ int tape_pages_advance(struct tape_pages *pages, const struct tape_extents *brou
 
 		for (uint64_t n = 0; n < extent->count; n++) {
 			struct tape_leaf *leaf = tape_pages_leaf(pages, extent->gfn + n);
-			uint64_t id = tape_extent_id(extent, n);
 
-			if (leaf && !leaf->oldest)
-				leaf->oldest = tape_leaf_ids();
-			if (!leaf || !leaf->oldest)
+			if (!leaf ||
+			    replace(pages, leaf, (extent->gfn + n) % TAPE_LEAF_PAGES, tape_extent_id(extent, n)))
 				return -ENOMEM;
-			replace(pages, &leaf->oldest[(extent->gfn + n) % TAPE_LEAF_PAGES], id);
+			leaf->has_oldest = true;
 		}
 	}
 	return 0;
@@ -65,7 +73,7 @@ int tape_pages_advance(struct tape_pages *pages, const struct tape_extents *brou
 
 static bool has_oldest(const struct tape_leaf *leaf)
 {
-	return leaf->oldest;
+	return leaf->has_oldest;
 }
 
 int tape_pages_write_oldest(const struct tape_pages *pages, struct tape_map_writer *map)
@@ -77,10 +85,12 @@ int tape_pages_write_oldest(const struct tape_pages *pages, struct tape_map_writ
 	if (!leaves)
 		return tape_fail(map->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
 	for (size_t i = 0; i < nr_leaves; i++)
-		for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++)
-			if (leaves[i]->oldest[j] != TAPE_PAGE_NONE)
-				result = tape_map_writer_add(map, leaves[i]->key * TAPE_LEAF_PAGES + j,
-							     leaves[i]->oldest[j]);
+		for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++) {
+			uint64_t id = tape_leaf_ids_get(&leaves[i]->oldest, j);
+
+			if (id != TAPE_PAGE_NONE)
+				result = tape_map_writer_add(map, leaves[i]->key * TAPE_LEAF_PAGES + j, id);
+		}
 	free(leaves);
 	return result ? result : tape_map_writer_finish(map);
 }

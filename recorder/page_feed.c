@@ -2,6 +2,7 @@
 #include "page_feed.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 void page_feed_deinit(struct page_feed *feed)
@@ -10,6 +11,8 @@ void page_feed_deinit(struct page_feed *feed)
 		tape_thread_batch_put(feed->tape, feed->batch);
 	feed->batch = NULL;
 	held_pages_deinit(&feed->held);
+	free(feed->beside);
+	feed->beside = NULL;
 }
 
 void page_feed_send(struct page_feed *feed)
@@ -103,23 +106,73 @@ static void fill_batch(struct page_batch *batch, uint64_t gfn, uint32_t nr_pages
 	batch->nr_data_pages += nr_pages;
 }
 
+/* Pages that are in memory already. */
+static int feed_copies(struct page_feed *feed, uint64_t gfn, const uint8_t *pages, uint32_t nr_pages,
+		       struct record_error *error)
+{
+	while (nr_pages) {
+		uint32_t n = nr_pages;
+		int ret;
+		uint8_t *to = place_in_batch(feed, &n, &ret, error);
+
+		if (ret)
+			return ret;
+		memcpy(to, pages, (size_t)n * GUEST_PAGE_BYTES);
+		fill_batch(feed->batch, gfn, n);
+		pages += (size_t)n * GUEST_PAGE_BYTES;
+		gfn += n;
+		nr_pages -= n;
+	}
+	return 0;
+}
+
+/* The file beside the tape failed, most likely for want of room: all goes to the tape, in order, which knows what to
+ * do. */
+static int stop_holding(struct page_feed *feed, int why, uint64_t gfn, const uint8_t *pages, uint32_t nr_pages,
+			struct record_error *error)
+{
+	int ret;
+
+	if (!feed->told_no_file)
+		report_warning("pages of a snapshot cannot wait in a file beside the tape: %s: snapshots take longer",
+			       strerror(-why));
+	feed->told_no_file = true;
+	feed->holds = false;
+	ret = page_feed_release(feed, error);
+	return ret ? ret : feed_copies(feed, gfn, pages, nr_pages, error);
+}
+
+/* As many of them as fit in one place. */
+static int feed_run(struct page_feed *feed, uint64_t gfn, uint32_t *nr_pages, const struct page_source *source,
+		    bool may_hold, struct record_error *error)
+{
+	uint8_t *to = may_hold && feed->holds ? held_pages_place(&feed->held, gfn, nr_pages) : NULL;
+	int ret;
+
+	if (to) {
+		ret = read_source(source, to, *nr_pages, error);
+		if (ret)
+			return ret;
+		ret = held_pages_placed(&feed->held);
+		return ret ? stop_holding(feed, ret, gfn, to, *nr_pages, error) : 0;
+	}
+	to = place_in_batch(feed, nr_pages, &ret, error);
+	if (!ret)
+		ret = read_source(source, to, *nr_pages, error);
+	if (!ret)
+		fill_batch(feed->batch, gfn, *nr_pages);
+	return ret;
+}
+
 int page_feed_pages(struct page_feed *feed, uint64_t gfn, uint64_t nr_pages, struct page_source source, bool may_hold,
 		    struct record_error *error)
 {
 	while (nr_pages) {
 		uint32_t n = nr_pages < UINT32_MAX ? (uint32_t)nr_pages : UINT32_MAX;
-		uint8_t *to = may_hold && feed->holds ? held_pages_place(&feed->held, gfn, &n) : NULL;
-		bool in_batch = !to;
-		int ret = 0;
+		int ret = feed_run(feed, gfn, &n, &source, may_hold, error);
 
-		if (in_batch)
-			to = place_in_batch(feed, &n, &ret, error);
-		if (!ret)
-			ret = read_source(&source, to, n, error);
 		if (ret)
 			return ret;
-		if (in_batch)
-			fill_batch(feed->batch, gfn, n);
 		feed->copied_pages += n;
 		source.offset += (uint64_t)n * GUEST_PAGE_BYTES;
 		gfn += n;
@@ -134,18 +187,21 @@ int page_feed_release(struct page_feed *feed, struct record_error *error)
 	const uint32_t *order = held_pages_sort(held);
 	size_t i = 0;
 
-	while (i < held->nr_pages) {
+	while (i < held->nr_pages && held->gfns[order[i]] != HELD_NO_GFN) {
+		uint64_t gfn = held->gfns[order[i]];
 		uint32_t n = 1, room = BATCH_PAGES;
 		int ret;
 		uint8_t *to = place_in_batch(feed, &room, &ret, error);
 
 		if (ret)
 			return ret;
-		while (n < room && i + n < held->nr_pages && held->gfns[order[i + n]] == held->gfns[order[i]] + n)
+		while (n < room && i + n < held->nr_pages && held->gfns[order[i + n]] == gfn + n)
 			n++;
-		for (uint32_t k = 0; k < n; k++)
-			memcpy(to + (size_t)k * GUEST_PAGE_BYTES, held->pages[order[i + k]], GUEST_PAGE_BYTES);
-		fill_batch(feed->batch, held->gfns[order[i]], n);
+		ret = held_pages_read(held, order + i, n, to);
+		if (ret)
+			return record_error_set(error, ret, "pages that waited beside the tape are lost: %s",
+						strerror(-ret));
+		fill_batch(feed->batch, gfn, n);
 		i += n;
 	}
 	held_pages_clear(held);
@@ -154,9 +210,10 @@ int page_feed_release(struct page_feed *feed, struct record_error *error)
 
 int page_feed_make_room(struct page_feed *feed, uint64_t nr_pages, struct record_error *error)
 {
-	const struct held_pages *held = &feed->held;
+	struct held_pages *held = &feed->held;
 
-	feed->holds = nr_pages <= held->max_pages;
+	held_pages_look(held, nr_pages);
+	feed->holds = nr_pages <= held->limit;
 	/* What is released now must not come behind newer contents of the same page. */
-	return nr_pages <= held->max_pages - held->nr_pages ? 0 : page_feed_release(feed, error);
+	return nr_pages + held->nr_pages <= held->limit ? 0 : page_feed_release(feed, error);
 }

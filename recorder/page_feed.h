@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * page_feed.h - takes the pages of a snapshot to the tape thread in batches:
- * at once, or held back until the snapshot is whole, so that copying them goes
- * at memory's speed and each goes to the tape once. Main thread; while the tape
+ * at once, or held back until the snapshot is whole, so that copying them does
+ * not wait for compression and each goes to the tape once. Main thread; while the tape
  * thread has too many batches, this waits. Errors as in producer.h.
  */
 #ifndef PAGE_FEED_H
@@ -18,7 +18,9 @@ struct page_feed {
 	struct loop *loop;
 	struct page_batch *batch; /* being filled */
 	struct held_pages held;
+	char *beside;          /* path of the first tape, owned; NULL: no file for pages that are held */
 	bool holds;            /* as page_feed_make_room() found */
+	bool told_no_file;     /* beside the tape, for those that are held */
 	uint64_t copied_pages; /* of shared blocks and staging memory; the caller clears it */
 };
 

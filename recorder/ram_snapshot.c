@@ -16,10 +16,10 @@
 #define MAX_ROUNDS  12
 
 /*
- * Memory in which pages wait for the snapshot to become whole, at most half the guest's: a round that it has no room
- * for goes to the tape at once, which takes ten times as long.
+ * Pages that wait for the snapshot to become whole, at most half of the guest's: a round that is larger goes to the
+ * tape at once, which takes three times as long, and longer where the recorder gets little of a CPU.
  */
-#define HELD_MAX_BYTES (1u << 30)
+#define HELD_MAX_BYTES (512u << 20)
 
 /* Shortest time over which the TSC's rate is measured: 1 us of doubt in each pair is 20 ppm then. */
 #define RATE_MIN_NS (100 * NS_PER_MS)
@@ -542,11 +542,13 @@ int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error)
 	snapshot->last_id++;
 	snapshot->figures = (struct snapshot_figures){.started_ns = now_ns()};
 	snapshot->feed.copied_pages = 0;
-	/* Without memory to hold pages in, they go to the tape at once. */
+	/* Without room to hold pages in, they go to the tape at once. */
 	if (!snapshot->feed.held.max_pages)
-		held_pages_init(&snapshot->feed.held, held_max_pages(&snapshot->ram));
+		held_pages_init(&snapshot->feed.held, held_max_pages(&snapshot->ram), snapshot->feed.beside);
 	/* What an attempt that failed has held is older than anything read from here on. */
 	ret = page_feed_release(&snapshot->feed, error);
+	if (ret)
+		read_all_again(snapshot);
 	if (!ret && snapshot->map_changed)
 		ret = update_map(snapshot, error);
 	if (!ret && !snapshot->has_looked)

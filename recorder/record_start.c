@@ -245,6 +245,7 @@ int record_start(struct session *session, struct record_error *error)
 		tape_thread_wait_when_full(session->tape);
 	session->snapshot.producer = &session->producer;
 	session->snapshot.feed.tape = session->tape;
+	session->snapshot.feed.beside = strdup(session->tape_path);
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
 	record_progress_init(&session->progress, session->tape, session->drain,
 			     record_producer_label(&session->welcome));

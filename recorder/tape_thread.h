@@ -18,7 +18,7 @@
 #define TAPE_REASON_ROOM 512 /* of the text at the end of a tape */
 
 #define BATCH_PAGES      64
-#define BATCH_MAX_COUNT  32
+#define BATCH_MAX_COUNT  8
 #define BATCH_ZERO_PAGES 4096 /* a batch takes no more pages of zeros than this */
 
 /* Guest pages for the tape: runs of successive pages, with their contents or zero. */

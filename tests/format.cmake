@@ -15,6 +15,7 @@ vmtape_fuzz(NAME plan_text LIBS vmtape-format)
 
 # The tape.
 vmtape_test(NAME tape_roundtrip LABEL unit SOURCES unit/test_tape_roundtrip.c unit/tape_fixture.c LIBS vmtape-format)
+vmtape_test(NAME leaf_ids LABEL unit SOURCES unit/test_leaf_ids.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_snapshot LABEL unit SOURCES unit/test_tape_snapshot.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_ring LABEL unit SOURCES unit/test_tape_ring.c unit/tape_fixture.c LIBS vmtape-format
             TIMEOUT 1500)

@@ -226,6 +226,44 @@ void fixture_append_meta(struct tape_writer *writer, const char *text)
 	CHECK_INT(tape_writer_append(writer, chunk, NULL), 0);
 }
 
+/* ---- a coder of pages ------------------------------------------------ */
+
+static void run_newest(struct fixture_coder *coder)
+{
+	struct tape_page_job *job = coder->posted;
+
+	coder->posted = *tape_page_job_next(job);
+	tape_page_job_run(job);
+}
+
+static void post_job(void *ctx, struct tape_page_job *job)
+{
+	struct fixture_coder *coder = ctx;
+
+	*tape_page_job_next(job) = coder->posted;
+	coder->posted = job;
+	if (fixture_random(&coder->random) % 3 == 0)
+		run_newest(coder);
+}
+
+static void wait_job(void *ctx, struct tape_page_job *job)
+{
+	struct fixture_coder *coder = ctx;
+	struct tape_page_job *at = coder->posted;
+
+	while (at && at != job)
+		at = *tape_page_job_next(at);
+	for (bool waits = at; waits;) {
+		waits = coder->posted != job;
+		run_newest(coder);
+	}
+}
+
+struct tape_page_coder fixture_page_coder(struct fixture_coder *coder)
+{
+	return (struct tape_page_coder){.max_jobs = 5, .post = post_job, .wait = wait_job, .ctx = coder};
+}
+
 /* ---- numbers and pages ----------------------------------------------- */
 
 uint64_t fixture_random(uint64_t *state)

@@ -48,6 +48,13 @@ void fixture_add_gap(struct byte_buffer *out, uint16_t vcpu, uint64_t seq, uint6
 void fixture_append_traps(struct tape_writer *writer, uint16_t vcpu, struct byte_buffer *records);
 void fixture_append_meta(struct tape_writer *writer, const char *text);
 
+/* Compresses pages' chunks only when they are waited for, the newest first; at other times some, by chance. */
+struct fixture_coder {
+	struct tape_page_job *posted; /* newest first */
+	uint64_t random;
+};
+struct tape_page_coder fixture_page_coder(struct fixture_coder *coder);
+
 /* splitmix64: the same numbers everywhere. */
 uint64_t fixture_random(uint64_t *state);
 /* 4096 bytes that depend on number; number 0: zeros; incompressible if it is odd. */

@@ -55,6 +55,7 @@ struct world {
 	bool may_lose;     /* the ring is too small for the guest */
 	bool is_cut;       /* what is on its way may be missing */
 	unsigned nr_checks, nr_lost;
+	struct fixture_coder coder;
 	uint64_t cut_random;
 };
 
@@ -472,7 +473,7 @@ static uint64_t nr_wraps(const struct world *world)
 	return newest / NR_PLACES;
 }
 
-/* A guest that lives in a quarter of the ring. */
+/* A guest that lives in a quarter of the ring; its pages are compressed at once, or later, too. */
 static void test_life(bool write_later)
 {
 	struct world world;
@@ -480,6 +481,11 @@ static void test_life(bool write_later)
 
 	world_init(&world, 200, 150);
 	world.file.write_later = write_later;
+	if (write_later) {
+		const struct tape_page_coder coder = fixture_page_coder(&world.coder);
+
+		CHECK_INT(tape_pages_encode_with(world.pages, &coder, NULL), 0);
+	}
 	fixture_append_meta(world.writer, "first=kept\nplan=0\n");
 	add_records(&world, 50);
 	take_snapshot(&world, true);

@@ -76,7 +76,7 @@ static void commit(struct tape_pages *pages, struct model *model, unsigned snaps
 }
 
 /* Snapshots 0 and 15 are bases; the second one without the pages from 2900 on. */
-static void write_tape(struct model *model)
+static void write_tape(struct model *model, struct fixture_coder *coder)
 {
 	struct tape_writer *writer = fixture_writer(&model->file, SLOT_BYTES);
 	const struct tape_totals totals = {0, 0, NR_SNAPSHOTS};
@@ -85,6 +85,11 @@ static void write_tape(struct model *model)
 	uint64_t state = 1;
 
 	CHECK_INT(tape_pages_create(&pages, writer, 1, NULL), 0);
+	if (coder) {
+		const struct tape_page_coder page_coder = fixture_page_coder(coder);
+
+		CHECK_INT(tape_pages_encode_with(pages, &page_coder, NULL), 0);
+	}
 	for (unsigned page = 0; page < NR_PAGES; page++)
 		model->now[page] = ABSENT;
 	for (unsigned snapshot = 0; snapshot < NR_SNAPSHOTS; snapshot++) {
@@ -221,17 +226,35 @@ static void test_damage(struct model *model, uint16_t type)
 	CHECK(refused > 0);
 }
 
-/* Pages of a snapshot that was never committed are not seen. */
-static void test_not_committed(void)
+/* Chunks of pages are in the order of their pages, whoever compressed them first. */
+static void test_order(const struct model *model)
+{
+	struct tape_chunk_header header;
+	uint64_t next_id = 0;
+
+	for (size_t offset = 0; offset + TAPE_CHUNK_HEADER_BYTES < model->file.size_bytes; offset += 8) {
+		if (!tape_get_chunk_header(model->file.bytes + offset, &header) || header.type != TAPE_CHUNK_PAGES)
+			continue;
+		CHECK_INT(header.first_seq, next_id);
+		next_id = header.last_seq + 1;
+	}
+	CHECK(next_id > 1000);
+}
+
+/* Pages of a snapshot that was never committed are not seen; those that nobody compressed yet are dropped. */
+static void test_not_committed(struct fixture_coder *coder)
 {
 	static struct model model;
+	const struct tape_page_coder page_coder = fixture_page_coder(coder);
 	struct tape_writer *writer = fixture_writer(&model.file, SLOT_BYTES);
 	uint8_t page[TAPE_PAGE_BYTES];
 	struct tape_reader *reader;
 	struct tape_pages *pages;
 
 	CHECK_INT(tape_pages_create(&pages, writer, 1, NULL), 0);
+	CHECK_INT(tape_pages_encode_with(pages, &page_coder, NULL), 0);
 	add(pages, &model, 7, 11);
+	CHECK_INT(tape_pages_encode_with(pages, &page_coder, NULL), -EINVAL);
 	add(pages, &model, 8, 0);
 	commit(pages, &model, 0, true);
 	for (unsigned i = 0; i < 100; i++)
@@ -252,13 +275,20 @@ static void test_not_committed(void)
 int main(void)
 {
 	static struct model model;
+	struct fixture_coder coder = {0};
 
-	write_tape(&model);
+	write_tape(&model, NULL);
 	test_all(&model);
+	test_order(&model);
 	test_damage(&model, TAPE_CHUNK_PAGE_MAP);
 	test_damage(&model, TAPE_CHUNK_SNAPSHOT);
 	test_damage(&model, TAPE_CHUNK_PAGES);
-	test_not_committed();
 	fixture_file_deinit(&model.file);
+	memset(&model, 0, sizeof(model));
+	write_tape(&model, &coder);
+	test_all(&model);
+	test_order(&model);
+	fixture_file_deinit(&model.file);
+	test_not_committed(&coder);
 	return 0;
 }

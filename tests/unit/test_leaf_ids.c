@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* test_leaf_ids.c - page ids of 512 pages against a plain list: any order, runs that join and part, and few runs stay
+ * few. */
+#include <errno.h>
+
+#include "check.h"
+#include "tape_fixture.h"
+#include "tape_leaf_ids.h"
+
+static void check_all(const struct tape_leaf_ids *ids, const uint64_t *model)
+{
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++)
+		CHECK(tape_leaf_ids_get(ids, i) == model[i]);
+}
+
+static void forget(struct tape_leaf_ids *ids, uint64_t *model)
+{
+	tape_leaf_ids_deinit(ids);
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++)
+		model[i] = TAPE_PAGE_NONE;
+}
+
+static void set(struct tape_leaf_ids *ids, uint64_t *model, unsigned index, uint64_t id)
+{
+	CHECK_INT(tape_leaf_ids_set(ids, index, id), 0);
+	model[index] = id;
+}
+
+/* Many ids that go on with others, zeros and none; the highest id, behind which nothing may be counted on. */
+static uint64_t random_id(uint64_t *state, const uint64_t *model, unsigned index)
+{
+	uint64_t number = fixture_random(state);
+
+	switch (number % 8) {
+	case 0:
+		return TAPE_PAGE_NONE;
+	case 1:
+		return TAPE_PAGE_ZERO;
+	case 2:
+		return TAPE_PAGE_MAX - 1;
+	case 3:
+		return index && model[index - 1] < TAPE_PAGE_MAX - 1 ? model[index - 1] + 1 : 5;
+	case 4:
+		return index < TAPE_LEAF_PAGES - 1 ? model[index + 1] : 6;
+	case 5:
+		return 1000 + index;
+	default:
+		return number >> 8 & 3;
+	}
+}
+
+static void test_random(void)
+{
+	struct tape_leaf_ids ids = {0};
+	uint64_t model[TAPE_LEAF_PAGES], state = 5;
+
+	for (unsigned life = 0; life < 60; life++) {
+		forget(&ids, model);
+		for (unsigned i = 0; i < 100 + life * 20; i++) {
+			unsigned from = (unsigned)(fixture_random(&state) % TAPE_LEAF_PAGES);
+			unsigned count = 1 + (unsigned)(fixture_random(&state) % (i % 7 ? 2 : 100));
+
+			for (unsigned k = from; k < from + count && k < TAPE_LEAF_PAGES; k++)
+				set(&ids, model, k, count > 2 ? 1000 + k : random_id(&state, model, k));
+			if (i % 10 == 0)
+				check_all(&ids, model);
+			if (i % 50 == 49)
+				tape_leaf_ids_pack(&ids);
+		}
+		check_all(&ids, model);
+	}
+	tape_leaf_ids_deinit(&ids);
+}
+
+/* What most memory is like takes a few runs, and does so again after it was a list. */
+static void test_small(void)
+{
+	struct tape_leaf_ids ids = {0};
+	uint64_t model[TAPE_LEAF_PAGES];
+
+	forget(&ids, model);
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++)
+		set(&ids, model, i, i < 300 ? TAPE_PAGE_ZERO : 7000 + i);
+	CHECK_INT(ids.nr_runs, 2);
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i += 2)
+		set(&ids, model, i, 3 * i);
+	CHECK(ids.list);
+	check_all(&ids, model);
+	tape_leaf_ids_pack(&ids);
+	CHECK(ids.list);
+	for (unsigned i = TAPE_LEAF_PAGES; i--;)
+		set(&ids, model, i, 90 + i);
+	tape_leaf_ids_pack(&ids);
+	CHECK_INT(ids.nr_runs, 1);
+	check_all(&ids, model);
+	for (unsigned i = TAPE_LEAF_PAGES; i--;)
+		set(&ids, model, i, TAPE_PAGE_NONE);
+	CHECK_INT(ids.nr_runs, 1);
+	check_all(&ids, model);
+	tape_leaf_ids_deinit(&ids);
+}
+
+int main(void)
+{
+	test_random();
+	test_small();
+	return 0;
+}
