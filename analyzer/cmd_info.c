@@ -122,9 +122,16 @@ static void put_numbered(struct info *i, const char *name)
 static void put_vm(struct info *i)
 {
 	static const char *const keys[][2] = {
-		{"vm_name", "VM"},        {"vm_uuid", "VM UUID"},           {"qemu_version", "QEMU"},
-		{"producer", "producer"}, {"recorder_version", "recorder"}, {"recorder_user", "user"},
-		{"host_name", "host"},    {"start_reason", "start"},        {"continues", "continues"},
+		{"vm_name", "VM"},
+		{"vm_uuid", "VM UUID"},
+		{"qemu_version", "QEMU"},
+		{"producer", "producer"},
+		{"recorder_version", "recorder"},
+		{"recorder_user", "user"},
+		{"host_name", "host"},
+		{"start_reason", "start"},
+		{"continues", "continues"},
+		{"continues_chain", "its chain"},
 		{"note", "note"},
 	};
 
@@ -441,8 +448,9 @@ static void json_problems(struct info *i)
 
 static void put_json(struct info *i)
 {
-	static const char *const keys[] = {"vm_uuid",       "host_name",    "recorder_version", "recorder_pid",
-					   "recorder_user", "start_reason", "continues",        "note"};
+	static const char *const keys[] = {"vm_uuid",      "host_name",       "recorder_version",
+					   "recorder_pid", "recorder_user",   "start_reason",
+					   "continues",    "continues_chain", "note"};
 	struct tape_reader *reader = session_reader(i->session);
 	char fingerprint[TAPE_FINGERPRINT_CHARS];
 

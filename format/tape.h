@@ -120,6 +120,8 @@ int tape_writer_sign_with(struct tape_writer *writer, const struct tape_key *key
 /* Age of the oldest chunk that is not signed; 0: none. Who has nothing to append for TAPE_SIGN_MS calls sign(). */
 uint64_t tape_writer_unsigned_ms(const struct tape_writer *writer);
 int tape_writer_sign(struct tape_writer *writer, struct tape_error *error);
+/* The chain's value behind the last chunk. */
+void tape_writer_chain(const struct tape_writer *writer, uint8_t value[TAPE_CHAIN_BYTES]);
 
 struct tape_totals {
 	uint64_t records;

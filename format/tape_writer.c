@@ -462,6 +462,11 @@ int tape_writer_sign(struct tape_writer *writer, struct tape_error *error)
 	return result || writer->finished ? result : place_signature(writer, error);
 }
 
+void tape_writer_chain(const struct tape_writer *writer, uint8_t value[TAPE_CHAIN_BYTES])
+{
+	memcpy(value, writer->seal.value, TAPE_CHAIN_BYTES);
+}
+
 /* ---- end ------------------------------------------------------------- */
 
 int tape_writer_finish(struct tape_writer *writer, const char *reason, const struct tape_totals *totals,

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -146,6 +147,23 @@ static void switch_tapes(struct tape_thread *thread, struct next_tape *next, int
 	*next = old;
 }
 
+/* What the chain of the tape that ended came to: who has only the next one's signatures can tell if it was altered. */
+static int name_chain(const struct tape_thread *thread, struct next_tape *next, struct tape_error *error)
+{
+	char text[sizeof("continues_chain=\n") + 2 * TAPE_CHAIN_BYTES] = "continues_chain=";
+	uint8_t value[TAPE_CHAIN_BYTES];
+	struct tape_chunk *chunk = NULL;
+	size_t n = strlen(text);
+	int ret;
+
+	tape_writer_chain(thread->writer, value);
+	for (unsigned i = 0; i < TAPE_CHAIN_BYTES; i++)
+		n += (size_t)sprintf(text + n, "%02x", value[i]);
+	strcpy(text + n, "\n");
+	ret = tape_chunk_encode_meta(&chunk, text, error);
+	return ret ? ret : tape_writer_append(next->writer, chunk, error);
+}
+
 void tape_rotation_rotate(struct tape_thread *thread, struct job *job)
 {
 	struct record_error why = {0};
@@ -165,6 +183,8 @@ void tape_rotation_rotate(struct tape_thread *thread, struct job *job)
 			tape_store_fail(thread, ret, "ending the tape", &error);
 		/* Nothing of it is on its way any more: what is counted from here on is the next one's. */
 		tape_store_flush(thread);
+		if (!thread->failed && (ret = name_chain(thread, &next, &error)))
+			tape_store_fail(thread, ret, "beginning the next tape", &error);
 		if (thread->failed)
 			record_error_set(&why, -EIO, "the tape before could not be ended");
 		else

@@ -202,6 +202,7 @@ static void run_vmtape(const char *command, const char *path)
 static uint64_t check_tapes(const struct tapes *tapes, const struct fake_vm *vm, bool killed)
 {
 	uint64_t next_seq[2] = {0}, all = 0, last_tsc;
+	char chain[2 * TAPE_CHAIN_BYTES + 1] = "";
 	bool was_cut = false;
 
 	for (unsigned i = 0; i < tapes->nr; i++) {
@@ -229,6 +230,11 @@ static uint64_t check_tapes(const struct tapes *tapes, const struct fake_vm *vm,
 		}
 		if (i) {
 			CHECK_STR(tape_reader_meta(reader, "continues"), name_of(tapes->list[i - 1].path));
+			/* Killed before it was written, nothing else is on the tape, either. */
+			if (tape_reader_meta(reader, "continues_chain"))
+				CHECK_STR(tape_reader_meta(reader, "continues_chain"), chain);
+			else
+				CHECK(cut_off && !info->nr_records);
 			CHECK(!strncmp(tape_reader_meta(reader, "start_reason"), "continues a recording: ", 23));
 		} else {
 			CHECK_STR(tape_reader_meta(reader, "start_reason"), "command line");
@@ -249,6 +255,8 @@ static uint64_t check_tapes(const struct tapes *tapes, const struct fake_vm *vm,
 		}
 		if (info->nr_snapshots)
 			check_base(reader, vm);
+		for (unsigned k = 0; k < TAPE_CHAIN_BYTES; k++)
+			sprintf(chain + 2 * k, "%02x", tape_reader_seal(reader)->value[k]);
 		tape_reader_close(reader);
 		if (!cut_off)
 			run_vmtape("verify", tapes->list[i].path);
