@@ -51,6 +51,45 @@ int record_trigger(struct session *session, const char *text, struct record_erro
 	return 0;
 }
 
+/* ---- calls that match ------------------------------------------------ */
+
+static bool is_at_work(const struct record_trigger_state *trigger)
+{
+	return trigger->due_ns != LOOP_NEVER || trigger->copy_job || now_ns() < trigger->rest_ns;
+}
+
+static void on_match(void *ctx, const char *line)
+{
+	struct session *session = ctx;
+	struct record_trigger_state *trigger = &session->trigger;
+	char clean[RECORD_TEXT_MAX_BYTES - 32], text[RECORD_TEXT_MAX_BYTES];
+	struct record_error why = {0};
+
+	if (session->ending)
+		return;
+	if (is_at_work(trigger)) {
+		trigger->nr_more++;
+		return;
+	}
+	report_clean(clean, sizeof(clean), line, strlen(line));
+	snprintf(text, sizeof(text), "a call matched: %s", clean);
+	if (record_trigger(session, text, &why))
+		report_warning("a call matched, and nothing is done: %s", why.message);
+	else
+		trigger->rest_ns = trigger->due_ns + session->options->trigger_rest_ms * NS_PER_MS;
+}
+
+void record_watch_step(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	call_watch_step(&session->watch, session->tape_path, on_match, session);
+	if (!trigger->nr_more || is_at_work(trigger))
+		return;
+	report("%u more calls matched meanwhile", trigger->nr_more);
+	trigger->nr_more = 0;
+}
+
 /* ---- the copy -------------------------------------------------------- */
 
 /* "a.vmt" to "a-trigger-TIME.vmt". */
