@@ -47,6 +47,7 @@ struct record_service {
 struct record_rotation {
 	struct tape_series *series; /* NULL: no rotation */
 	uint64_t began_ns;          /* the tape; monotonic, so that no clock step counts */
+	char *previous_path;        /* of the tape before it; NULL: none */
 	uint64_t committed_before;  /* snapshots of the tapes before this one */
 	uint64_t pages_before;      /* stored bytes of memory on those */
 	bool has_base;              /* its first snapshot is on it */
@@ -69,7 +70,8 @@ struct record_control {
 };
 
 struct record_trigger_state {
-	uint64_t due_ns; /* LOOP_NEVER: none came */
+	uint64_t due_ns;   /* LOOP_NEVER: none came */
+	uint64_t since_ns; /* what fired it was not before */
 	char text[RECORD_TEXT_MAX_BYTES + 1];
 	unsigned nr_triggers, nr_copies, nr_failed;
 	uint64_t rest_ns; /* until then calls that match belong to the trigger that was */

@@ -442,6 +442,55 @@ static void fires_when(void)
 	fake_vm_deinit(&vm);
 }
 
+/* The tape is changed between a trigger and its copy: what fired it is on the tape before. */
+static void copies_both_tapes(void)
+{
+	const char *const options[] = {"--plan",       "generic", "--rotate",        "--max-age", "3s",
+				       "--on-trigger", "copy",    "--trigger-after", "3s",        NULL};
+	char pattern[200], tapes[MAX_TAPES][200];
+	struct service_setup setup = {.output = pattern};
+	struct record_run recorder;
+	struct fake_vm vm;
+	unsigned nr, nr_copies = 0, nr_with_call = 0;
+
+	fake_vm_init(&vm, 1, 512, true);
+	fake_vm_start(&vm);
+	snprintf(pattern, sizeof(pattern), "%s/t-%%Y%%m%%dT%%H%%M%%SZ.vmt", vm.folder);
+	setup.folder = vm.folder;
+	setup.socket_path = vm.socket_path;
+	service_run_start(&recorder, &setup, options);
+	fake_vm_wait_started(&vm);
+	record_run_expect_text(&recorder, "recording ");
+	pause_ms(1500);
+	fake_vm_append(&vm, 0);
+	kill(recorder.pid, SIGUSR1);
+	record_run_expect_text(&recorder, "recording goes on in");
+	record_run_expect_text(&recorder, "the tape as it was");
+	pause_ms(500);
+	service_run_stop(&recorder, SIGTERM, 0, "none lost");
+	fake_vm_end(&vm);
+	nr = find_tapes(vm.folder, tapes);
+	for (unsigned i = 0; i < nr; i++)
+		nr_copies += strstr(tapes[i], "-trigger-") != NULL;
+	CHECK_INT(nr_copies, 2);
+	/* The copy of the first one has the call, as it was made before the change. */
+	for (unsigned i = 0; i < nr; i++) {
+		struct output out;
+
+		if (!strstr(tapes[i], "-trigger-"))
+			continue;
+		output_start(&out, vm.folder, "out", tapes[i], NULL);
+		output_wait(&out);
+		output_read(&out);
+		nr_with_call += out.nr_lines > 0;
+		output_deinit(&out);
+	}
+	CHECK_INT(nr_with_call, 1);
+	remove_tapes(tapes, nr);
+	record_run_deinit(&recorder);
+	fake_vm_deinit(&vm);
+}
+
 /* Before the VM is touched. */
 static void refuses_filter(void)
 {
@@ -506,6 +555,7 @@ int main(void)
 	follows_ring(true);
 	ends_well();
 	fires_when();
+	copies_both_tapes();
 	refuses_filter();
 	outlives_analyzer();
 	return 0;
