@@ -17,6 +17,11 @@
 #define NR_VCPUS    3u
 #define MAX_RECORDS 400000u
 #define NR_PAGES    40u
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define TURNS 2200u
+#else
+#define TURNS 5000u
+#endif
 
 struct given {
 	uint16_t vcpu;
@@ -285,7 +290,7 @@ static void test_append(unsigned one_in)
 	struct world world;
 
 	world_init(&world, 0, one_in);
-	write_all(&world, 1200);
+	write_all(&world, TURNS / 4);
 	CHECK(tape_reader_info(world.reader)->finished);
 	CHECK(!strncmp(tape_reader_info(world.reader)->end_reason, "continued in b.vmt", 18));
 	CHECK_INT(world.missed, 0);
@@ -307,7 +312,7 @@ static void test_ring(unsigned one_in, bool may_miss)
 	struct world world;
 
 	world_init(&world, NR_PLACES, one_in);
-	write_all(&world, 5000);
+	write_all(&world, TURNS);
 	CHECK(tape_reader_info(world.reader)->finished);
 	for (unsigned i = 0; i < NR_VCPUS; i++) {
 		all += world.seqs[i];
