@@ -48,8 +48,11 @@ static int end_slot(struct tape_reader *reader)
 static int add_slot(struct tape_reader *reader, uint64_t seq, bool growing)
 {
 	size_t nr_slots = reader->nr_slots;
-	int result = tape_scan_slot(reader, start_of(reader, seq), seq, growing);
+	int result;
 
+	if (start_of(reader, seq) >= reader->source.size_bytes)
+		return 0;
+	result = tape_scan_slot(reader, start_of(reader, seq), seq, growing);
 	if (result || reader->slots[nr_slots].seq == seq)
 		return result;
 	reader->nr_chunks = reader->slots[nr_slots].first_chunk;

@@ -10,6 +10,7 @@
 #include "tape_read.h"
 
 #define SEARCH_BYTES (256u << 10)
+#define MAX_SLOT_SEQ (1ull << 62) /* no recorder gets there; what counts on behind it must not wrap */
 
 struct slot_scan {
 	struct tape_reader *reader;
@@ -272,7 +273,8 @@ int tape_scan_header(struct tape_reader *reader, uint64_t start, struct tape_slo
 
 	if (result)
 		return result;
-	return tape_get_slot_header(bytes, out) && same_tape(&out->identity, &reader->identity) &&
+	return tape_get_slot_header(bytes, out) && out->seq < MAX_SLOT_SEQ &&
+	       same_tape(&out->identity, &reader->identity) &&
 	       (!nr_places || out->seq % nr_places == start / reader->identity.slot_bytes);
 }
 

@@ -329,6 +329,28 @@ static void test_ring(unsigned one_in, bool may_miss)
 	world_deinit(&world);
 }
 
+/* Counting on from such a number would never end. */
+static void test_number_too_large(void)
+{
+	uint8_t bytes[TAPE_SLOT_HEADER_BYTES];
+	struct tape_slot_header header;
+	struct world world;
+	off_t place = (off_t)(UINT64_MAX % NR_PLACES) * SLOT_BYTES;
+
+	world_init(&world, NR_PLACES, 1000000);
+	for (unsigned i = 0; i < 300; i++)
+		add_records(&world);
+	CHECK_INT(pread(world.fd, bytes, sizeof(bytes), place), sizeof(bytes));
+	CHECK(tape_get_slot_header(bytes, &header));
+	header.seq = UINT64_MAX;
+	tape_put_slot_header(bytes, &header);
+	CHECK_INT(pwrite(world.fd, bytes, sizeof(bytes), place), sizeof(bytes));
+	look(&world, false);
+	CHECK(world.reader);
+	look(&world, false);
+	world_deinit(&world);
+}
+
 static void test_another_file(void)
 {
 	struct world world;
@@ -353,5 +375,6 @@ int main(void)
 	test_ring(30, false);
 	test_ring(4000, true);
 	test_another_file();
+	test_number_too_large();
 	return 0;
 }
