@@ -16,7 +16,7 @@ struct live_call {
 	enum call_state state;
 	struct call_thread thread;
 	size_t enter_bytes, exit_bytes;
-	uint8_t *exit; /* behind the entry, or malloc'ed */
+	uint8_t *exit; /* NULL: none */
 	uint8_t enter[];
 };
 

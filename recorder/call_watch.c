@@ -18,6 +18,7 @@
 #include "loop.h"
 
 #define NICE          10
+#define OOM_SCORE     "500"
 #define FIRST_WAIT_NS NS_PER_S
 #define MAX_WAIT_NS   (60 * NS_PER_S)
 #define HEALTHY_NS    (60 * NS_PER_S) /* one that ran for so long begins again soon */
@@ -131,6 +132,22 @@ static void back_off(struct call_watch *watch, const char *why)
 	watch->wait_ns = watch->wait_ns * 2 < MAX_WAIT_NS ? watch->wait_ns * 2 : MAX_WAIT_NS;
 }
 
+/* If memory runs short, it is not the recorder that has to go. */
+static void offer_first(pid_t pid)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, OOM_SCORE, strlen(OOM_SCORE)) < 0)
+		report("the process that looks for calls cannot be made the first to go when memory is short: %s",
+		       strerror(errno));
+	close(fd);
+}
+
 static int spawn(struct call_watch *watch, const char *tape_path)
 {
 	/* One that begins again has what came before it behind itself: a match of then has had its trigger. */
@@ -163,6 +180,7 @@ static int spawn(struct call_watch *watch, const char *tape_path)
 	fcntl(out[0], F_SETFL, O_NONBLOCK);
 	fcntl(said[0], F_SETFL, O_NONBLOCK);
 	setpriority(PRIO_PROCESS, (id_t)watch->pid, NICE);
+	offer_first(watch->pid);
 	watch->out_fd = out[0];
 	watch->said_fd = said[0];
 	return 0;
