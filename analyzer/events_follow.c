@@ -314,7 +314,6 @@ static void leave_tape(struct follow *f)
 	f->nr_history = 0;
 	f->settled_tsc = f->newest_tsc = f->nr_late = 0;
 	f->awaits_since_ms = 0;
-	f->told_waiting = false;
 }
 
 /* ---- from tape to tape ----------------------------------------------- */
