@@ -234,8 +234,10 @@ static void world_deinit(struct world *world)
 	tape_pages_destroy(world->pages);
 	tape_writer_destroy(world->writer);
 	fixture_file_deinit(&world->file);
-	for (unsigned i = 0; i < NR_VCPUS; i++)
+	for (unsigned i = 0; i < NR_VCPUS; i++) {
 		free(world->tscs[i]);
+		byte_buffer_deinit(&world->waiting[i]);
+	}
 	free(world->given);
 	close(world->fd);
 	unlink(world->path);
