@@ -2,31 +2,11 @@
 /* vmtape events - system calls, or raw traps, one a line. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
-#include "filter.h"
-#include "output/output.h"
+#include "events.h"
 #include "tracker.h"
-
-enum format {
-	FORMAT_TEXT,
-	FORMAT_JSON,
-	FORMAT_NITRO,
-};
-
-struct events {
-	const char *filter_text;
-	struct command_span span;
-	enum format format;
-	bool traps, assume_linux;
-	struct output_options output;
-	struct session *session;
-	struct filter *filter;
-	struct strbuf line;
-	uint64_t shown;
-	bool stopped;
-};
 
 static const char help[] =
 	"Usage: vmtape events TAPE [OPTION]...\n"
@@ -38,15 +18,41 @@ static const char help[] =
 	"      --traps           raw traps instead of calls\n"
 	"      --local           times in the local time zone, not UTC\n"
 	"      --assume-linux    name the calls of an unknown guest by Linux's numbers\n"
+	"      --count N         stop after N calls, or traps\n"
+	"      --follow          go on as the tape is written, and in the next one of its series; each call when it\n"
+	"                        is over, until the end of the recording, or SIGINT\n"
+	"      --new             with --follow: only what enters from now on\n"
+	"      --check           only check the filter; no TAPE is needed\n"
 	"      --help            this text\n\n"
 	"Fields of a filter: proc.name proc.pid proc.ppid proc.exe thread.tid evt.type evt.dir (> or <, with --traps)\n"
 	"  evt.res evt.failed evt.latency evt.cpu evt.time evt.state evt.abi evt.arg.NAME\n"
 	"Operators: = != < <= > >= contains startswith endswith in (...) exists; and, or, not, parentheses.\n"
 	"Exit status: 0 done, 1 no call matched, 2 bad usage or bad input.\n";
 
+static bool read_count(struct events *e, const char *text)
+{
+	char *end;
+
+	errno = 0;
+	e->count = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno && e->count;
+}
+
 static int read_options(struct events *e, int argc, char **argv)
 {
-	enum { OPT_FROM = 256, OPT_TO, OPT_FORMAT, OPT_TRAPS, OPT_LOCAL, OPT_ASSUME, OPT_HELP };
+	enum {
+		OPT_FROM = 256,
+		OPT_TO,
+		OPT_FORMAT,
+		OPT_TRAPS,
+		OPT_LOCAL,
+		OPT_ASSUME,
+		OPT_COUNT,
+		OPT_FOLLOW,
+		OPT_NEW,
+		OPT_CHECK,
+		OPT_HELP
+	};
 	static const struct option options[] = {
 		{"filter", required_argument, NULL, 'f'},
 		{"from", required_argument, NULL, OPT_FROM},
@@ -55,6 +61,10 @@ static int read_options(struct events *e, int argc, char **argv)
 		{"traps", no_argument, NULL, OPT_TRAPS},
 		{"local", no_argument, NULL, OPT_LOCAL},
 		{"assume-linux", no_argument, NULL, OPT_ASSUME},
+		{"count", required_argument, NULL, OPT_COUNT},
+		{"follow", no_argument, NULL, OPT_FOLLOW},
+		{"new", no_argument, NULL, OPT_NEW},
+		{"check", no_argument, NULL, OPT_CHECK},
 		{"help", no_argument, NULL, OPT_HELP},
 		{0},
 	};
@@ -91,6 +101,19 @@ static int read_options(struct events *e, int argc, char **argv)
 		case OPT_ASSUME:
 			e->assume_linux = true;
 			break;
+		case OPT_COUNT:
+			if (!read_count(e, optarg))
+				return command_misused("events", "--count \"%s\": want a number, not 0", optarg);
+			break;
+		case OPT_FOLLOW:
+			e->follow = true;
+			break;
+		case OPT_NEW:
+			e->only_new = true;
+			break;
+		case OPT_CHECK:
+			e->check = true;
+			break;
 		case OPT_HELP:
 			fputs(help, stdout);
 			return command_finish(STATUS_DONE);
@@ -98,13 +121,29 @@ static int read_options(struct events *e, int argc, char **argv)
 			return command_bad_option("events", argv);
 		}
 	}
+	if (e->only_new && (!e->follow || e->span.from))
+		return command_misused("events", "--new goes with --follow only, and not with --from");
+	if (e->follow && e->span.to)
+		return command_misused("events", "--to does not go with --follow");
+	if (e->check && !e->filter_text)
+		return command_misused("events", "--check: there is no filter");
 	return STATUS_GO_ON;
 }
 
 /* ---- calls ----------------------------------------------------------- */
 
-static void show_item(struct events *e, const struct call_item *item)
+/* Another one than was asked for is not shown. */
+static void count_shown(struct events *e)
 {
+	e->shown++;
+	e->stopped = !command_write(&e->line) || (e->count && e->shown == e->count);
+}
+
+void events_show_item(struct events *e, const struct call_item *item)
+{
+	/* A gap is shown whatever the filter: what was lost may have matched. */
+	if (!item->is_gap && !filter_match(e->filter, &item->call, 0))
+		return;
 	if (item->is_gap && e->format == FORMAT_JSON)
 		output_json_gap(&e->line, item, session_clock(e->session));
 	else if (item->is_gap)
@@ -113,8 +152,10 @@ static void show_item(struct events *e, const struct call_item *item)
 		output_json_call(&e->line, &item->call);
 	else
 		output_text_call(&e->line, &item->call, &e->output);
-	e->shown += !item->is_gap;
-	e->stopped = !command_write(&e->line);
+	if (item->is_gap)
+		e->stopped = !command_write(&e->line);
+	else
+		count_shown(e);
 }
 
 static struct vmtape_error *show_calls(struct events *e)
@@ -134,9 +175,7 @@ static struct vmtape_error *show_calls(struct events *e)
 		error = call_stream_next(stream, &item, &more);
 		if (error || !more)
 			break;
-		/* A gap is shown whatever the filter: what was lost may have matched. */
-		if (item.is_gap || filter_match(e->filter, &item.call, 0))
-			show_item(e, &item);
+		events_show_item(e, &item);
 		call_stream_get_stats(stream, &stats);
 		progress_show(&progress, stats.records);
 	}
@@ -147,7 +186,7 @@ static struct vmtape_error *show_calls(struct events *e)
 
 /* ---- traps ----------------------------------------------------------- */
 
-static void show_trap(void *ctx, const struct trap_view *view, const struct call_thread *thread)
+void events_show_trap(void *ctx, const struct trap_view *view, const struct call_thread *thread)
 {
 	struct events *e = ctx;
 	bool enter = view->header.type == TRAP_ENTER, is_call = enter || view->header.type == TRAP_EXIT;
@@ -176,13 +215,12 @@ static void show_trap(void *ctx, const struct trap_view *view, const struct call
 	} else {
 		output_text_trap(&e->line, &trap, &e->output);
 	}
-	e->shown++;
-	e->stopped = !command_write(&e->line);
+	count_shown(e);
 }
 
 static struct vmtape_error *show_traps(struct events *e)
 {
-	struct tracker_sink sink = {.record = show_trap, .ctx = e};
+	struct tracker_sink sink = {.record = events_show_trap, .ctx = e};
 	struct tracker *tracker;
 	struct progress progress;
 	struct vmtape_error *error = tracker_create(&tracker, e->session, &sink, e->span.from_tsc);
@@ -198,7 +236,7 @@ static struct vmtape_error *show_traps(struct events *e)
 		progress_show(&progress, tracker_records(tracker));
 	}
 	progress_end(&progress);
-	if (e->format == FORMAT_NITRO && !e->stopped) {
+	if (e->format == FORMAT_NITRO && !ferror(stdout)) {
 		strbuf_put(&e->line, "\n]\n");
 		command_write(&e->line);
 	}
@@ -206,10 +244,19 @@ static struct vmtape_error *show_traps(struct events *e)
 	return error;
 }
 
+struct vmtape_error *events_prepare(struct events *e)
+{
+	struct filter_times times = {.local = e->output.local, .start_ns = session_start_ns(e->session)};
+	struct vmtape_error *error = NULL;
+
+	if (e->filter_text && !e->filter)
+		error = filter_create(&e->filter, e->filter_text, &times);
+	return error ? error : command_resolve_span(&e->span, e->session, e->output.local);
+}
+
 static struct vmtape_error *run(struct events *e, const char *path)
 {
 	struct session_options options = {.assume_linux = e->assume_linux};
-	struct filter_times times = {.local = e->output.local};
 	struct vmtape_error *error = NULL;
 
 	/* A bad filter is told before a large tape is read; times in it need the tape's start. */
@@ -218,17 +265,23 @@ static struct vmtape_error *run(struct events *e, const char *path)
 	if (error)
 		return error;
 	error = session_open(&e->session, path, &options);
-	if (error)
-		return error;
-	times.start_ns = session_start_ns(e->session);
-	if (e->filter_text && !e->filter)
-		error = filter_create(&e->filter, e->filter_text, &times);
+	if (!error && e->follow)
+		return events_follow(e, path);
 	if (!error)
-		error = command_resolve_span(&e->span, e->session, e->output.local);
+		error = events_prepare(e);
 	if (error)
 		return error;
 	command_note_guest(e->session);
-	return e->traps || e->format == FORMAT_NITRO ? show_traps(e) : show_calls(e);
+	return events_are_traps(e) ? show_traps(e) : show_calls(e);
+}
+
+static int check_filter(struct events *e)
+{
+	struct filter_times times = {.local = e->output.local};
+	struct vmtape_error *error = filter_create(&e->filter, e->filter_text, &times);
+
+	filter_destroy(e->filter);
+	return error ? command_failed(error) : STATUS_DONE;
 }
 
 int cmd_events(int argc, char **argv)
@@ -240,6 +293,8 @@ int cmd_events(int argc, char **argv)
 
 	if (status != STATUS_GO_ON)
 		return status;
+	if (e.check)
+		return check_filter(&e);
 	path = command_operand("events", argc, argv, "tape");
 	if (!path)
 		return STATUS_BAD;
@@ -248,7 +303,7 @@ int cmd_events(int argc, char **argv)
 		fflush(stdout);
 		status = command_failed(error);
 	} else {
-		status = command_finish(e.shown ? STATUS_DONE : STATUS_NOTHING);
+		status = command_finish(e.shown || e.interrupted ? STATUS_DONE : STATUS_NOTHING);
 	}
 	strbuf_deinit(&e.line);
 	filter_destroy(e.filter);

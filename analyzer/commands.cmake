@@ -5,6 +5,7 @@ target_sources(vmtape-analyzer PRIVATE
   arg_raw.c
   boot_clock.c
   call_build.c
+  call_live.c
   call_stream.c
   clock.c
   filter.c
@@ -33,6 +34,7 @@ add_executable(vmtape
   cmd_stats.c
   cmd_verify.c
   command.c
+  events_follow.c
   main.c)
 target_compile_definitions(vmtape PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(vmtape PRIVATE vmtape-analyzer)

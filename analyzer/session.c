@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "u64_map.h"
+
 #define MAX_ATTEMPTS  8
 #define MAX_SYSCALLS  4096 /* numbers that a table may have; beyond, calls have no name */
 #define ROLE_UNKNOWN  0xff
 #define MAX_SNAPSHOTS (1u << 20)
+#define MAX_NO_PATHS  65536
 
 struct session {
 	struct tape_reader *reader;
@@ -19,7 +22,12 @@ struct session {
 	bool identified; /* it has been tried */
 	struct linux_guest *guest;
 	uint32_t guest_snapshot;
+	uint64_t guest_ordinal; /* of that snapshot */
+	uint64_t guest_lstar;
 	struct vmtape_error *guest_problem;
+	unsigned tries;                        /* of a session that is refreshed */
+	uint64_t tried_ordinal;                /* the latest snapshot that was tried, + 1 */
+	struct u64_map no_paths;               /* executables that no snapshot so far knows the path of */
 	uint64_t guest_from_tsc, guest_to_tsc; /* where it surely ran */
 	uint8_t roles[TRAP_ABIS][MAX_SYSCALLS];
 	struct linux_syscall *assumed[TRAP_ABIS]; /* MAX_SYSCALLS each */
@@ -117,6 +125,7 @@ void session_close(struct session *s)
 	for (int abi = 0; abi < TRAP_ABIS; abi++)
 		free(s->assumed[abi]);
 	guest_clock_deinit(&s->clock);
+	u64_map_deinit(&s->no_paths);
 	tape_reader_close(s->reader);
 	free(s);
 }
@@ -257,7 +266,7 @@ static struct vmtape_error *identify(struct session *s, uint32_t index)
 /* From the first snapshot of this boot to the last, and on as far as no other boot is seen. */
 static void set_validity(struct session *s)
 {
-	uint64_t lstar = lstar_of(s, s->guest_snapshot);
+	uint64_t lstar = s->guest_lstar;
 	int64_t first = s->guest_snapshot, last = s->guest_snapshot;
 	uint32_t n = s->info->nr_snapshots;
 
@@ -270,6 +279,16 @@ static void set_validity(struct session *s)
 	if (first && !lstar_of(s, (uint32_t)first - 1))
 		s->guest_from_tsc = tape_reader_snapshot(s->reader, (uint32_t)first - 1)->info.tsc;
 	s->guest_to_tsc = last + 1 < n ? tape_reader_snapshot(s->reader, (uint32_t)last)->info.tsc : UINT64_MAX;
+}
+
+static void found_guest(struct session *s, uint32_t snapshot)
+{
+	s->guest_snapshot = snapshot;
+	s->guest_ordinal = tape_reader_snapshot(s->reader, snapshot)->ordinal;
+	s->guest_lstar = lstar_of(s, snapshot);
+	vmtape_error_destroy(s->guest_problem);
+	s->guest_problem = NULL;
+	set_validity(s);
 }
 
 const struct linux_guest *session_guest(struct session *s)
@@ -297,10 +316,7 @@ const struct linux_guest *session_guest(struct session *s)
 		attempts++;
 		error = identify(s, (uint32_t)i);
 		if (!error) {
-			s->guest_snapshot = (uint32_t)i;
-			vmtape_error_destroy(s->guest_problem);
-			s->guest_problem = NULL;
-			set_validity(s);
+			found_guest(s, (uint32_t)i);
 		} else if (s->guest_problem && attempts > 1) {
 			vmtape_error_destroy(error);
 		} else {
@@ -385,7 +401,7 @@ struct vmtape_error *session_tasks(struct session *s, uint32_t snapshot,
 
 	if (!session_guest(s))
 		return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND, "the guest is not identified");
-	if (lstar_of(s, snapshot) != lstar_of(s, s->guest_snapshot))
+	if (lstar_of(s, snapshot) != s->guest_lstar)
 		return vmtape_error_create(VMTAPE_ERROR_NOT_RECORDED, "another system was running then");
 	error = memory_open(s, snapshot, &memory);
 	if (error)
@@ -401,7 +417,7 @@ static bool exe_path_in(struct session *s, int64_t snapshot, gva_t mnt, gva_t de
 	struct vmtape_error *error;
 
 	if (snapshot < 0 || snapshot >= session_info(s)->nr_snapshots ||
-	    lstar_of(s, (uint32_t)snapshot) != lstar_of(s, s->guest_snapshot))
+	    lstar_of(s, (uint32_t)snapshot) != s->guest_lstar)
 		return false;
 	error = memory_open(s, (uint32_t)snapshot, &memory);
 	if (!error) {
@@ -412,10 +428,105 @@ static bool exe_path_in(struct session *s, int64_t snapshot, gva_t mnt, gva_t de
 	return !error;
 }
 
+/* A path that is not known is asked for at each switch to its process, and looking takes long. */
+static uint64_t path_key(int64_t snapshot, gva_t mnt, gva_t dentry)
+{
+	return (mnt.v * 0x9e3779b97f4a7c15ull ^ dentry.v) * 0xff51afd7ed558ccdull + (uint64_t)snapshot;
+}
+
 bool session_exe_path(struct session *s, uint64_t tsc, gva_t mnt, gva_t dentry, char *out, size_t size_bytes)
 {
 	int64_t before = session_snapshot_at(s, tsc);
+	uint64_t key = path_key(before, mnt, dentry), unused;
 
-	return session_guest(s) && (exe_path_in(s, before + 1, mnt, dentry, out, size_bytes) ||
-				    exe_path_in(s, before, mnt, dentry, out, size_bytes));
+	if (!session_guest(s) || u64_map_get(&s->no_paths, key, &unused))
+		return false;
+	if (exe_path_in(s, before + 1, mnt, dentry, out, size_bytes) ||
+	    exe_path_in(s, before, mnt, dentry, out, size_bytes))
+		return true;
+	if (s->no_paths.count < MAX_NO_PATHS)
+		u64_map_set(&s->no_paths, key, 1);
+	return false;
+}
+
+/* ---- a tape that grows ----------------------------------------------- */
+
+/* The guest's snapshot may have another index now, or be gone. */
+static void find_guest_again(struct session *s)
+{
+	for (uint32_t i = s->info->nr_snapshots; i-- > 0;) {
+		s->guest_snapshot = i;
+		if (tape_reader_snapshot(s->reader, i)->ordinal <= s->guest_ordinal)
+			break;
+	}
+	set_validity(s);
+}
+
+/* By the newest snapshot, if it shows another boot, or nobody is known yet. */
+static void try_newest(struct session *s)
+{
+	uint32_t newest = s->info->nr_snapshots - 1;
+	struct linux_guest *before = s->guest;
+	uint64_t lstar = lstar_of(s, newest);
+	struct vmtape_error *error;
+
+	if (before && (!lstar || lstar == s->guest_lstar))
+		return;
+	if (!lstar) {
+		/* Nobody makes system calls before that but a kernel that knows no 64-bit ones. */
+		s->tries += s->info->nr_records > 0;
+		vmtape_error_destroy(s->guest_problem);
+		s->guest_problem =
+			vmtape_error_create(VMTAPE_ERROR_NOT_FOUND,
+					    "LSTAR is not set in the newest snapshot: no kernel had been booted then");
+		return;
+	}
+	s->tries++;
+	error = identify(s, newest);
+	if (!error) {
+		linux_guest_destroy(before);
+		memset(s->roles, ROLE_UNKNOWN, sizeof(s->roles));
+		found_guest(s, newest);
+		return;
+	}
+	s->guest = before;
+	if (before) {
+		vmtape_error_destroy(error);
+		return;
+	}
+	vmtape_error_destroy(s->guest_problem);
+	s->guest_problem = error;
+}
+
+struct vmtape_error *session_refresh(struct session *s, bool *more)
+{
+	struct tape_error tape_error = {.offset = TAPE_NO_OFFSET};
+	uint64_t newest;
+	int result = tape_reader_refresh(s->reader, &tape_error);
+	struct vmtape_error *error;
+
+	*more = result > 0;
+	if (result < 0)
+		return from_tape("the tape", &tape_error);
+	if (!result || !s->info->nr_snapshots)
+		return NULL;
+	newest = tape_reader_snapshot(s->reader, s->info->nr_snapshots - 1)->ordinal + 1;
+	if (s->guest)
+		find_guest_again(s);
+	if (newest == s->tried_ordinal)
+		return NULL;
+	s->tried_ordinal = newest;
+	guest_clock_deinit(&s->clock);
+	error = load_clock(s);
+	if (error)
+		return error;
+	u64_map_clear(&s->no_paths);
+	if (s->identified)
+		try_newest(s);
+	return NULL;
+}
+
+unsigned session_tries(const struct session *s)
+{
+	return s->tries;
 }

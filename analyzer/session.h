@@ -35,6 +35,15 @@ const struct guest_clock *session_clock(const struct session *session);
 int64_t session_start_ns(const struct session *session);
 int64_t session_end_ns(const struct session *session);
 
+/*
+ * Takes in what was written since; *more: anything. Indices of snapshots may have changed. A guest that is asked for
+ * and not known is looked for in each snapshot that comes, and another one after a reset: what session_guest() and its
+ * system calls returned before is then gone.
+ */
+struct vmtape_error *session_refresh(struct session *session, bool *more);
+/* Snapshots that came since and were looked at in vain, or not. */
+unsigned session_tries(const struct session *session);
+
 /* ---- guest ----------------------------------------------------------- */
 
 /*

@@ -21,6 +21,9 @@ struct tracker {
 	bool has_held, skipped;
 	uint64_t carried_since_tsc;  /* what a ring tape says of its tasks does not go back behind this; 0: no matter */
 	struct vmtape_error *failed; /* within a callback */
+	uint64_t passed_ordinal;     /* of the latest snapshot, + 1 */
+	uint64_t awaited_id;         /* of a snapshot that is not there yet */
+	bool awaits;
 };
 
 /* ---- pairing's callbacks --------------------------------------------- */
@@ -152,6 +155,7 @@ static struct vmtape_error *start(struct tracker *t, uint64_t from_tsc)
 	if (snapshot < 0)
 		return load_hints(t);
 	t->next_snapshot = (uint32_t)snapshot;
+	t->passed_ordinal = tape_reader_snapshot(reader, (uint32_t)snapshot)->ordinal;
 	t->skipped = true;
 	if (tape_cursor_seek(t->cursor, tape_reader_snapshot(reader, (uint32_t)snapshot)->info.tsc, &tape_error))
 		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
@@ -228,6 +232,7 @@ static struct vmtape_error *pass_snapshots(struct tracker *t, uint64_t tsc)
 		if (tape_reader_snapshot(reader, t->next_snapshot)->info.tsc > tsc)
 			break;
 		error = load_snapshot(t, t->next_snapshot);
+		t->passed_ordinal = tape_reader_snapshot(reader, t->next_snapshot)->ordinal + 1;
 		if (error)
 			return error;
 	}
@@ -358,4 +363,78 @@ struct vmtape_error *tracker_step_until(struct tracker *t, uint64_t tsc, bool *m
 	}
 	*more = false;
 	return pass_snapshots(t, tsc);
+}
+
+/* ---- on a tape that grows -------------------------------------------- */
+
+static bool has_come(const struct tracker *t, uint64_t snapshot_id)
+{
+	uint32_t n = session_info(t->session)->nr_snapshots;
+
+	/* One that failed has no other sign than that a later one is there. */
+	return n && tape_reader_snapshot(session_reader(t->session), n - 1)->info.id >= snapshot_id;
+}
+
+bool tracker_awaits(const struct tracker *t)
+{
+	return t->awaits && !has_come(t, t->awaited_id);
+}
+
+void tracker_skip_snapshot(struct tracker *t)
+{
+	t->awaits = false;
+}
+
+void tracker_until(struct tracker *t, uint64_t tsc)
+{
+	tape_cursor_until(t->cursor, tsc);
+}
+
+struct vmtape_error *tracker_live_step(struct tracker *t, bool *more)
+{
+	struct trap_view view;
+	struct trap_mark mark;
+	struct vmtape_error *error;
+
+	*more = false;
+	if (tracker_awaits(t))
+		return NULL;
+	t->awaits = false;
+	error = read_next(t, &view, more);
+	if (error || !*more)
+		return error;
+	if (view.header.type == TRAP_MARK) {
+		trap_view_mark(&view, &mark);
+		t->awaits = true;
+		t->awaited_id = mark.snapshot_id;
+	}
+	return take(t, &view);
+}
+
+void tracker_rest(struct tracker *t)
+{
+	tape_cursor_rest(t->cursor);
+}
+
+struct vmtape_error *tracker_go_on(struct tracker *t)
+{
+	struct tape_error tape_error = {.offset = TAPE_NO_OFFSET};
+	uint32_t n = session_info(t->session)->nr_snapshots;
+	const struct linux_guest *guest = session_guest(t->session);
+
+	if (guest)
+		processes_set_cr3_mask(t->processes, linux_guest_facts(guest)->kernel_cr3_mask);
+	if (tape_cursor_go_on(t->cursor, &tape_error))
+		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
+	if (t->passed_ordinal)
+		for (t->next_snapshot = n; t->next_snapshot > 0; t->next_snapshot--)
+			if (tape_reader_snapshot(session_reader(t->session), t->next_snapshot - 1)->ordinal <
+			    t->passed_ordinal)
+				break;
+	return NULL;
+}
+
+const struct tape_cursor *tracker_cursor(const struct tracker *t)
+{
+	return t->cursor;
 }

@@ -35,6 +35,20 @@ struct vmtape_error *tracker_step(struct tracker *tracker, bool *more);
 /* The same, but only if the next record is at or before tsc, and ends no call. */
 struct vmtape_error *tracker_step_until(struct tracker *tracker, uint64_t tsc, bool *more);
 
+/*
+ * On a tape that grows. live_step is one record on, too, up to the time that tracker_until() was told last, and ends
+ * nothing when there is none: *more is false then. A snapshot that the records tell of must be on the tape before what
+ * follows: tracker_awaits() until then, unless it is told to skip it.
+ */
+struct vmtape_error *tracker_live_step(struct tracker *tracker, bool *more);
+void tracker_until(struct tracker *tracker, uint64_t tsc);
+bool tracker_awaits(const struct tracker *tracker);
+void tracker_skip_snapshot(struct tracker *tracker);
+/* Around session_refresh(). */
+void tracker_rest(struct tracker *tracker);
+struct vmtape_error *tracker_go_on(struct tracker *tracker);
+const struct tape_cursor *tracker_cursor(const struct tracker *tracker);
+
 struct processes *tracker_processes(struct tracker *tracker);
 const struct pairing *tracker_pairing(const struct tracker *tracker);
 uint64_t tracker_records(const struct tracker *tracker);

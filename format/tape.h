@@ -217,6 +217,14 @@ int tape_reader_open(struct tape_reader **out, const char *path, struct tape_err
 int tape_reader_open_memory(struct tape_reader **out, const void *data, size_t size_bytes, struct tape_error *error);
 void tape_reader_close(struct tape_reader *reader);
 
+/*
+ * Takes in what was written since the tape was opened, or refreshed last: 1, or 0 when there is nothing. What a ring
+ * tape has overwritten meanwhile is not there any more. What info, snapshots and meta lines tell may have changed, and
+ * snapshots may have other indices. Cursors must be at rest: tape_cursor_rest(). -ESTALE: the file is another one now,
+ * or was cut short.
+ */
+int tape_reader_refresh(struct tape_reader *reader, struct tape_error *error);
+
 struct tape_info {
 	uint32_t version;
 	uint8_t uuid[16];
@@ -253,6 +261,7 @@ int tape_reader_plan(const struct tape_reader *reader, uint32_t plan_id, const v
 
 struct tape_snapshot {
 	struct tape_snapshot_info info;
+	uint64_t ordinal;  /* on the tape, whatever is gone of it; rises */
 	uint64_t nr_pages; /* brought by this one, zero pages included */
 	uint64_t nr_zero;
 };
@@ -310,7 +319,23 @@ int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error
 int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, struct tape_error *error);
 /* Was the record that was given last such a one? */
 bool tape_cursor_is_carried(const struct tape_cursor *cursor);
+/* Gives out no record behind this time, until it is told another. */
+void tape_cursor_until(struct tape_cursor *cursor, uint64_t tsc);
 /* 1 and a record (valid until the next call), 0 at the end, or a negative errno. */
 int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error);
+
+/*
+ * Before tape_reader_refresh() the cursor steps over the record that it gave out last; after it, it takes in what came.
+ * From the first go_on() on, the reader forgets what this cursor has passed: it is the only one then.
+ */
+void tape_cursor_rest(struct tape_cursor *cursor);
+int tape_cursor_go_on(struct tape_cursor *cursor, struct tape_error *error);
+/*
+ * Up to this time there are records of each of nr_vcpus vCPUs, or of each that has any if those are more: none that is
+ * earlier will come. 0: not known.
+ */
+uint64_t tape_cursor_frontier(const struct tape_cursor *cursor, uint32_t nr_vcpus);
+/* Chunks that came when later records had been given out. */
+uint64_t tape_cursor_late(const struct tape_cursor *cursor);
 
 #endif

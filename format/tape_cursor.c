@@ -22,18 +22,29 @@ struct lane {
 	bool seeking; /* nothing at or behind the time that was sought was found yet */
 	size_t at;    /* of the next record, in the chunk */
 	uint64_t key; /* its TSC, or, at the start of a chunk, the least TSC of that */
+	/* While the reader is refreshed: */
+	uint64_t rest_slot; /* the chunk that it is in, or, with passed, was in last: its slot's number, */
+	uint32_t rest_number;
+	bool passed;
+	bool is_new;
+	uint64_t newest_tsc;
 };
 
 struct tape_cursor {
 	struct tape_reader *reader;
 	struct lane *lanes;
-	size_t nr_lanes; /* the last one is of carried records, if they are asked for */
+	size_t nr_lanes;
 	struct lane **heap;
 	size_t nr_heap;
 	uint64_t loaded_bytes, max_loaded_bytes;
 	uint64_t seek_tsc;
 	size_t pending_bytes; /* of the record that was given out last, at the top of the heap */
+	struct lane carried;  /* in the heap, not among the lanes */
 	bool wants_carried;
+	uint64_t until_tsc;
+	uint64_t given_tsc; /* of the latest record that was given out */
+	bool forgets;       /* chunks that it has passed */
+	uint64_t nr_late;
 };
 
 /* ---- heap ------------------------------------------------------------ */
@@ -74,13 +85,17 @@ static void remove_top(struct tape_cursor *cursor)
 
 static struct tape_stored_chunk *lane_chunk(const struct tape_cursor *cursor, const struct lane *lane)
 {
-	return &cursor->reader->chunks[cursor->reader->traps[lane->now]];
+	const size_t *list = lane == &cursor->carried ? cursor->reader->carried : cursor->reader->traps;
+
+	return &cursor->reader->chunks[list[lane->now]];
 }
 
 static void unload(struct tape_cursor *cursor, struct lane *lane)
 {
-	if (lane->loaded)
+	if (lane->loaded) {
 		cursor->loaded_bytes -= lane_chunk(cursor, lane)->header.raw_bytes;
+		lane_chunk(cursor, lane)->held = false;
+	}
 	lane->loaded = false;
 }
 
@@ -117,7 +132,7 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 	result = tape_load(cursor->reader, chunk, &lane->raw);
 	if (result)
 		return result;
-	lane->loaded = true;
+	lane->loaded = chunk->held = true;
 	cursor->loaded_bytes += chunk->header.raw_bytes;
 	return 0;
 }
@@ -126,6 +141,10 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
 {
 	unload(cursor, lane);
+	if (cursor->forgets && !lane_chunk(cursor, lane)->gone) {
+		lane_chunk(cursor, lane)->gone = true;
+		cursor->reader->nr_gone++;
+	}
 	lane->at = 0;
 	if (++lane->now == lane->end) {
 		give_back(lane);
@@ -178,25 +197,28 @@ static void step(struct tape_cursor *cursor, struct lane *lane, size_t size_byte
 
 /* ---- the cursor ------------------------------------------------------ */
 
+static void rewind_lane(struct tape_cursor *cursor, struct lane *lane)
+{
+	if (lane->now < lane->end)
+		unload(cursor, lane);
+	lane->at = 0;
+	lane->seeking = true;
+	for (lane->now = lane->first; lane->now < lane->end; lane->now++)
+		if (lane_chunk(cursor, lane)->header.max_tsc >= cursor->seek_tsc)
+			break;
+	if (lane->now == lane->end)
+		return;
+	lane->key = lane_chunk(cursor, lane)->header.min_tsc;
+	cursor->heap[cursor->nr_heap++] = lane;
+}
+
 static void rewind_lanes(struct tape_cursor *cursor)
 {
 	cursor->nr_heap = 0;
 	cursor->pending_bytes = 0;
-	for (size_t i = 0; i < cursor->nr_lanes; i++) {
-		struct lane *lane = &cursor->lanes[i];
-
-		if (lane->now < lane->end)
-			unload(cursor, lane);
-		lane->at = 0;
-		lane->seeking = true;
-		for (lane->now = lane->first; lane->now < lane->end; lane->now++)
-			if (lane_chunk(cursor, lane)->header.max_tsc >= cursor->seek_tsc)
-				break;
-		if (lane->now == lane->end)
-			continue;
-		lane->key = lane_chunk(cursor, lane)->header.min_tsc;
-		cursor->heap[cursor->nr_heap++] = lane;
-	}
+	for (size_t i = 0; i < cursor->nr_lanes; i++)
+		rewind_lane(cursor, &cursor->lanes[i]);
+	rewind_lane(cursor, &cursor->carried);
 	for (size_t i = cursor->nr_heap; i-- > 0;)
 		sift_down(cursor, i);
 }
@@ -212,7 +234,8 @@ int tape_cursor_create(struct tape_cursor **out, struct tape_reader *reader, str
 	if (cursor) {
 		cursor->reader = reader;
 		cursor->max_loaded_bytes = MAX_LOADED_BYTES;
-		cursor->lanes = calloc(nr_lanes + 2, sizeof(*cursor->lanes));
+		cursor->until_tsc = UINT64_MAX;
+		cursor->lanes = calloc(nr_lanes + 1, sizeof(*cursor->lanes));
 		cursor->heap = calloc(nr_lanes + 2, sizeof(struct lane *));
 	}
 	if (!cursor || !cursor->lanes || !cursor->heap) {
@@ -237,6 +260,7 @@ void tape_cursor_destroy(struct tape_cursor *cursor)
 		return;
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
 		free(cursor->lanes[i].raw.data);
+	free(cursor->carried.raw.data);
 	free(cursor->lanes);
 	free(cursor->heap);
 	free(cursor);
@@ -245,44 +269,46 @@ void tape_cursor_destroy(struct tape_cursor *cursor)
 int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, struct tape_error *error)
 {
 	struct tape_reader *reader = cursor->reader;
-	struct lane lane = {.vcpu = TAPE_NO_VCPU, .first = reader->nr_traps};
+	struct lane *lane = &cursor->carried;
 
 	*since_tsc = 0;
 	/* As long as nothing was overwritten, all that they say is in the records themselves. */
 	if (cursor->wants_carried || !reader->info.nr_overwritten)
 		return 0;
 	/* The oldest slot's; where that is damaged, the next one's says most of it. */
-	for (; lane.first < reader->nr_traps + reader->nr_carried; lane.first++) {
-		struct tape_stored_chunk *chunk = &reader->chunks[reader->traps[lane.first]];
-		int result = tape_load(reader, chunk, &lane.raw);
+	for (size_t i = 0; i < reader->nr_carried; i++) {
+		struct tape_stored_chunk *chunk = &reader->chunks[reader->carried[i]];
+		int result = tape_load(reader, chunk, &lane->raw);
 
 		if (result == -EBADMSG)
 			continue;
-		if (result) {
-			give_back(&lane);
+		if (result)
 			return tape_fail(error, result, chunk->offset, "cannot read a TRAPS chunk: %s",
 					 strerror(-result));
-		}
 		*since_tsc = chunk->header.first_seq;
-		lane.now = lane.first;
-		lane.end = lane.first + 1;
+		lane->vcpu = TAPE_NO_VCPU;
+		lane->first = lane->now = i;
+		lane->end = i + 1;
 		cursor->wants_carried = true;
-		cursor->lanes[cursor->nr_lanes++] = lane;
 		rewind_lanes(cursor);
-		return 0;
+		break;
 	}
-	give_back(&lane);
 	return 0;
 }
 
 bool tape_cursor_is_carried(const struct tape_cursor *cursor)
 {
-	return cursor->pending_bytes && cursor->nr_heap && cursor->heap[0]->vcpu == TAPE_NO_VCPU;
+	return cursor->pending_bytes && cursor->nr_heap && cursor->heap[0] == &cursor->carried;
 }
 
 void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes)
 {
 	cursor->max_loaded_bytes = max_loaded_bytes;
+}
+
+void tape_cursor_until(struct tape_cursor *cursor, uint64_t tsc)
+{
+	cursor->until_tsc = tsc;
 }
 
 int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error *error)
@@ -355,12 +381,16 @@ int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct t
 			return result;
 		if (result)
 			continue;
+		if (lane->key > cursor->until_tsc)
+			return 0;
 		size_bytes = record_bytes(cursor, lane, &tsc);
 		result = trap_view_parse(out, lane->raw.data + lane->at, size_bytes, &why);
 		if (result > 0)
 			why = judge(lane, out);
 		if (result > 0 && !why) {
 			cursor->pending_bytes = size_bytes;
+			if (tsc > cursor->given_tsc)
+				cursor->given_tsc = tsc;
 			return 1;
 		}
 		tape_reader_problem(cursor->reader, chunk->offset, "TRAPS chunk: record at byte %zu left out: %s",
@@ -368,4 +398,151 @@ int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct t
 		step(cursor, lane, size_bytes);
 	}
 	return 0;
+}
+
+/* ---- on a tape that grows -------------------------------------------- */
+
+static void rest_lane(struct tape_cursor *cursor, struct lane *lane)
+{
+	const struct tape_stored_chunk *chunk;
+	size_t now = lane->now;
+
+	lane->passed = now >= lane->end;
+	/* One without chunks stays as it was. */
+	if (lane->first == lane->end)
+		return;
+	lane->now -= lane->passed;
+	chunk = lane_chunk(cursor, lane);
+	lane->now = now;
+	lane->rest_slot = cursor->reader->slots[chunk->slot].seq;
+	lane->rest_number = chunk->header.number;
+}
+
+void tape_cursor_rest(struct tape_cursor *cursor)
+{
+	if (cursor->pending_bytes && cursor->nr_heap)
+		step(cursor, cursor->heap[0], cursor->pending_bytes);
+	cursor->pending_bytes = 0;
+	for (size_t i = 0; i < cursor->nr_lanes; i++)
+		rest_lane(cursor, &cursor->lanes[i]);
+	rest_lane(cursor, &cursor->carried);
+}
+
+/* Those that were begun are given to their end; younger slots say nothing new of the tasks. */
+static void find_carried(struct tape_cursor *cursor)
+{
+	const struct tape_reader *reader = cursor->reader;
+	struct lane *lane = &cursor->carried;
+
+	if (lane->first == lane->end)
+		return;
+	for (size_t i = 0; i < reader->nr_carried && !lane->passed; i++) {
+		const struct tape_stored_chunk *chunk = &reader->chunks[reader->carried[i]];
+
+		if (reader->slots[chunk->slot].seq != lane->rest_slot || chunk->header.number != lane->rest_number)
+			continue;
+		lane->first = lane->now = i;
+		lane->end = i + 1;
+		cursor->heap[cursor->nr_heap++] = lane;
+		return;
+	}
+	lane->first = lane->now = lane->end = 0;
+}
+
+/* The first chunk that is behind what was passed, or the one that it was in. */
+static void find_place(struct tape_cursor *cursor, struct lane *lane)
+{
+	const struct tape_reader *reader = cursor->reader;
+	bool same = false;
+
+	for (lane->now = lane->first; lane->now < lane->end; lane->now++) {
+		const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
+		uint64_t seq = reader->slots[chunk->slot].seq;
+
+		same = seq == lane->rest_slot && chunk->header.number == lane->rest_number;
+		if (lane->is_new || seq > lane->rest_slot ||
+		    (seq == lane->rest_slot && chunk->header.number >= lane->rest_number + lane->passed))
+			break;
+	}
+	if (lane->end > lane->first && reader->chunks[reader->traps[lane->end - 1]].header.max_tsc > lane->newest_tsc)
+		lane->newest_tsc = reader->chunks[reader->traps[lane->end - 1]].header.max_tsc;
+	if (lane->now == lane->end || (same && !lane->passed && !lane->is_new))
+		return;
+	if (lane_chunk(cursor, lane)->header.min_tsc < cursor->given_tsc && (lane->passed || lane->is_new))
+		cursor->nr_late++;
+	lane->loaded = false;
+	lane->at = 0;
+	lane->key = lane_chunk(cursor, lane)->header.min_tsc;
+}
+
+/* Lanes of all vCPUs that there are now, in order; those that were there keep what they have. */
+static int relist_lanes(struct tape_cursor *cursor)
+{
+	const struct tape_reader *reader = cursor->reader;
+	size_t room = cursor->nr_lanes + 1, nr = 0, old = 0, i = 0;
+	struct lane *lanes, **heap;
+
+	for (size_t j = 1; j < reader->nr_traps; j++)
+		room += reader->chunks[reader->traps[j]].header.vcpu !=
+			reader->chunks[reader->traps[j - 1]].header.vcpu;
+	lanes = calloc(room, sizeof(*lanes));
+	heap = reallocarray(cursor->heap, room + 1, sizeof(struct lane *));
+	if (heap)
+		cursor->heap = heap;
+	if (!lanes || !heap) {
+		free(lanes);
+		return -ENOMEM;
+	}
+	while (old < cursor->nr_lanes || i < reader->nr_traps) {
+		uint32_t vcpu = i < reader->nr_traps ? reader->chunks[reader->traps[i]].header.vcpu : UINT32_MAX;
+		struct lane *lane = &lanes[nr++];
+
+		if (old < cursor->nr_lanes && cursor->lanes[old].vcpu <= vcpu)
+			*lane = cursor->lanes[old++];
+		else
+			*lane = (struct lane){.vcpu = (uint16_t)vcpu, .seeking = true, .is_new = true};
+		lane->first = i;
+		while (i < reader->nr_traps && reader->chunks[reader->traps[i]].header.vcpu == lane->vcpu)
+			i++;
+		lane->end = i;
+	}
+	free(cursor->lanes);
+	cursor->lanes = lanes;
+	cursor->nr_lanes = nr;
+	return 0;
+}
+
+int tape_cursor_go_on(struct tape_cursor *cursor, struct tape_error *error)
+{
+	if (relist_lanes(cursor))
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a cursor");
+	cursor->forgets = true;
+	cursor->nr_heap = 0;
+	for (size_t i = 0; i < cursor->nr_lanes; i++) {
+		struct lane *lane = &cursor->lanes[i];
+
+		find_place(cursor, lane);
+		lane->is_new = false;
+		if (lane->now < lane->end)
+			cursor->heap[cursor->nr_heap++] = lane;
+	}
+	find_carried(cursor);
+	for (size_t i = cursor->nr_heap; i-- > 0;)
+		sift_down(cursor, i);
+	return 0;
+}
+
+uint64_t tape_cursor_frontier(const struct tape_cursor *cursor, uint32_t nr_vcpus)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (size_t i = 0; i < cursor->nr_lanes; i++)
+		if (cursor->lanes[i].newest_tsc < least)
+			least = cursor->lanes[i].newest_tsc;
+	return cursor->nr_lanes && cursor->nr_lanes >= nr_vcpus ? least : 0;
+}
+
+uint64_t tape_cursor_late(const struct tape_cursor *cursor)
+{
+	return cursor->nr_late;
 }

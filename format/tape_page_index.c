@@ -42,6 +42,9 @@ static int add_chunk(struct tape_reader *reader, size_t number, struct tape_exte
 {
 	const struct tape_chunk_header *header = &reader->chunks[number].header;
 
+	/* Overwritten since it was listed. */
+	if (reader->chunks[number].gone)
+		return 0;
 	if (header->layout == TAPE_LAYOUT_2)
 		return add_listed(reader, number, out);
 	return tape_extents_add(out, header->first_seq, header->nr_items, (uint64_t)number << PAGE_BITS);
@@ -78,6 +81,23 @@ int tape_page_index_build(struct tape_reader *reader)
 		tape_extents_deinit(&reader->page_index);
 	reader->page_index_built = !result;
 	return result;
+}
+
+int tape_page_index_grow(struct tape_reader *reader, size_t from)
+{
+	for (size_t i = from; i < reader->nr_chunks; i++) {
+		const struct tape_stored_chunk *chunk = &reader->chunks[i];
+		const struct tape_extents *index = &reader->page_index;
+		const struct tape_extent *last = index->count ? &index->list[index->count - 1] : NULL;
+
+		if (chunk->header.type != TAPE_CHUNK_PAGES || chunk->bad)
+			continue;
+		if (last && chunk->header.first_seq < last->gfn + last->count)
+			return -EEXIST;
+		if (add_chunk(reader, i, &reader->page_index))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 struct tape_stored_chunk *tape_page_index_find(struct tape_reader *reader, uint64_t id, uint32_t *page,

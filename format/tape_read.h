@@ -27,6 +27,8 @@ struct tape_stored_chunk {
 	uint64_t offset;
 	uint32_t slot;   /* index into slots */
 	bool bad;        /* reported already; contents can't be had */
+	bool gone;       /* overwritten since, or not needed any more */
+	bool held;       /* a cursor has its contents, and knows it by its place */
 	bool from_index; /* header is what the index says: tag, slot_seq and hash are not known yet */
 	struct tape_chunk_header header;
 };
@@ -90,8 +92,10 @@ struct tape_reader {
 	size_t nr_chunks, chunks_room;
 	struct tape_slot *slots; /* in order of seq */
 	size_t nr_slots, slots_room;
-	size_t *traps; /* TRAPS chunks, by vCPU, then in order; behind them those that are carried, in order */
-	size_t nr_traps, nr_carried;
+	size_t *traps; /* TRAPS chunks that are not carried, by vCPU, then in order */
+	size_t nr_traps;
+	size_t *carried; /* TRAPS chunks that are, in order */
+	size_t nr_carried;
 	size_t *page_chunks; /* PAGES chunks in order */
 	size_t nr_page_chunks;
 	struct tape_extents page_index; /* where each page number is */
@@ -126,7 +130,9 @@ struct tape_reader {
 	struct compact_model *model; /* made with the first of them */
 	struct tape_view views[TAPE_VIEWS];
 	struct tape_cached_pages cache[TAPE_PAGE_CACHE];
-	uint64_t clock; /* of use, for views and cache */
+	uint64_t clock;      /* of use, for views and cache */
+	uint64_t generation; /* how often it was refreshed */
+	size_t nr_gone;      /* chunks that are gone, and still listed */
 };
 
 /* ---- tape_source.c --------------------------------------------------- */
@@ -156,8 +162,27 @@ void tape_reader_report(struct tape_reader *reader, uint64_t offset, const char 
 /* Finds slots and chunks; what is wrong becomes a problem. Only -ENOMEM and I/O errors fail. */
 int tape_scan(struct tape_reader *reader, struct tape_error *error);
 
+/* For who follows a tape: 1: an intact header of this tape that may stand there; 0: none; or a negative errno. */
+int tape_scan_header(struct tape_reader *reader, uint64_t start, struct tape_slot_header *out);
+/* The greatest number of all slots of a ring tape: 1, 0 (no slot is intact), or a negative errno. */
+int tape_scan_newest(struct tape_reader *reader, uint64_t *newest, struct tape_error *error);
+/*
+ * Adds the slot of this number (unless its header says another), or the chunks behind those of the slot that are known.
+ * growing: it may still be written, so what is not there is not damage.
+ */
+int tape_scan_slot(struct tape_reader *reader, uint64_t start, uint64_t slot_seq, bool growing);
+int tape_scan_on(struct tape_reader *reader, size_t number, bool growing);
+/* The header of a last chunk may be there before its payload is: takes such chunks off, from this number on. */
+void tape_scan_drop_torn(struct tape_reader *reader, size_t from);
+bool tape_scan_has_end(const struct tape_reader *reader);
+
 /* NULL, or why no reader can use a chunk with this header. */
 const char *tape_judge_header(const struct tape_chunk_header *header);
+
+/* ---- tape_reader.c --------------------------------------------------- */
+
+/* Chunks from this number on are new: they are counted, listed, and those that are read at once are read. */
+int tape_reader_take(struct tape_reader *reader, size_t from, struct tape_error *error);
 
 /* ---- tape_load.c ----------------------------------------------------- */
 
@@ -170,7 +195,10 @@ int tape_load(struct tape_reader *reader, struct tape_stored_chunk *chunk, struc
 
 /* ---- tape_snapshot.c ------------------------------------------------- */
 
-int tape_snapshots_init(struct tape_reader *reader, struct tape_error *error);
+/* Snapshots in chunks from this number on. */
+int tape_snapshots_add(struct tape_reader *reader, size_t from, struct tape_error *error);
+/* Forgets those on which none that counts builds, if they are many. */
+void tape_snapshots_trim(struct tape_reader *reader);
 void tape_snapshots_deinit(struct tape_reader *reader);
 /* Pages that one snapshot brings; where a part of its map is missing, TAPE_PAGE_LOST. *map sums up the parts. */
 int tape_snapshot_extents(struct tape_reader *reader, uint32_t index, struct tape_extents *out,
@@ -182,6 +210,8 @@ int tape_snapshot_view(struct tape_reader *reader, uint32_t index, const struct 
 
 /* Before the first find. 0 or -ENOMEM; what is wrong in chunks becomes a problem. */
 int tape_page_index_build(struct tape_reader *reader);
+/* Adds chunks from this number on; an error: it must be built anew. */
+int tape_page_index_grow(struct tape_reader *reader, size_t from);
 /* The chunk that holds this page number, the page in it, and how many follow there in order; NULL: none. */
 struct tape_stored_chunk *tape_page_index_find(struct tape_reader *reader, uint64_t id, uint32_t *page,
 					       uint64_t *nr_pages);

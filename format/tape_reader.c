@@ -85,6 +85,20 @@ static int add_meta(struct tape_reader *reader, char *line)
 	return 0;
 }
 
+/* A ring tape brings what it still needs again and again: who follows it for days must not keep each copy. */
+static bool is_known_meta(const struct tape_reader *reader, const char *line, size_t length)
+{
+	for (size_t i = reader->nr_metas; i > 0 && reader->generation; i--) {
+		const struct tape_meta_line *meta = &reader->metas[i - 1];
+		size_t key_length = strlen(meta->key);
+
+		if (key_length < length && !memcmp(meta->key, line, key_length) && line[key_length] == '=')
+			return strlen(meta->value) == length - key_length - 1 &&
+			       !memcmp(meta->value, line + key_length + 1, length - key_length - 1);
+	}
+	return false;
+}
+
 static int read_meta(struct tape_reader *reader, struct tape_stored_chunk *chunk)
 {
 	const char *at, *end;
@@ -103,7 +117,7 @@ static int read_meta(struct tape_reader *reader, struct tape_stored_chunk *chunk
 		if (length && (!equals || equals == at || memchr(at, 0, length)))
 			return tape_reader_problem(reader, chunk->offset,
 						   "META chunk has a line that is not key=value");
-		if (length) {
+		if (length && !is_known_meta(reader, at, length)) {
 			line = strndup(at, length);
 			if (!line || add_meta(reader, line))
 				return -ENOMEM;
@@ -143,10 +157,10 @@ static int read_end(struct tape_reader *reader, struct tape_stored_chunk *chunk)
 }
 
 /* Meta lines and the end are read at once; of the rest only headers are looked at. */
-static int read_contents(struct tape_reader *reader)
+static int read_contents(struct tape_reader *reader, size_t from)
 {
 	reader->info.finished = false;
-	for (size_t i = 0; i < reader->nr_chunks; i++) {
+	for (size_t i = from; i < reader->nr_chunks; i++) {
 		struct tape_stored_chunk *chunk = &reader->chunks[i];
 		int result = 0;
 
@@ -218,54 +232,105 @@ static int compare_seqs(const void *a, const void *b, void *ctx)
 	return (x > y) - (x < y);
 }
 
-/* Indices of the intact chunks of one type, sorted. */
-static int list_type(struct tape_reader *reader, uint16_t type, int (*compare)(const void *, const void *, void *),
-		     size_t **out, size_t *nr_out)
+/* Those of the last nr_new of the list, sorted, come between the others, which are sorted, too. */
+static int merge_new(size_t *list, size_t nr, size_t nr_new, int (*compare)(const void *, const void *, void *),
+		     struct sort_context *context)
 {
-	struct sort_context context = {reader->chunks};
-	size_t nr = 0, *list;
+	size_t old = nr - nr_new, to = nr, *new;
 
-	for (size_t i = 0; i < reader->nr_chunks; i++)
-		nr += reader->chunks[i].header.type == type && !reader->chunks[i].bad;
-	list = reallocarray(NULL, nr + 1, sizeof(*list));
-	if (!list)
+	qsort_r(list + old, nr_new, sizeof(*list), compare, context);
+	if (!old || !nr_new || compare(&list[old - 1], &list[old], context) < 0)
+		return 0;
+	new = reallocarray(NULL, nr_new, sizeof(*new));
+	if (!new)
 		return -ENOMEM;
-	*nr_out = nr;
-	nr = 0;
-	for (size_t i = 0; i < reader->nr_chunks; i++)
-		if (reader->chunks[i].header.type == type && !reader->chunks[i].bad)
-			list[nr++] = i;
-	qsort_r(list, nr, sizeof(*list), compare, &context);
-	*out = list;
+	memcpy(new, list + old, nr_new * sizeof(*new));
+	while (nr_new)
+		if (old && compare(&list[old - 1], &new[nr_new - 1], context) > 0)
+			list[--to] = list[--old];
+		else
+			list[--to] = new[--nr_new];
+	free(new);
 	return 0;
 }
 
-static int list_contents(struct tape_reader *reader)
-{
-	struct tape_info *info = &reader->info;
-	size_t nr_plans, *plans = NULL;
+/* TRAPS that are carried are another kind than those that are not. */
+struct kind {
+	uint16_t type;
+	bool carried_traps;
+	int (*compare)(const void *, const void *, void *);
+};
 
-	for (size_t i = 0; i < reader->nr_chunks; i++)
-		if (!reader->chunks[i].bad)
-			count(info, &reader->chunks[i]);
-	if (list_type(reader, TAPE_CHUNK_TRAPS, compare_traps, &reader->traps, &reader->nr_traps) ||
-	    list_type(reader, TAPE_CHUNK_PAGES, compare_traps, &reader->page_chunks, &reader->nr_page_chunks) ||
-	    list_type(reader, TAPE_CHUNK_PAGE_MAP, compare_seqs, &reader->maps, &reader->nr_maps) ||
-	    list_type(reader, TAPE_CHUNK_PLAN, compare_traps, &plans, &nr_plans))
+static bool is_of(const struct tape_stored_chunk *chunk, const struct kind *kind)
+{
+	bool carried_traps = chunk->header.type == TAPE_CHUNK_TRAPS && chunk->header.flags & TAPE_F_CARRIED;
+
+	return !chunk->bad && chunk->header.type == kind->type && carried_traps == kind->carried_traps;
+}
+
+/* Adds the numbers of the intact chunks of one kind, from this one on; the list stays sorted. */
+static int list_kind(struct tape_reader *reader, size_t from, const struct kind *kind, size_t **list, size_t *nr)
+{
+	struct sort_context context = {reader->chunks};
+	size_t nr_new = 0, *longer;
+
+	for (size_t i = from; i < reader->nr_chunks; i++)
+		nr_new += is_of(&reader->chunks[i], kind);
+	if (!nr_new && *list)
+		return 0;
+	longer = reallocarray(*list, *nr + nr_new + 1, sizeof(*longer));
+	if (!longer)
 		return -ENOMEM;
-	while (reader->nr_traps && reader->chunks[reader->traps[reader->nr_traps - 1]].header.flags & TAPE_F_CARRIED) {
-		reader->nr_traps--;
-		reader->nr_carried++;
-	}
-	if (reader->nr_carried && info->nr_overwritten)
-		info->nr_carried = reader->chunks[reader->traps[reader->nr_traps]].header.nr_items;
-	reader->plans = calloc(nr_plans + 1, sizeof(*reader->plans));
-	for (size_t i = 0; i < nr_plans && reader->plans; i++)
-		reader->plans[i].chunk = plans[i];
-	free(plans);
-	reader->nr_plans = nr_plans;
-	info->nr_plans = (uint32_t)nr_plans;
-	return reader->plans ? 0 : -ENOMEM;
+	*list = longer;
+	for (size_t i = from; i < reader->nr_chunks; i++)
+		if (is_of(&reader->chunks[i], kind))
+			longer[(*nr)++] = i;
+	return merge_new(longer, *nr, nr_new, kind->compare, &context);
+}
+
+static int list_plans(struct tape_reader *reader, size_t from)
+{
+	size_t nr_new = 0, *numbers = NULL;
+	struct tape_cached_plan *plans;
+	int result = list_kind(reader, from, &(struct kind){TAPE_CHUNK_PLAN, false, compare_traps}, &numbers, &nr_new);
+
+	if (result)
+		return result;
+	plans = reallocarray(reader->plans, reader->nr_plans + nr_new + 1, sizeof(*plans));
+	if (plans)
+		reader->plans = plans;
+	for (size_t i = 0; i < nr_new && plans; i++)
+		plans[reader->nr_plans++] = (struct tape_cached_plan){.chunk = numbers[i]};
+	free(numbers);
+	reader->info.nr_plans = (uint32_t)reader->nr_plans;
+	return plans ? 0 : -ENOMEM;
+}
+
+static int list_contents(struct tape_reader *reader, size_t from)
+{
+	static const struct kind traps = {TAPE_CHUNK_TRAPS, false, compare_traps},
+				 carried = {TAPE_CHUNK_TRAPS, true, compare_traps},
+				 pages = {TAPE_CHUNK_PAGES, false, compare_traps},
+				 maps = {TAPE_CHUNK_PAGE_MAP, false, compare_seqs};
+
+	for (size_t i = from; i < reader->nr_chunks; i++)
+		if (!reader->chunks[i].bad)
+			count(&reader->info, &reader->chunks[i]);
+	if (list_kind(reader, from, &traps, &reader->traps, &reader->nr_traps) ||
+	    list_kind(reader, from, &carried, &reader->carried, &reader->nr_carried) ||
+	    list_kind(reader, from, &pages, &reader->page_chunks, &reader->nr_page_chunks) ||
+	    list_kind(reader, from, &maps, &reader->maps, &reader->nr_maps))
+		return -ENOMEM;
+	if (reader->nr_carried && reader->info.nr_overwritten)
+		reader->info.nr_carried = reader->chunks[reader->carried[0]].header.nr_items;
+	return list_plans(reader, from);
+}
+
+int tape_reader_take(struct tape_reader *reader, size_t from, struct tape_error *error)
+{
+	if (read_contents(reader, from) || list_contents(reader, from))
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the contents of the tape");
+	return tape_snapshots_add(reader, from, error);
 }
 
 /* ---- open and close -------------------------------------------------- */
@@ -286,9 +351,7 @@ static int init(struct tape_reader *reader, struct tape_error *error)
 	result = tape_scan(reader, error);
 	if (result)
 		return result;
-	if (read_contents(reader) || list_contents(reader))
-		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the contents of the tape");
-	return tape_snapshots_init(reader, error);
+	return tape_reader_take(reader, 0, error);
 }
 
 static int open_source(struct tape_reader **out, const struct tape_source *source, struct tape_error *error)
@@ -344,6 +407,7 @@ void tape_reader_close(struct tape_reader *reader)
 	free(reader->chunks);
 	free(reader->slots);
 	free(reader->traps);
+	free(reader->carried);
 	free(reader->page_chunks);
 	tape_extents_deinit(&reader->page_index);
 	free(reader->maps);

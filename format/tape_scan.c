@@ -10,6 +10,7 @@
 #include "tape_read.h"
 
 #define SEARCH_BYTES (256u << 10)
+#define MAX_SLOT_SEQ (1ull << 62) /* no recorder gets there; what counts on behind it must not wrap */
 
 struct slot_scan {
 	struct tape_reader *reader;
@@ -17,6 +18,8 @@ struct slot_scan {
 	uint64_t first; /* file offsets: of the first chunk */
 	uint64_t limit; /* behind the last byte that is there */
 	uint64_t slot_end;
+	uint32_t number; /* of the slot, in the reader's list */
+	bool growing;    /* it is being written: what is no chunk is not there yet */
 };
 
 static int add_slot(struct tape_reader *reader, const struct tape_slot *slot)
@@ -89,7 +92,7 @@ static int add_chunk(struct slot_scan *scan, uint64_t offset, const struct tape_
 	}
 	chunk = &reader->chunks[reader->nr_chunks++];
 	*chunk = (struct tape_stored_chunk){
-		.offset = offset, .slot = (uint32_t)reader->nr_slots, .from_index = from_index, .header = *header};
+		.offset = offset, .slot = scan->number, .from_index = from_index, .header = *header};
 	scan->slot->nr_chunks++;
 	scan->slot->end = offset + tape_chunk_bytes(header);
 	if (why) {
@@ -227,7 +230,7 @@ static int walk(struct slot_scan *scan)
 		enum walk what = look(scan, offset, &header);
 		uint64_t next;
 
-		if (what == WALK_CUT)
+		if (what == WALK_CUT || (what == WALK_NOTHING && scan->growing))
 			return 0;
 		if (what == WALK_NOTHING) {
 			int result = search(scan, offset + 8, &next);
@@ -261,8 +264,7 @@ static bool same_tape(const struct tape_identity *a, const struct tape_identity 
 	       !memcmp(a->uuid, b->uuid, 16);
 }
 
-/* 1: an intact one of this tape that may stand there; 0: none; or a negative errno. */
-static int read_slot_header(struct tape_reader *reader, uint64_t start, struct tape_slot_header *out)
+int tape_scan_header(struct tape_reader *reader, uint64_t start, struct tape_slot_header *out)
 {
 	uint64_t offset = start + (start ? 0 : TAPE_FILE_HEADER_BYTES);
 	uint32_t nr_places = reader->identity.nr_places;
@@ -271,24 +273,35 @@ static int read_slot_header(struct tape_reader *reader, uint64_t start, struct t
 
 	if (result)
 		return result;
-	return tape_get_slot_header(bytes, out) && same_tape(&out->identity, &reader->identity) &&
+	return tape_get_slot_header(bytes, out) && out->seq < MAX_SLOT_SEQ &&
+	       same_tape(&out->identity, &reader->identity) &&
 	       (!nr_places || out->seq % nr_places == start / reader->identity.slot_bytes);
 }
 
-/* Slot of this number, unless its header says another. */
-static int scan_slot(struct tape_reader *reader, uint64_t start, uint64_t slot_seq)
+static struct slot_scan scan_of(struct tape_reader *reader, struct tape_slot *slot, bool growing)
+{
+	struct slot_scan scan = {.reader = reader,
+				 .slot = slot,
+				 .slot_end = slot->start + reader->identity.slot_bytes,
+				 .growing = growing};
+
+	scan.limit = scan.slot_end < reader->source.size_bytes ? scan.slot_end : reader->source.size_bytes;
+	return scan;
+}
+
+int tape_scan_slot(struct tape_reader *reader, uint64_t start, uint64_t slot_seq, bool growing)
 {
 	struct tape_slot slot = {
 		.start = start, .seq = slot_seq, .first_chunk = reader->nr_chunks, .index_chunk = SIZE_MAX};
-	struct slot_scan scan = {.reader = reader, .slot = &slot, .slot_end = start + reader->identity.slot_bytes};
+	struct slot_scan scan = scan_of(reader, &slot, growing);
 	uint64_t header_offset = start + (start ? 0 : TAPE_FILE_HEADER_BYTES);
 	struct tape_slot_header header;
 	int result;
 
-	scan.limit = scan.slot_end < reader->source.size_bytes ? scan.slot_end : reader->source.size_bytes;
+	scan.number = (uint32_t)reader->nr_slots;
 	scan.first = header_offset + TAPE_SLOT_HEADER_BYTES;
 	slot.end = scan.first;
-	result = read_slot_header(reader, start, &header);
+	result = tape_scan_header(reader, start, &header);
 	if (result == -ENODATA) {
 		slot.end = header_offset;
 		return add_slot(reader, &slot);
@@ -310,6 +323,18 @@ static int scan_slot(struct tape_reader *reader, uint64_t start, uint64_t slot_s
 	else if (!slot.has_header)
 		slot.end = header_offset;
 	return add_slot(reader, &slot);
+}
+
+int tape_scan_on(struct tape_reader *reader, size_t number, bool growing)
+{
+	struct tape_slot *slot = &reader->slots[number];
+	struct slot_scan scan = scan_of(reader, slot, growing);
+
+	if (slot->index_chunk != SIZE_MAX)
+		return 0;
+	scan.number = (uint32_t)number;
+	scan.first = slot->end;
+	return walk(&scan);
 }
 
 static int compare_slots(const void *a, const void *b)
@@ -356,7 +381,7 @@ static int sort_by_seq(struct tape_reader *reader)
 
 /* ---- how it ends ----------------------------------------------------- */
 
-static bool has_end(const struct tape_reader *reader)
+bool tape_scan_has_end(const struct tape_reader *reader)
 {
 	for (size_t i = reader->nr_chunks; i > 0 && i + 4 > reader->nr_chunks; i--)
 		if (reader->chunks[i - 1].header.type == TAPE_CHUNK_END && !reader->chunks[i - 1].bad)
@@ -385,23 +410,27 @@ static bool all_zero(struct tape_reader *reader, uint64_t from, uint64_t to)
 	return true;
 }
 
-/* The header of a last chunk may be there before its payload is: what was cut off is not damage. */
-static void drop_torn_chunks(struct tape_reader *reader, struct tape_slot *last)
+void tape_scan_drop_torn(struct tape_reader *reader, size_t from)
 {
-	while (last->nr_chunks) {
+	struct tape_slot *last = &reader->slots[reader->nr_slots - 1];
+
+	while (last->nr_chunks && reader->nr_chunks > from) {
 		struct tape_stored_chunk *chunk = &reader->chunks[reader->nr_chunks - 1];
 		const uint8_t *payload;
 
 		if (chunk->bad)
-			return;
+			break;
 		if (!tape_source_get(&reader->source, chunk->offset + TAPE_CHUNK_HEADER_BYTES,
 				     chunk->header.stored_bytes, &reader->scratch, &payload) &&
 		    tape_hash(payload, chunk->header.stored_bytes) == chunk->header.payload_hash)
-			return;
+			break;
 		last->end = chunk->offset;
 		last->nr_chunks--;
 		reader->nr_chunks--;
 	}
+	/* An index without END: this slot was about to be closed. */
+	if (last->index_chunk != SIZE_MAX && last->index_chunk >= reader->nr_chunks)
+		last->index_chunk = SIZE_MAX;
 }
 
 /*
@@ -443,16 +472,13 @@ static void judge_end(struct tape_reader *reader)
 		else
 			tape_reader_problem(reader, slot->start, "slot is missing, or damaged as a whole");
 	}
-	reader->info.finished = has_end(reader);
+	reader->info.finished = tape_scan_has_end(reader);
 	if (last->closed) {
 		if (reader->info.finished)
 			return;
 		last->end = last->start + reader->identity.slot_bytes;
 	} else if (!reader->info.finished) {
-		drop_torn_chunks(reader, last);
-		/* An index without END: this slot was about to be closed. */
-		if (last->index_chunk != SIZE_MAX && last->index_chunk >= reader->nr_chunks)
-			last->index_chunk = SIZE_MAX;
+		tape_scan_drop_torn(reader, 0);
 	}
 	if (reader->info.finished && last->index_chunk == SIZE_MAX)
 		tape_reader_problem(reader, last->end,
@@ -486,34 +512,44 @@ static int scan_places(struct tape_reader *reader, struct tape_error *error)
 			if (data >= reader->source.size_bytes)
 				break;
 		}
-		result = scan_slot(reader, start, start / slot_bytes);
+		result = tape_scan_slot(reader, start, start / slot_bytes, false);
 		if (result)
 			return scan_error(error, result, start);
 	}
 	return 0;
 }
 
-/* Slot n stands in place n modulo nr_places; the newest tells which of them should be there. */
-static int scan_ring(struct tape_reader *reader, struct tape_error *error)
+int tape_scan_newest(struct tape_reader *reader, uint64_t *newest, struct tape_error *error)
 {
-	uint64_t slot_bytes = reader->identity.slot_bytes, newest = 0, oldest, nr_cut = 0;
+	uint64_t slot_bytes = reader->identity.slot_bytes;
 	uint32_t nr_places = reader->identity.nr_places;
-	bool found = false;
+	int found = 0;
 
+	*newest = 0;
 	for (uint64_t place = 0; place < nr_places; place++) {
 		struct tape_slot_header header;
-		int result = read_slot_header(reader, place * slot_bytes, &header);
+		int result = tape_scan_header(reader, place * slot_bytes, &header);
 
 		if (result == -ENODATA)
 			break;
 		if (result < 0)
 			return scan_error(error, result, place * slot_bytes);
-		if (result && (!found || header.seq > newest))
-			newest = header.seq;
+		if (result && (!found || header.seq > *newest))
+			*newest = header.seq;
 		found = found || result;
 	}
-	if (!found)
-		return 0;
+	return found;
+}
+
+/* Slot n stands in place n modulo nr_places; the newest tells which of them should be there. */
+static int scan_ring(struct tape_reader *reader, struct tape_error *error)
+{
+	uint64_t slot_bytes = reader->identity.slot_bytes, newest, oldest, nr_cut = 0;
+	uint32_t nr_places = reader->identity.nr_places;
+	int found = tape_scan_newest(reader, &newest, error);
+
+	if (found <= 0)
+		return found;
 	oldest = newest < nr_places ? 0 : newest + 1 - nr_places;
 	reader->info.nr_overwritten = oldest;
 	for (uint64_t seq = oldest; seq <= newest; seq++) {
@@ -523,7 +559,7 @@ static int scan_ring(struct tape_reader *reader, struct tape_error *error)
 		if (start >= reader->source.size_bytes)
 			nr_cut++;
 		else
-			result = scan_slot(reader, start, seq);
+			result = tape_scan_slot(reader, start, seq, false);
 		if (result)
 			return scan_error(error, result, start);
 	}

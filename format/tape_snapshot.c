@@ -9,6 +9,8 @@
 
 #include "tape_read.h"
 
+#define TRIM_SNAPSHOTS 64
+
 /* ---- list of snapshots ----------------------------------------------- */
 
 static void decode_cost(struct tape_snapshot_cost *out, struct byte_reader *reader)
@@ -97,6 +99,7 @@ static void find_first(struct tape_reader *reader)
 {
 	uint64_t first = 0;
 
+	reader->first_snapshot = 0;
 	for (size_t i = 0; i < reader->nr_slots && reader->identity.nr_places; i++)
 		if (reader->slots[i].has_header)
 			first = reader->slots[i].first_snapshot;
@@ -106,35 +109,23 @@ static void find_first(struct tape_reader *reader)
 	reader->info.nr_snapshots = (uint32_t)(reader->nr_snapshots - reader->first_snapshot);
 }
 
-int tape_snapshots_init(struct tape_reader *reader, struct tape_error *error)
+/* Where an ordinal that was known before stands elsewhere now, views do not know it any more. */
+static void check_views(struct tape_reader *reader, const uint64_t *ordinals, size_t nr)
 {
-	struct tape_stored_snapshot *list;
-	size_t nr = 0, kept = 0;
+	bool moved = reader->nr_snapshots < nr;
 
-	for (size_t i = 0; i < reader->nr_chunks; i++)
-		nr += reader->chunks[i].header.type == TAPE_CHUNK_SNAPSHOT;
-	list = reader->snapshots = calloc(nr + 1, sizeof(*list));
-	if (!list)
-		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the list of snapshots");
-	for (size_t i = 0; i < reader->nr_chunks; i++) {
-		struct tape_stored_chunk *chunk = &reader->chunks[i];
-		const uint8_t *payload;
-		const char *why;
+	for (size_t i = 0; i < nr && !moved; i++)
+		moved = reader->snapshots[i].ordinal != ordinals[i];
+	for (unsigned i = 0; i < TAPE_VIEWS && moved; i++)
+		reader->views[i].used = 0;
+}
 
-		if (chunk->header.type != TAPE_CHUNK_SNAPSHOT || tape_load_stored(reader, chunk, &payload))
-			continue;
-		why = decode_snapshot(&list[reader->nr_snapshots], chunk->header.layout, payload,
-				      chunk->header.stored_bytes);
-		if (why) {
-			chunk->bad = true;
-			tape_reader_problem(reader, chunk->offset, "SNAPSHOT chunk %s", why);
-			free_snapshot(&list[reader->nr_snapshots]);
-			list[reader->nr_snapshots] = (struct tape_stored_snapshot){0};
-			continue;
-		}
-		list[reader->nr_snapshots].full = chunk->header.flags & TAPE_F_FULL;
-		list[reader->nr_snapshots++].offset = chunk->offset;
-	}
+/* Sorted, each once. */
+static void settle(struct tape_reader *reader)
+{
+	struct tape_stored_snapshot *list = reader->snapshots;
+	size_t kept = 0;
+
 	qsort(list, reader->nr_snapshots, sizeof(*list), compare_snapshots);
 	for (size_t i = 0; i < reader->nr_snapshots; i++) {
 		if (kept && list[kept - 1].ordinal == list[i].ordinal) {
@@ -147,8 +138,71 @@ int tape_snapshots_init(struct tape_reader *reader, struct tape_error *error)
 		list[kept++] = list[i];
 	}
 	reader->nr_snapshots = kept;
+}
+
+int tape_snapshots_add(struct tape_reader *reader, size_t from, struct tape_error *error)
+{
+	struct tape_stored_snapshot *list;
+	size_t nr_before = reader->nr_snapshots, nr_new = 0;
+	uint64_t *ordinals;
+
+	for (size_t i = from; i < reader->nr_chunks; i++)
+		nr_new += reader->chunks[i].header.type == TAPE_CHUNK_SNAPSHOT;
+	list = reallocarray(reader->snapshots, nr_before + nr_new + 1, sizeof(*list));
+	ordinals = list ? reallocarray(NULL, nr_before + 1, sizeof(*ordinals)) : NULL;
+	if (list)
+		reader->snapshots = list;
+	if (!ordinals)
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the list of snapshots");
+	for (size_t i = 0; i < nr_before; i++)
+		ordinals[i] = list[i].ordinal;
+	for (size_t i = from; i < reader->nr_chunks && nr_new; i++) {
+		struct tape_stored_chunk *chunk = &reader->chunks[i];
+		struct tape_stored_snapshot *next = &list[reader->nr_snapshots];
+		const uint8_t *payload;
+		const char *why;
+
+		if (chunk->header.type != TAPE_CHUNK_SNAPSHOT || tape_load_stored(reader, chunk, &payload))
+			continue;
+		*next = (struct tape_stored_snapshot){0};
+		why = decode_snapshot(next, chunk->header.layout, payload, chunk->header.stored_bytes);
+		if (why) {
+			chunk->bad = true;
+			tape_reader_problem(reader, chunk->offset, "SNAPSHOT chunk %s", why);
+			free_snapshot(next);
+			continue;
+		}
+		next->snapshot.ordinal = next->ordinal;
+		next->full = chunk->header.flags & TAPE_F_FULL;
+		next->offset = chunk->offset;
+		reader->nr_snapshots++;
+	}
+	if (nr_new) {
+		settle(reader);
+		check_views(reader, ordinals, nr_before);
+	}
+	free(ordinals);
 	find_first(reader);
 	return 0;
+}
+
+void tape_snapshots_trim(struct tape_reader *reader)
+{
+	size_t first = reader->first_snapshot;
+
+	if (first >= reader->nr_snapshots)
+		return;
+	while (first && !reader->snapshots[first].snapshot.info.base)
+		first--;
+	if (first < TRIM_SNAPSHOTS)
+		return;
+	for (size_t i = 0; i < first; i++)
+		free_snapshot(&reader->snapshots[i]);
+	reader->nr_snapshots -= first;
+	reader->first_snapshot -= first;
+	memmove(reader->snapshots, reader->snapshots + first, reader->nr_snapshots * sizeof(*reader->snapshots));
+	for (unsigned i = 0; i < TAPE_VIEWS; i++)
+		reader->views[i].used = 0;
 }
 
 void tape_snapshots_deinit(struct tape_reader *reader)

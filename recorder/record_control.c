@@ -82,6 +82,10 @@ static void answer_status(struct session *session, uint64_t client)
 	answer_count(&answer, "tape_bytes", stats.file_bytes);
 	answer_count(&answer, "tapes", stats.nr_tapes + 1u);
 	answer_count(&answer, "triggers", session->trigger.nr_triggers);
+	if (session->options->trigger_when) {
+		answer_count(&answer, "matches", session->watch.nr_matches);
+		answer_count(&answer, "match_cpu_ms", call_watch_cpu_ns(&session->watch) / NS_PER_MS);
+	}
 	answer_end(session, client, &answer);
 }
 

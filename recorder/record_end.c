@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* record_end.c - the end of a recording: the last snapshot, what is left in the rings, the tape's end, the summary. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -100,8 +101,19 @@ static void end_now(struct session *session, const char *path)
 		     path);
 	/* The threads may hang in a write; closing the socket, which the kernel does, ends the traps. */
 	plan_auto_deinit(&session->plan.analyzer);
+	call_watch_deinit(&session->watch);
 	record_service_deinit(session);
 	_exit(2);
+}
+
+static void end_watch(struct session *session)
+{
+	struct call_watch *watch = &session->watch;
+
+	call_watch_stop(watch);
+	if (watch->nr_starts)
+		report("%" PRIu64 " calls matched --trigger-when; looking for them took %.1f s of CPU time",
+		       watch->nr_matches, (double)call_watch_cpu_ns(watch) / NS_PER_S);
 }
 
 int record_end(struct session *session)
@@ -111,6 +123,7 @@ int record_end(struct session *session)
 	uint64_t job;
 
 	record_service_ending(session);
+	end_watch(session);
 	tape_thread_give_up_at(session->tape, now_ns() + ROOM_PATIENCE_MS * NS_PER_MS);
 	if (session->ending == ENDING_ASKED)
 		stop_vm(session);

@@ -94,6 +94,8 @@ static void put_options(FILE *out, const struct record_options *options)
 		put(out, "option.plan_file", options->plan_path, strlen(options->plan_path));
 	if (options->filter)
 		put(out, "option.filter", options->filter, strlen(options->filter));
+	if (options->trigger_when)
+		put(out, "option.trigger_when", options->trigger_when, strlen(options->trigger_when));
 	fprintf(out, "option.on_full=%s\n", options->block ? "block" : "drop");
 	if (options->block)
 		fprintf(out, "option.block_limit_ms=%" PRIu32 "\n", options->block_limit_ms);

@@ -56,6 +56,10 @@ static const char usage[] =
 	"                           what a trigger does (SIGUSR1, SIGUSR2, --send): end the tape,\n"
 	"                           or copy it, as it is then, to a file with the time in its name\n"
 	"  --trigger-after TIME     record on for so long first (default 0)\n"
+	"  --trigger-when FILTER    a call that matches is a trigger, too: a filter as of\n"
+	"                           `vmtape events`, as 'proc.name = sshd and evt.type = execve'\n"
+	"  --trigger-rest TIME      a trigger by a call takes in those of so long after it\n"
+	"                           (default 10s)\n"
 	"  --control SOCKET         take commands there\n"
 	"  --note TEXT              kept in the tape, for who reads it\n"
 	"  --start-reason TEXT      why it is recorded, kept in the tape\n"
@@ -292,6 +296,8 @@ enum {
 	OPT_KEEP_SIZE,
 	OPT_ON_TRIGGER,
 	OPT_TRIGGER_AFTER,
+	OPT_TRIGGER_WHEN,
+	OPT_TRIGGER_REST,
 	OPT_CONTROL,
 	OPT_SEND,
 	OPT_NOTE,
@@ -327,6 +333,8 @@ static const struct option long_options[] = {
 	{"keep-size", required_argument, NULL, OPT_KEEP_SIZE},
 	{"on-trigger", required_argument, NULL, OPT_ON_TRIGGER},
 	{"trigger-after", required_argument, NULL, OPT_TRIGGER_AFTER},
+	{"trigger-when", required_argument, NULL, OPT_TRIGGER_WHEN},
+	{"trigger-rest", required_argument, NULL, OPT_TRIGGER_REST},
 	{"control", required_argument, NULL, OPT_CONTROL},
 	{"send", required_argument, NULL, OPT_SEND},
 	{"note", required_argument, NULL, OPT_NOTE},
@@ -403,6 +411,11 @@ static int set_option(const struct parser *parser, int option, const char *text)
 		return set_on_trigger(parser, text);
 	case OPT_TRIGGER_AFTER:
 		return get_duration(parser, "trigger-after", text, 1000, 0, day_ms, &out->trigger_after_ms);
+	case OPT_TRIGGER_WHEN:
+		out->trigger_when = text;
+		return 0;
+	case OPT_TRIGGER_REST:
+		return get_duration(parser, "trigger-rest", text, 1000, 0, day_ms, &out->trigger_rest_ms);
 	case OPT_CONTROL:
 		if (!*text)
 			return record_error_set(parser->error, -EINVAL, "--control: want the path of a socket");
@@ -469,6 +482,7 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		.ring_bytes = 8u << 20,
 		.snapshot_interval_ms = 10000,
 		.flush_ms = 1000,
+		.trigger_rest_ms = 10000,
 		.level = LEVEL_AUTO,
 	};
 	/* The command line ends where a command to be sent begins, which may look like an option. */
@@ -503,5 +517,11 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 					"names of calls are known");
 	if (out->trigger_after_ms && out->on_trigger == TRIGGER_NONE)
 		return record_error_set(error, -EINVAL, "--trigger-after goes with --on-trigger only");
+	if (out->trigger_when && out->on_trigger == TRIGGER_NONE)
+		return record_error_set(error, -EINVAL, "--trigger-when goes with --on-trigger only");
+	if (out->trigger_when && out->no_snapshots)
+		return record_error_set(error, -EINVAL,
+					"--trigger-when: needs snapshots, as only then names of processes and calls "
+					"are known");
 	return check_rotation(out, error);
 }

@@ -40,6 +40,8 @@ struct record_options {
 	enum trigger_choice on_trigger;
 	const char *copy_pattern; /* of TRIGGER_COPY; NULL: beside the tape */
 	uint64_t trigger_after_ms;
+	const char *trigger_when; /* filter of calls; NULL: none is looked for */
+	uint64_t trigger_rest_ms; /* from one trigger by a call to the next */
 	const char *control_path; /* NULL: none */
 	const char *send_path;    /* NULL: record; else send words there */
 	char *const *words;

@@ -154,7 +154,8 @@ int record_rotate(struct session *session, const char *why, struct record_error 
 	session->file = next;
 	tape_series_add(session->rotation.series, old.path);
 	file_worker_sync(session->worker, old.fd, old.path);
-	free(session->tape_path);
+	free(session->rotation.previous_path);
+	session->rotation.previous_path = session->tape_path;
 	session->tape_path = path;
 	record_plan_moved(&session->plan, path);
 	ram_snapshot_restart(&session->snapshot);
@@ -316,5 +317,6 @@ void record_rotation_deinit(struct session *session)
 	tape_series_destroy(session->rotation.series);
 	session->rotation.series = NULL;
 	free(session->tape_path);
-	session->tape_path = NULL;
+	free(session->rotation.previous_path);
+	session->tape_path = session->rotation.previous_path = NULL;
 }

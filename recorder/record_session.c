@@ -136,6 +136,8 @@ static void step(struct session *session)
 	    (session->loop.snapshot_now || now_ns() >= session->next_snapshot_ns))
 		record_take_snapshot(session, &why);
 	if (!session->ending)
+		record_watch_step(session);
+	if (!session->ending)
 		record_trigger_step(session);
 	if (!session->ending)
 		record_rotation_step(session);
@@ -153,6 +155,7 @@ static void record(struct session *session)
 	session->next_snapshot_ns = session->options->no_snapshots ? LOOP_NEVER : now_ns();
 	for (;;) {
 		struct plan_auto *analyzer = &session->plan.analyzer;
+		int fds[4] = {-1, -1, -1, -1};
 		uint64_t until;
 
 		record_check_threads(session);
@@ -168,6 +171,8 @@ static void record(struct session *session)
 			until = session->next_snapshot_ns;
 		if (session->trigger.due_ns < until && !session->trigger.copy_job)
 			until = session->trigger.due_ns;
+		if (call_watch_until_ns(&session->watch) < until)
+			until = call_watch_until_ns(&session->watch);
 		/* What came while the step waited for something else. */
 		if (session->control.nr_pending || session->loop.trigger_now)
 			until = 0;
@@ -176,8 +181,13 @@ static void record(struct session *session)
 		/* What is due waits, too; the tape's thread wakes us. */
 		if (session->told_full)
 			until = session->control.nr_pending ? 0 : LOOP_NEVER;
-		if (loop_wait(&session->loop, (int[]){session->producer.fd, analyzer->pid_fd}, 2, until) ==
-		    LOOP_STOP_NOW)
+		fds[0] = session->producer.fd;
+		fds[1] = analyzer->pid_fd;
+		if (!session->told_full) {
+			fds[2] = session->watch.out_fd;
+			fds[3] = session->watch.said_fd;
+		}
+		if (loop_wait(&session->loop, fds, 4, until) == LOOP_STOP_NOW)
 			session->ending = ENDING_NOW;
 	}
 }
@@ -185,6 +195,7 @@ static void record(struct session *session)
 static void deinit(struct session *session)
 {
 	record_service_deinit(session);
+	call_watch_deinit(&session->watch);
 	record_plan_deinit(&session->plan);
 	ram_snapshot_deinit(&session->snapshot);
 	producer_deinit(&session->producer);
@@ -207,6 +218,7 @@ int record_session_run(const struct record_options *options)
 		.options = options,
 		.file = {.fd = -1},
 		.service = {.notify = {.fd = -1}},
+		.watch = {.out_fd = -1, .said_fd = -1, .start_ns = LOOP_NEVER},
 		.trigger = {.due_ns = LOOP_NEVER, .from_fd = -1, .copy = {.fd = -1}},
 		.producer = {.fd = -1, .in = {.fds = {-1, -1, -1}}},
 	};

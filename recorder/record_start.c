@@ -215,6 +215,8 @@ int record_start(struct session *session, struct record_error *error)
 		return record_error_set(error, why.error, "--cpus: %s", why.message);
 	ret = record_plan_init(&session->plan, options, error);
 	if (!ret)
+		ret = call_watch_init(&session->watch, options->trigger_when, error);
+	if (!ret)
 		ret = load_sign_key(session, error);
 	if (!ret)
 		ret = record_service_init(session, error);
@@ -254,5 +256,6 @@ int record_start(struct session *session, struct record_error *error)
 		session->loop.stop_at_ns = now_ns() + options->duration_ms * NS_PER_MS;
 	say_start(session);
 	record_rotation_started(session);
+	call_watch_start(&session->watch);
 	return 0;
 }

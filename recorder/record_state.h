@@ -6,6 +6,7 @@
 #ifndef RECORD_STATE_H
 #define RECORD_STATE_H
 
+#include "call_watch.h"
 #include "control.h"
 #include "drain.h"
 #include "file_worker.h"
@@ -46,6 +47,7 @@ struct record_service {
 struct record_rotation {
 	struct tape_series *series; /* NULL: no rotation */
 	uint64_t began_ns;          /* the tape; monotonic, so that no clock step counts */
+	char *previous_path;        /* of the tape before it; NULL: none */
 	uint64_t committed_before;  /* snapshots of the tapes before this one */
 	uint64_t pages_before;      /* stored bytes of memory on those */
 	bool has_base;              /* its first snapshot is on it */
@@ -68,9 +70,12 @@ struct record_control {
 };
 
 struct record_trigger_state {
-	uint64_t due_ns; /* LOOP_NEVER: none came */
+	uint64_t due_ns;   /* LOOP_NEVER: none came */
+	uint64_t since_ns; /* what fired it was not before */
 	char text[RECORD_TEXT_MAX_BYTES + 1];
 	unsigned nr_triggers, nr_copies, nr_failed;
+	uint64_t rest_ns; /* until then calls that match belong to the trigger that was */
+	unsigned nr_more; /* of those */
 	/* a copy that the tape thread is asked for: */
 	uint64_t copy_job; /* 0: none */
 	int from_fd;
@@ -98,6 +103,7 @@ struct session {
 	struct record_rotation rotation;
 	struct record_control control;
 	struct record_trigger_state trigger;
+	struct call_watch watch;
 
 	bool was_reset; /* PROTO_EVENT_RESET came */
 	uint64_t next_snapshot_ns;
@@ -150,6 +156,8 @@ int record_note(struct session *session, const char *key, unsigned number, const
 		struct record_error *error);
 int record_trigger(struct session *session, const char *text, struct record_error *error);
 void record_trigger_step(struct session *session);
+/* Whether a call matched. */
+void record_watch_step(struct session *session);
 /* The tape has its end; all is over. */
 void record_trigger_finish(struct session *session);
 void record_trigger_deinit(struct session *session);

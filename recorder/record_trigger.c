@@ -16,6 +16,8 @@
 #include "record_meta.h"
 #include "record_state.h"
 
+#define MATCH_NS (5 * NS_PER_S) /* from a call's being on the tape to its being found there, about */
+
 int record_note(struct session *session, const char *key, unsigned number, const char *text, struct record_error *error)
 {
 	char *line = record_meta_event(key, number, text);
@@ -45,10 +47,53 @@ int record_trigger(struct session *session, const char *text, struct record_erro
 	       options->on_trigger == TRIGGER_COPY ? "copied" : "frozen", (double)options->trigger_after_ms / 1000);
 	/* The first one counts: what it was to save must not move away. */
 	if (trigger->due_ns == LOOP_NEVER) {
-		trigger->due_ns = now_ns() + options->trigger_after_ms * NS_PER_MS;
+		trigger->since_ns = now_ns();
+		trigger->due_ns = trigger->since_ns + options->trigger_after_ms * NS_PER_MS;
 		snprintf(trigger->text, sizeof(trigger->text), "%s", text);
 	}
 	return 0;
+}
+
+/* ---- calls that match ------------------------------------------------ */
+
+static bool is_at_work(const struct record_trigger_state *trigger)
+{
+	return trigger->due_ns != LOOP_NEVER || trigger->copy_job || now_ns() < trigger->rest_ns;
+}
+
+static void on_match(void *ctx, const char *line)
+{
+	struct session *session = ctx;
+	struct record_trigger_state *trigger = &session->trigger;
+	char clean[RECORD_TEXT_MAX_BYTES - 32], text[RECORD_TEXT_MAX_BYTES];
+	struct record_error why = {0};
+
+	if (session->ending)
+		return;
+	if (is_at_work(trigger)) {
+		trigger->nr_more++;
+		return;
+	}
+	report_clean(clean, sizeof(clean), line, strlen(line));
+	snprintf(text, sizeof(text), "a call matched: %s", clean);
+	if (record_trigger(session, text, &why)) {
+		report_warning("a call matched, and nothing is done: %s", why.message);
+		return;
+	}
+	trigger->rest_ns = trigger->due_ns + session->options->trigger_rest_ms * NS_PER_MS;
+	/* It went to the tape, and was found there, before we hear of it. */
+	trigger->since_ns -= session->options->flush_ms * NS_PER_MS + MATCH_NS;
+}
+
+void record_watch_step(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	call_watch_step(&session->watch, session->tape_path, on_match, session);
+	if (!trigger->nr_more || is_at_work(trigger))
+		return;
+	report("%u more calls matched meanwhile", trigger->nr_more);
+	trigger->nr_more = 0;
 }
 
 /* ---- the copy -------------------------------------------------------- */
@@ -118,6 +163,43 @@ static void give_up_copy(struct session *session, const char *why)
 	trigger->copy_job = 0;
 }
 
+/* What fired the trigger, or came behind it, may be on the tape before this one. */
+static void copy_previous(struct session *session)
+{
+	const struct record_rotation *rotation = &session->rotation;
+	const char *wanted = session->options->copy_pattern, *from_path = rotation->previous_path;
+	struct tape_file copy = {.fd = -1};
+	struct record_error why = {0};
+	char *pattern, *path = NULL;
+	struct stat st;
+	int from_fd, ret;
+
+	if (!from_path || rotation->began_ns < session->trigger.since_ns)
+		return;
+	from_fd = open(from_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (from_fd < 0 || fstat(from_fd, &st)) {
+		report_warning("%s: the tape before could not be copied: %s", from_path, strerror(errno));
+		session->trigger.nr_failed++;
+		if (from_fd >= 0)
+			close(from_fd);
+		return;
+	}
+	pattern = wanted ? strdup(wanted) : default_pattern(from_path);
+	ret = pattern ? record_open_new(pattern, &copy, &path, &why) : record_error_set(&why, -ENOMEM, "out of memory");
+	free(pattern);
+	if (!ret)
+		ret = tape_file_begin(&copy, 0, &why);
+	if (ret) {
+		report_warning("%s: the tape before could not be copied: %s", from_path, why.message);
+		session->trigger.nr_failed++;
+		tape_file_discard(&copy);
+		close(from_fd);
+	} else {
+		file_worker_copy(session->worker, from_fd, (uint64_t)st.st_size, copy.fd, path, false);
+	}
+	free(path);
+}
+
 static void start_copy(struct session *session)
 {
 	struct record_trigger_state *trigger = &session->trigger;
@@ -183,10 +265,12 @@ void record_trigger_step(struct session *session)
 	if (now_ns() < trigger->due_ns || trigger->copy_job)
 		return;
 	trigger->due_ns = LOOP_NEVER;
-	if (session->options->on_trigger == TRIGGER_COPY)
+	if (session->options->on_trigger == TRIGGER_COPY) {
+		copy_previous(session);
 		start_copy(session);
-	else
-		record_ask_end(session, "frozen by a trigger%s%s", trigger->text[0] ? ": " : "", trigger->text);
+		return;
+	}
+	record_ask_end(session, "frozen by a trigger%s%s", trigger->text[0] ? ": " : "", trigger->text);
 }
 
 /* The tape has its end, and nobody writes it any more. */
@@ -212,8 +296,10 @@ void record_trigger_finish(struct session *session)
 	if (trigger->copy_job)
 		take_copy(session);
 	/* Recording ended before it was due. */
-	if (trigger->due_ns != LOOP_NEVER && session->options->on_trigger == TRIGGER_COPY)
+	if (trigger->due_ns != LOOP_NEVER && session->options->on_trigger == TRIGGER_COPY) {
+		copy_previous(session);
 		copy_ended_tape(session);
+	}
 	trigger->due_ns = LOOP_NEVER;
 }
 

@@ -19,6 +19,7 @@ vmtape_test(NAME leaf_ids LABEL unit SOURCES unit/test_leaf_ids.c unit/tape_fixt
 vmtape_test(NAME tape_snapshot LABEL unit SOURCES unit/test_tape_snapshot.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_ring LABEL unit SOURCES unit/test_tape_ring.c unit/tape_fixture.c LIBS vmtape-format
             TIMEOUT 1500)
+vmtape_test(NAME tape_follow LABEL unit SOURCES unit/test_tape_follow.c unit/tape_fixture.c LIBS vmtape-format TIMEOUT 600)
 vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_hostile LABEL unit SOURCES unit/test_tape_hostile.c unit/tape_fixture.c LIBS vmtape-format)

@@ -3,7 +3,7 @@
  * fuzz_tape.c - a hostile tape, read in all ways. Checksums would keep a fuzzer
  * out, so each input is read as it is, and again with all checksums made right.
  */
-#include "tape_private.h"
+#include "tape_read.h"
 
 #define MAX_BYTES   (1u << 20)
 #define MAX_RECORDS 20000u
@@ -138,6 +138,36 @@ static void read_tape(const uint8_t *bytes, size_t size_bytes)
 	tape_reader_close(reader);
 }
 
+/* The same, as it is being written: piece by piece, and some of it overwritten. */
+static void follow_tape(uint8_t *bytes, size_t size_bytes)
+{
+	struct tape_cursor *cursor = NULL;
+	struct tape_reader *reader;
+	struct trap_view view;
+
+	if (tape_reader_open_memory(&reader, bytes, size_bytes / 4, NULL))
+		return;
+	if (!tape_cursor_create(&cursor, reader, NULL)) {
+		for (unsigned part = 1; part <= 4; part++) {
+			reader->source.size_bytes = part < 4 ? size_bytes / 4 * (part + 1) : size_bytes;
+			if (reader->source.size_bytes > size_bytes)
+				reader->source.size_bytes = size_bytes;
+			if (part == 3)
+				memset(bytes + size_bytes / 8, 0, size_bytes / 8);
+			tape_cursor_rest(cursor);
+			if (tape_reader_refresh(reader, NULL) < 0 || tape_cursor_go_on(cursor, NULL))
+				break;
+			tape_cursor_until(cursor, part < 3 ? tape_reader_info(reader)->last_tsc / 2 : UINT64_MAX);
+			for (unsigned i = 0; i < MAX_RECORDS && tape_cursor_next(cursor, &view, NULL) == 1; i++)
+				;
+			read_pages(reader);
+		}
+		tape_cursor_frontier(cursor, 2);
+	}
+	tape_cursor_destroy(cursor);
+	tape_reader_close(reader);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 {
 	uint8_t *copy;
@@ -151,6 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 	memcpy(copy, data, size_bytes);
 	repair(copy, size_bytes);
 	read_tape(copy, size_bytes);
+	follow_tape(copy, size_bytes);
 	free(copy);
 	return 0;
 }

@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 		dup2(log, STDERR_FILENO);
 		execlp("strace", "strace", "-f", "-qq", "-o", argv[1], record_run_path(), "--connect", vm.socket_path,
 		       "-o", output, "--rotate", "--keep", "2", "--max-age", "2s", "--snapshot-interval", "500ms",
-		       "--control", control, "--metrics", target, "--on-trigger", "copy", "--on-full", "block",
-		       "--duration", "7s", NULL);
+		       "--control", control, "--metrics", target, "--on-trigger", "copy", "--trigger-when",
+		       "evt.cpu = 1", "--on-full", "block", "--duration", "7s", NULL);
 		_exit(127);
 	}
 	fake_vm_wait_started(&vm);
