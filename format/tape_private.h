@@ -221,7 +221,15 @@ struct tape_chunk {
 	struct tape_chunk_header header;
 	uint8_t *buffer; /* room for the header, payload, padding; malloc'ed */
 	struct tape_touched touched;
+	bool has_digest;
+	uint8_t digest[TAPE_CHAIN_BYTES]; /* of payload and padding, for the hash chain */
 };
+
+/*
+ * Makes the digest, so that the thread that places the chunk need not look at its payload. Whoever encodes a chunk
+ * calls it, and again after a change of the payload. The functions below do.
+ */
+void tape_chunk_digest(struct tape_chunk *chunk);
 
 /* Pages of any rising ids: layout 2. */
 int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,
