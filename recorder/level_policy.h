@@ -9,9 +9,11 @@
 
 #include <limits.h>
 
-#define LEVEL_AUTO   INT_MIN /* as an option: leave it to the policy */
-#define LEVEL_STORED 0       /* not compressed */
-#define LEVEL_HIGH   3       /* the highest that the policy takes */
+#include "tape.h"
+
+#define LEVEL_AUTO   INT_MIN              /* as an option: leave it to the policy */
+#define LEVEL_STORED TAPE_LEVEL_PREDICTED /* not compressed */
+#define LEVEL_HIGH   3                    /* the highest that the policy takes */
 
 /* In percent of what there is room for. */
 struct level_load {
