@@ -355,6 +355,7 @@ static inline unsigned put_regs(struct tape_compactor *c, struct compact_shape *
 		}
 		task->rsp = rsp;
 	}
+	compact_prefetch(model);
 	row = compact_row(model, shape, rsp, &mask);
 	changed = differing(regs, row->regs, nr_regs);
 	if (changed & shape->known_mask)
@@ -416,25 +417,28 @@ static bool comes_from(const struct tape_compactor *c, const struct compact_temp
 	return source == COMPACT_FROM_CONTENT && content != COMPACT_NO_CONTENT && c->model.contents[content].gva == gva;
 }
 
-static void find_source(const struct tape_compactor *c, struct compact_template *template,
-			const struct compact_shape *shape, const uint8_t *regs, uint16_t content, uint64_t gva)
+static uint8_t find_source(const struct tape_compactor *c, const struct compact_template *template,
+			   const struct compact_shape *shape, const uint8_t *regs, uint16_t content, uint64_t gva)
 {
-	static const uint8_t others[] = {COMPACT_FROM_TASK, COMPACT_FROM_CONTENT};
+	const struct compact_model *model = &c->model;
+	const struct compact_task *task = model->task;
 
-	for (template->source = 0; template->source < shape->nr_regs; template->source++)
-		if (comes_from(c, template, shape, regs, content, gva))
-			return;
-	for (unsigned i = 0; i < sizeof(others); i++) {
-		template->source = others[i];
-		if (comes_from(c, template, shape, regs, content, gva))
-			return;
+	for (uint8_t i = 0; i < shape->nr_regs; i++)
+		if (get_le64(regs + 8 * i) == gva)
+			return i;
+	if (task->key + template->offset == gva)
+		return COMPACT_FROM_TASK;
+	if (content != COMPACT_NO_CONTENT && model->contents[content].gva == gva)
+		return COMPACT_FROM_CONTENT;
+	if (!shape->is_enter && task->enter_row != COMPACT_NO_ROW) {
+		const struct compact_shape *enter = &model->shapes[task->enter_code];
+		const uint64_t *row = model->rows[task->enter_row].regs;
+
+		for (unsigned i = 0; i < enter->nr_regs; i++)
+			if (row[i] == gva)
+				return COMPACT_FROM_ENTER + enter->reg[i];
 	}
-	for (unsigned reg = 0; reg < COMPACT_REGS && !shape->is_enter; reg++) {
-		template->source = (uint8_t)(COMPACT_FROM_ENTER + reg);
-		if (comes_from(c, template, shape, regs, content, gva))
-			return;
-	}
-	template->source = COMPACT_FROM_NOWHERE;
+	return COMPACT_FROM_NOWHERE;
 }
 
 static uint32_t hash_content(const uint8_t *bytes, uint32_t len_bytes)
@@ -512,6 +516,7 @@ static void put_fragments(struct tape_compactor *c, struct compact_shape *shape,
 		uint16_t len_bytes = get_le16(at + offsetof(struct trap_fragment, len_bytes));
 		const uint8_t *bytes = at + sizeof(struct trap_fragment);
 		struct content content = {COMPACT_NO_CONTENT, COMPACT_F_NEW};
+		uint16_t teller;
 		bool is_new;
 
 		new.status = at[offsetof(struct trap_fragment, status)];
@@ -519,10 +524,9 @@ static void put_fragments(struct tape_compactor *c, struct compact_shape *shape,
 		if (compact_has_number(len_bytes))
 			content = find_content(c, gva, bytes, len_bytes);
 		/* What is told by the address can't tell it. */
-		if (!comes_from(c, &new, shape, regs,
-				content.kind == COMPACT_F_NUMBER ? content.number : COMPACT_NO_CONTENT, gva))
-			find_source(c, &new, shape, regs,
-				    content.kind == COMPACT_F_NUMBER ? content.number : COMPACT_NO_CONTENT, gva);
+		teller = content.kind == COMPACT_F_NUMBER ? content.number : COMPACT_NO_CONTENT;
+		if (!comes_from(c, &new, shape, regs, teller, gva))
+			new.source = find_source(c, &new, shape, regs, teller, gva);
 		if (!want_fits(new.want, want_bytes, len_bytes))
 			for (new.want = 0; !want_fits(new.want, want_bytes, len_bytes); new.want++)
 				;

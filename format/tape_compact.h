@@ -114,6 +114,7 @@ struct compact_shape {
 	uint8_t mask_bytes;
 	uint8_t call_at;     /* indices into reg, or COMPACT_NONE */
 	uint8_t task_at;     /* of the register that tells tasks apart */
+	uint32_t mask;       /* reg_mask */
 	uint32_t known_mask; /* bits that no mask has: of registers known without it, and behind the last one */
 	uint64_t call;       /* the number of the system call, when call_at says where it is */
 	uint16_t nr_fragments;
@@ -210,7 +211,8 @@ static inline unsigned compact_shape_add(struct compact_model *model, const uint
 	if (model->nr_shapes == COMPACT_SHAPES)
 		compact_forget_shapes(model);
 	shape = &model->shapes[model->nr_shapes];
-	*shape = (struct compact_shape){.nr_fragments = get_le16(head + 6),
+	*shape = (struct compact_shape){.mask = mask,
+					.nr_fragments = get_le16(head + 6),
 					.is_enter = head[0] == TRAP_ENTER,
 					.is_exit = head[0] == TRAP_EXIT,
 					.last_row = COMPACT_NO_ROW};
@@ -261,6 +263,11 @@ static inline void compact_follow(struct compact_model *model, uint8_t *follower
 	task->history = task->history << 8 | code;
 }
 
+static inline uint32_t compact_stack_at(const struct compact_task *task, uint32_t history)
+{
+	return compact_hash((history & 0xffffff) ^ (uint64_t)task->salt << 8) & (COMPACT_STACKS - 1);
+}
+
 /* Where the RSP is that is expected of the record, whose code was followed; it is to be set to the right one. */
 static inline uint64_t *compact_stack(struct compact_model *model, const struct compact_shape *shape)
 {
@@ -268,8 +275,7 @@ static inline uint64_t *compact_stack(struct compact_model *model, const struct 
 
 	if (shape->is_exit)
 		return &task->rsp;
-	return &model->stacks[compact_hash((task->history & 0xffffff) ^ (uint64_t)task->salt << 8) &
-			      (COMPACT_STACKS - 1)];
+	return &model->stacks[compact_stack_at(task, task->history)];
 }
 
 /* Registers that belong to the task, and those that a call leaves as they are. */
@@ -300,13 +306,48 @@ static inline void compact_row_replace(struct compact_model *model, struct compa
 		const struct compact_row *before = &model->rows[model->task->last_row];
 		const struct compact_shape *other = &model->shapes[model->task->row_code];
 
-		for (unsigned i = 0; i < shape->nr_regs; i++) {
-			unsigned reg = shape->reg[i];
+		for (uint32_t both = shape->mask & other->mask & kept; both; both &= both - 1) {
+			unsigned reg = (unsigned)__builtin_ctz(both);
 
-			if (kept >> reg & 1 && other->at[reg] != COMPACT_NONE)
-				row->regs[i] = before->regs[other->at[reg]];
+			row->regs[shape->at[reg]] = before->regs[other->at[reg]];
 		}
 	}
+}
+
+/* Where the row is of the record behind these codes. */
+static inline uint32_t compact_row_key(uint64_t rsp, uint32_t history)
+{
+	return (compact_hash(rsp) + (history & 0xffff) * 0x85ebca6bu) | 1;
+}
+
+static inline uint32_t compact_row_at(uint32_t key)
+{
+	return compact_hash(key) & (COMPACT_ROWS - 1);
+}
+
+/*
+ * Fetches the row of the task's next record, if it comes as expected, while this one is worked on: the model is larger
+ * than the nearest cache. The code of this one was followed, its RSP is known. A hint, which changes nothing.
+ */
+static inline void compact_prefetch(struct compact_model *model)
+{
+	const struct compact_task *task = model->task;
+	const struct compact_shape *shape;
+	uint32_t history, at;
+	uint8_t *follower;
+	unsigned code = compact_expected_code(model, &follower);
+	uint64_t rsp = task->rsp;
+
+	if (code == COMPACT_NONE)
+		return;
+	shape = &model->shapes[code];
+	history = task->history << 8 | code;
+	if (!shape->is_exit)
+		rsp = model->stacks[compact_stack_at(task, history)];
+	at = compact_row_at(compact_row_key(shape->stack_at == COMPACT_NONE ? 0 : rsp, history));
+	__builtin_prefetch(&model->heads[at], 1);
+	__builtin_prefetch(&model->rows[at].regs[0], 1);
+	__builtin_prefetch(&model->rows[at].regs[8], 1);
 }
 
 /*
@@ -318,8 +359,7 @@ static inline struct compact_row *compact_row(struct compact_model *model, struc
 					      uint32_t **mask)
 {
 	struct compact_task *task = model->task;
-	uint32_t key = (compact_hash(rsp) + (task->history & 0xffff) * 0x85ebca6bu) | 1;
-	uint32_t at = compact_hash(key) & (COMPACT_ROWS - 1);
+	uint32_t key = compact_row_key(rsp, task->history), at = compact_row_at(key);
 
 	*mask = &model->heads[at].mask;
 	if (model->heads[at].key != key) {

@@ -246,6 +246,7 @@ static inline const char *get_regs(struct expansion *x, bool plenty, struct comp
 		}
 		task->rsp = rsp;
 	}
+	compact_prefetch(model);
 	row = compact_row(model, shape, rsp, &mask);
 	compact_row_know(row, shape, rsp, task->key);
 	if (!get_mask(x, plenty, shape, token, mask))
