@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * trap_layout.c - what the layouts of TRAPS chunks cost: bytes an event and CPU
- * time to encode and decode, at several levels of zstd. An event is an entry or
+ * time to encode and decode, at several levels of zstd (-100: predicted, and
+ * not compressed). An event is an entry or
  * an exit. A figure, not a test; but what comes back is compared.
  *
  *   bench_trap_layout FILE…     tapes, or raw records of one vCPU (bench/trap_stream.py)
@@ -220,7 +221,7 @@ static void print_times(double *ns)
 
 int main(int argc, char **argv)
 {
-	static const int levels[] = {-5, -1, 1, 3};
+	static const int levels[] = {TAPE_LEVEL_PREDICTED, -5, -1, 1, 3};
 
 	for (int i = 1; i < argc; i++) {
 		struct stream all, registers;
@@ -243,10 +244,13 @@ int main(int argc, char **argv)
 		       "   "
 		       "|\n|--------|------|--------------|----------------|-------------------------|----------------"
 		       "-------|\n");
-		for (unsigned level = 0; level < 4; level++) {
+		for (unsigned level = 0; level < sizeof(levels) / sizeof(*levels); level++) {
 			for (unsigned layout = TAPE_LAYOUT_1; layout <= TAPE_LAYOUT_2; layout++) {
 				struct figure alone, whole;
 
+				/* Rows are not predicted. */
+				if (layout == TAPE_LAYOUT_1 && levels[level] == TAPE_LEVEL_PREDICTED)
+					continue;
 				measure(&alone, &registers, layout, levels[level]);
 				measure(&whole, &all, layout, levels[level]);
 				printf("| %6u | %4d | %12.3f | %14.3f |", layout, levels[level], alone.stored_bytes,

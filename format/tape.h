@@ -58,8 +58,10 @@ size_t tape_chunk_stored_bytes(const struct tape_chunk *chunk);
 
 /*
  * Encodes chunks of records, one after another, for one thread at a time.
- * zstd_level 0 stores them as they are.
+ * zstd_level 0 stores them as they are; TAPE_LEVEL_PREDICTED takes out what
+ * was to be expected, and compresses nothing.
  */
+#define TAPE_LEVEL_PREDICTED (-100)
 struct tape_encoder;
 int tape_encoder_create(struct tape_encoder **out, int zstd_level, struct tape_error *error);
 /* For the chunks that follow; 0: they are stored as they are. */

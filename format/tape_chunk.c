@@ -53,6 +53,7 @@ int tape_chunk_wrap(struct tape_chunk **out, const struct tape_chunk_header *hea
 	chunk->header = *header;
 	chunk->header.stored_bytes = (uint32_t)stored_bytes;
 	chunk->header.payload_hash = tape_hash(at, stored_bytes);
+	tape_chunk_digest(chunk);
 	*out = chunk;
 	return 0;
 }
@@ -93,6 +94,7 @@ static int encode(struct tape_chunk **out, const struct tape_chunk_header *heade
 	chunk->header.stored_bytes = (uint32_t)stored_bytes;
 	chunk->header.payload_hash = tape_hash(payload, stored_bytes);
 	memset(payload + stored_bytes, 0, tape_pad_bytes((uint32_t)stored_bytes));
+	tape_chunk_digest(chunk);
 	/* It may wait long for the disk: give back what compression saved. */
 	fit = realloc(chunk->buffer, tape_chunk_bytes(&chunk->header));
 	if (fit)

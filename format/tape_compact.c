@@ -8,28 +8,32 @@
 
 #include "tape_compact.h"
 
-#define HASH_SLOTS  1024u /* a power of two, more than COMPACT_SHAPES */
-#define MAX_RECORDS (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_record))
-#define MAX_REGS    (TAPE_TRAPS_MAX_BYTES / 8)
+#define CACHE_LINE    64u
+#define CONTENT_SLOTS 4096u /* a power of two */
+#define HASH_SLOTS    1024u /* a power of two, more than COMPACT_SHAPES */
+#define MAX_RECORDS   (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_record))
+#define MAX_REGS      (TAPE_TRAPS_MAX_BYTES / 8)
 
 /*
  * Room for the worst that TAPE_TRAPS_MAX_BYTES of records can bring. AUX: of a
- * record at most 10 (number) + 22 (shape) + 8 (time) or 3 (size); of a fragment,
- * which takes 16 bytes of its record, 4 + 2 + 10 + 5. Values are put with 8
- * bytes at a time.
+ * record at most 10 (number) + 8 (task) + 22 (shape) + 8 (time), or 3 (size); of a
+ * fragment, which takes 16 bytes of its record, 4 + 2 + 10 + 5. Values are put
+ * with 8 bytes at a time.
  */
 static const uint32_t stream_room[COMPACT_STREAMS] = {
+	[COMPACT_TOKENS] = MAX_RECORDS,
 	[COMPACT_CODES] = 2 * MAX_RECORDS,
-	[COMPACT_MASKS] = 4 * MAX_RECORDS,
+	[COMPACT_MASKS] = 4 * MAX_RECORDS + 4,
 	[COMPACT_CONTROLS] = MAX_REGS,
-	[COMPACT_VALUES_1] = MAX_REGS + 8,
-	[COMPACT_VALUES_2] = 2 * MAX_REGS + 8,
-	[COMPACT_VALUES_N] = 8 * MAX_REGS + 8,
+	[COMPACT_VALUES_1] = MAX_REGS + 1,
+	[COMPACT_VALUES_LOW] = MAX_REGS + 1,
+	[COMPACT_VALUES_NEXT] = MAX_REGS + 1,
+	[COMPACT_VALUES_REST] = 6 * MAX_REGS + 8,
 	[COMPACT_TIME_0] = MAX_RECORDS,
 	[COMPACT_TIME_1] = MAX_RECORDS,
 	[COMPACT_TIME_1_EXIT] = MAX_RECORDS,
-	[COMPACT_AUX] = 40 * MAX_RECORDS + 21 * (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_fragment)),
-	[COMPACT_FRAGMENTS] = 2 * (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_fragment)),
+	[COMPACT_AUX] = 48 * MAX_RECORDS + 21 * (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_fragment)),
+	[COMPACT_FRAGMENTS] = 3 * (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_fragment)),
 	[COMPACT_BYTES] = TAPE_TRAPS_MAX_BYTES,
 };
 
@@ -40,8 +44,9 @@ struct tape_compactor {
 	uint8_t *start[COMPACT_STREAMS];
 	uint8_t *at[COMPACT_STREAMS];
 	uint8_t lengths[COMPACT_HEADER_MAX_BYTES];
-	uint8_t codes[HASH_SLOTS]; /* by hash of a shape: its code, or COMPACT_NONE */
-	uint8_t followers[256];    /* by code: the one that came behind it last */
+	const uint8_t *records;
+	uint8_t codes[HASH_SLOTS];        /* by hash of a shape: its code, or COMPACT_NONE */
+	uint16_t contents[CONTENT_SLOTS]; /* by hash: number of the contents, or any other */
 };
 
 void tape_compactor_destroy(struct tape_compactor *compactor)
@@ -55,9 +60,12 @@ void tape_compactor_destroy(struct tape_compactor *compactor)
 
 struct tape_compactor *tape_compactor_create(void)
 {
-	struct tape_compactor *compactor = calloc(1, sizeof(*compactor));
+	struct tape_compactor *compactor =
+		aligned_alloc(CACHE_LINE, (sizeof(*compactor) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 	bool whole = compactor;
 
+	if (whole)
+		memset(compactor, 0, sizeof(*compactor));
 	for (unsigned i = 0; whole && i < COMPACT_STREAMS; i++) {
 		compactor->start[i] = malloc(stream_room[i]);
 		whole = compactor->start[i];
@@ -166,7 +174,6 @@ static unsigned add_shape(struct tape_compactor *c, const uint8_t *record)
 	shape = &c->model.shapes[code];
 	shape->call = call_of(shape, regs);
 	c->codes[find_shape(c, record)] = (uint8_t)code;
-	put_u8(c, COMPACT_CODES, COMPACT_NEW);
 	put_bytes(c, COMPACT_AUX, head, COMPACT_HEAD_BYTES);
 	if (shape->call_at != COMPACT_NONE)
 		put_varint(c, shape->call);
@@ -175,19 +182,76 @@ static unsigned add_shape(struct tape_compactor *c, const uint8_t *record)
 	return code;
 }
 
-/* The record's shape, COMPACT_NONE for a new one; false: it can have none, as it is not regular. */
-static inline bool get_code(struct tape_compactor *c, const uint8_t *record, uint32_t size_bytes, unsigned *code)
-{
-	uint8_t *follower = &c->followers[c->model.history & 0xff];
-	const struct compact_shape *guess = *follower < c->model.nr_shapes ? &c->model.shapes[*follower] : NULL;
+/* What comes before the registers: sets bits of the token. */
+struct head {
+	uint8_t *follower;
+	unsigned code; /* COMPACT_NONE: of a new shape */
+	uint8_t token;
+};
 
-	if (guess && size_bytes >= sizeof(struct trap_record) + 8u * guess->nr_regs && is_shape(guess, record)) {
-		*code = *follower;
-		return is_regular(record, size_bytes, guess->nr_regs);
+static void switch_task(struct tape_compactor *c, uint64_t key)
+{
+	struct compact_model *model = &c->model;
+	unsigned place = compact_task_place(key);
+
+	model->task = &model->tasks[place];
+	if (model->task->key == key) {
+		put_u8(c, COMPACT_CODES, place);
+		return;
+	}
+	model->task->key = key;
+	put_u8(c, COMPACT_CODES, COMPACT_NEW_TASK);
+	put_le64(c->at[COMPACT_AUX], key);
+	c->at[COMPACT_AUX] += 8;
+}
+
+/* The task and shape of a record that did not come as expected. */
+static void put_head_slowly(struct tape_compactor *c, struct head *head, const uint8_t *record)
+{
+	const uint8_t *regs = record + sizeof(struct trap_record);
+	uint32_t mask = mask_of(record);
+	unsigned key_reg = mask >> TRAP_REG_TASK & 1 ? TRAP_REG_TASK : TRAP_REG_CR3;
+
+	if (mask >> key_reg & 1) {
+		uint64_t key = get_le64(regs + 8 * __builtin_popcount(mask & ((1u << key_reg) - 1)));
+
+		if (key != c->model.task->key) {
+			head->token |= COMPACT_T_TASK;
+			switch_task(c, key);
+		}
+	}
+	head->code = c->codes[find_shape(c, record)];
+	if (head->code == compact_expected_code(&c->model, &head->follower) && head->code != COMPACT_NONE)
+		return;
+	head->token |= COMPACT_T_CODE;
+	if (head->code == COMPACT_NONE) {
+		put_u8(c, COMPACT_CODES, COMPACT_NEW);
+		head->code = add_shape(c, record);
+		/* Those that it had may be forgotten now. */
+		compact_expected_code(&c->model, &head->follower);
+	} else {
+		put_u8(c, COMPACT_CODES, head->code);
+	}
+}
+
+/* False: it is not regular, and so can have no shape. */
+static inline bool put_head(struct tape_compactor *c, struct head *head, const uint8_t *record, uint32_t size_bytes)
+{
+	struct compact_model *model = &c->model;
+	unsigned code = compact_expected_code(model, &head->follower);
+
+	head->code = code;
+	if (code != COMPACT_NONE) {
+		const struct compact_shape *shape = &model->shapes[code];
+		const uint8_t *regs = record + sizeof(struct trap_record);
+
+		if (size_bytes >= sizeof(struct trap_record) + 8u * shape->nr_regs && is_shape(shape, record) &&
+		    (shape->task_at == COMPACT_NONE || get_le64(regs + 8 * shape->task_at) == model->task->key))
+			return is_regular(record, size_bytes, shape->nr_regs);
 	}
 	if (!is_regular(record, size_bytes, (unsigned)__builtin_popcount(mask_of(record))))
 		return false;
-	*code = *follower = c->codes[find_shape(c, record)];
+	put_head_slowly(c, head, record);
 	return true;
 }
 
@@ -200,109 +264,126 @@ static inline unsigned value_bytes(uint64_t value)
 
 /* The streams that a register may go to, in a place where the compiler can keep them in registers. */
 struct value_streams {
-	uint8_t *controls;
-	uint8_t *values[3]; /* by value_stream[] */
-	uint64_t last;      /* difference of the changed register before */
+	uint8_t *controls, *one, *low, *next, *rest;
+	uint64_t last; /* difference of the changed register before */
 };
 
-static const uint8_t value_stream[9] = {0, 0, 1, 2, 2, 2, 2, 2, 2};
+/* Controls without a value by bits of what fits, the best one first. */
+static const uint8_t plain_controls[] = {
+	COMPACT_STEP,         COMPACT_SAME,         COMPACT_AGAIN,        COMPACT_TASK_REG,
+	COMPACT_TASK_REG + 1, COMPACT_TASK_REG + 2, COMPACT_TASK_REG + 3, 0 /* not plain */,
+};
+#define NOT_PLAIN (1u << (sizeof(plain_controls) - 1))
 
-/* task: registers of the task; reg: which one this is. */
-static inline void put_value(struct value_streams *to, uint64_t value, uint64_t row, const uint64_t *task, unsigned reg)
+/*
+ * task: registers of the task; reg: which one this is; step: by which it last changed. Which way is best is as good as
+ * random: without branches it takes half the time.
+ */
+static inline void put_value(struct value_streams *to, uint64_t value, uint64_t row, int32_t step, const uint64_t *task,
+			     unsigned reg)
 {
-	uint64_t difference = value - row, again = to->last, coded, small;
-	unsigned size_bytes, control;
+	uint64_t difference = value - row, coded = compact_zigzag(difference), small = compact_zigzag(value),
+		 other = compact_zigzag(value - task[reg]);
+	unsigned size_bytes = value_bytes(coded), small_bytes = value_bytes(small), other_bytes = value_bytes(other);
+	unsigned control = COMPACT_ROW_DELTA + size_bytes, plain = NOT_PLAIN;
+	bool is_small = small_bytes <= 2 && small_bytes <= size_bytes;
+	bool is_other = other_bytes < size_bytes && size_bytes > 2 && !is_small;
 
+	plain |= (unsigned)(difference == (uint64_t)(int64_t)step) | (unsigned)(value == task[reg]) << 1 |
+		 (unsigned)(difference == to->last) << 2 | (unsigned)(value == task[compact_task_regs[0]]) << 3 |
+		 (unsigned)(value == task[compact_task_regs[1]]) << 4 |
+		 (unsigned)(value == task[compact_task_regs[2]]) << 5 |
+		 (unsigned)(value == task[compact_task_regs[3]]) << 6;
 	to->last = difference;
-	if (value == task[reg]) {
-		*to->controls++ = COMPACT_SAME;
-		return;
-	}
-	for (unsigned i = 0; i < sizeof(compact_task_regs); i++) {
-		if (value == task[compact_task_regs[i]]) {
-			*to->controls++ = (uint8_t)(COMPACT_TASK_REG + i);
-			return;
-		}
-	}
-	if (difference == again) {
-		*to->controls++ = COMPACT_AGAIN;
-		return;
-	}
-	coded = compact_zigzag(difference);
-	small = compact_zigzag(value);
-	size_bytes = value_bytes(coded);
-	control = COMPACT_ROW_DELTA + size_bytes;
-	if (small < 0x10000 && value_bytes(small) <= size_bytes) {
-		coded = small;
-		size_bytes = value_bytes(small);
-		control = COMPACT_SMALL + size_bytes;
-	} else if (size_bytes > 2) {
-		uint64_t other = compact_zigzag(value - task[reg]);
-		unsigned other_bytes = value_bytes(other);
-
-		if (other_bytes < size_bytes) {
-			coded = other;
-			size_bytes = other_bytes;
-			control = COMPACT_TASK_DELTA + size_bytes;
-		}
-	}
+	control = is_small ? COMPACT_SMALL + small_bytes : control;
+	coded = is_small ? small : coded;
+	size_bytes = is_small ? small_bytes : size_bytes;
+	control = is_other ? COMPACT_TASK_DELTA + other_bytes : control;
+	coded = is_other ? other : coded;
+	size_bytes = is_other ? other_bytes : size_bytes;
+	control = plain != NOT_PLAIN ? plain_controls[__builtin_ctz(plain) & 7] : control;
+	size_bytes = plain != NOT_PLAIN ? 0 : size_bytes;
 	*to->controls++ = (uint8_t)control;
-	put_le64(to->values[value_stream[size_bytes]], coded);
-	to->values[value_stream[size_bytes]] += size_bytes;
+	*to->one = *to->low = (uint8_t)coded;
+	*to->next = (uint8_t)(coded >> 8);
+	put_le64(to->rest, coded >> 16);
+	to->one += size_bytes == 1;
+	to->low += size_bytes > 1;
+	to->next += size_bytes > 1;
+	to->rest += size_bytes > 2 ? size_bytes - 2 : 0;
 }
 
-static inline void put_regs(struct tape_compactor *c, unsigned code, const uint8_t *regs)
+/* Which registers are not those of the row; four at a time, as they do not depend on one another. */
+static inline uint32_t differing(const uint8_t *regs, const uint64_t *row, unsigned nr_regs)
 {
-	struct value_streams to = {c->at[COMPACT_CONTROLS],
-				   {c->at[COMPACT_VALUES_1], c->at[COMPACT_VALUES_2], c->at[COMPACT_VALUES_N]},
-				   0};
+	uint32_t mask = 0;
+	unsigned i = 0;
+
+#define DIFFERS(n) ((uint32_t)(get_le64(regs + 8 * (i + (n))) != row[i + (n)]) << (n))
+	for (; i + 4 <= nr_regs; i += 4)
+		mask |= (DIFFERS(0) | DIFFERS(1) | DIFFERS(2) | DIFFERS(3)) << i;
+	for (; i < nr_regs; i++)
+		mask |= DIFFERS(0) << i;
+#undef DIFFERS
+	return mask;
+}
+
+/* Returns bits of the token. */
+static inline unsigned put_regs(struct tape_compactor *c, struct compact_shape *shape, const uint8_t *regs)
+{
+	struct value_streams to = {.controls = c->at[COMPACT_CONTROLS],
+				   .one = c->at[COMPACT_VALUES_1],
+				   .low = c->at[COMPACT_VALUES_LOW],
+				   .next = c->at[COMPACT_VALUES_NEXT],
+				   .rest = c->at[COMPACT_VALUES_REST]};
 	struct compact_model *model = &c->model;
-	struct compact_shape *shape = &model->shapes[code];
-	uint64_t *stack = compact_stack(model, code), *row, rsp = 0;
-	unsigned nr_regs = shape->nr_regs;
-	uint32_t changed = 0, rsp_bit = 0;
+	struct compact_task *task = model->task;
+	struct compact_row *row;
+	unsigned nr_regs = shape->nr_regs, token = 0;
+	uint32_t changed, *mask;
+	uint64_t rsp = 0;
 
 	if (shape->stack_at != COMPACT_NONE) {
+		uint64_t *stack = compact_stack(model, shape);
+
 		rsp = get_le64(regs + 8 * shape->stack_at);
 		if (rsp != *stack) {
-			rsp_bit = 1u << shape->stack_at;
-			put_value(&to, rsp, *stack, model->task, TRAP_REG_RSP);
+			token |= COMPACT_T_STACK;
+			put_value(&to, rsp, *stack, 0, task->regs, TRAP_REG_RSP);
+			task->regs[TRAP_REG_RSP] = rsp;
 			*stack = rsp;
 		}
+		task->rsp = rsp;
 	}
-	row = compact_row(model, shape, rsp);
-	if (shape->stack_at != COMPACT_NONE)
-		row[shape->stack_at] = rsp;
-	if (shape->call_at != COMPACT_NONE)
-		row[shape->call_at] = shape->call;
-	for (unsigned i = nr_regs; i-- > 0;)
-		changed = changed + changed + (get_le64(regs + 8 * i) != row[i]);
-	put_le32(c->at[COMPACT_MASKS], changed | rsp_bit);
-	c->at[COMPACT_MASKS] += compact_mask_bytes(shape);
-	if (shape->task_at != COMPACT_NONE) {
-		uint64_t task = get_le64(regs + 8 * shape->task_at);
-
-		if (changed >> shape->task_at & 1)
-			put_value(&to, task, row[shape->task_at], model->task, TRAP_REG_TASK);
-		changed &= ~(1u << shape->task_at);
-		row[shape->task_at] = task;
-		compact_set_task(model, task);
+	compact_prefetch(model);
+	row = compact_row(model, shape, rsp, &mask);
+	changed = differing(regs, row->regs, nr_regs);
+	if (changed & shape->known_mask)
+		compact_row_know(row, shape, rsp, task->key);
+	changed &= ~shape->known_mask;
+	put_le32(c->at[COMPACT_MASKS], changed);
+	if (changed != *mask) {
+		token |= COMPACT_T_MASK;
+		c->at[COMPACT_MASKS] += shape->mask_bytes;
+		*mask = changed;
 	}
-	if (rsp_bit)
-		model->task[TRAP_REG_RSP] = rsp;
 	for (; changed; changed &= changed - 1) {
 		unsigned i = (unsigned)__builtin_ctz(changed);
 		uint64_t value = get_le64(regs + 8 * i);
 
-		put_value(&to, value, row[i], model->task, shape->reg[i]);
-		compact_learn(model, shape, row, i, value);
+		put_value(&to, value, row->regs[i], row->steps[i], task->regs, shape->reg[i]);
+		compact_learn(task, shape, row, i, value);
 	}
 	c->at[COMPACT_CONTROLS] = to.controls;
-	memcpy(&c->at[COMPACT_VALUES_1], to.values, sizeof(to.values));
-	if (shape->cr3_at != COMPACT_NONE && row[shape->cr3_at] != c->last_cr3) {
-		c->last_cr3 = row[shape->cr3_at];
+	c->at[COMPACT_VALUES_1] = to.one;
+	c->at[COMPACT_VALUES_LOW] = to.low;
+	c->at[COMPACT_VALUES_NEXT] = to.next;
+	c->at[COMPACT_VALUES_REST] = to.rest;
+	if (shape->cr3_at != COMPACT_NONE && row->regs[shape->cr3_at] != c->last_cr3) {
+		c->last_cr3 = row->regs[shape->cr3_at];
 		tape_touch_space(&c->touch, c->last_cr3);
 	}
+	return token;
 }
 
 /* ---- fragments ------------------------------------------------------- */
@@ -321,12 +402,105 @@ static bool want_fits(uint8_t want, uint32_t want_bytes, uint16_t len_bytes)
 	}
 }
 
-static uint8_t find_source(const struct compact_shape *shape, const uint8_t *regs, uint64_t gva)
+/* What a source gives; content: number of the fragment's contents. */
+static bool comes_from(const struct tape_compactor *c, const struct compact_template *template,
+		       const struct compact_shape *shape, const uint8_t *regs, uint16_t content, uint64_t gva)
 {
+	unsigned source = template->source;
+
+	if (source < shape->nr_regs)
+		return get_le64(regs + 8 * source) == gva;
+	if (source >= COMPACT_FROM_ENTER)
+		return compact_of_enter(&c->model, source - COMPACT_FROM_ENTER) == gva;
+	if (source == COMPACT_FROM_TASK)
+		return c->model.task->key + template->offset == gva;
+	return source == COMPACT_FROM_CONTENT && content != COMPACT_NO_CONTENT && c->model.contents[content].gva == gva;
+}
+
+static uint8_t find_source(const struct tape_compactor *c, const struct compact_template *template,
+			   const struct compact_shape *shape, const uint8_t *regs, uint16_t content, uint64_t gva)
+{
+	const struct compact_model *model = &c->model;
+	const struct compact_task *task = model->task;
+
 	for (uint8_t i = 0; i < shape->nr_regs; i++)
 		if (get_le64(regs + 8 * i) == gva)
 			return i;
-	return COMPACT_NO_SOURCE;
+	if (task->key + template->offset == gva)
+		return COMPACT_FROM_TASK;
+	if (content != COMPACT_NO_CONTENT && model->contents[content].gva == gva)
+		return COMPACT_FROM_CONTENT;
+	if (!shape->is_enter && task->enter_row != COMPACT_NO_ROW) {
+		const struct compact_shape *enter = &model->shapes[task->enter_code];
+		const uint64_t *row = model->rows[task->enter_row].regs;
+
+		for (unsigned i = 0; i < enter->nr_regs; i++)
+			if (row[i] == gva)
+				return COMPACT_FROM_ENTER + enter->reg[i];
+	}
+	return COMPACT_FROM_NOWHERE;
+}
+
+static uint32_t hash_content(const uint8_t *bytes, uint32_t len_bytes)
+{
+	uint64_t first = 0, middle = 0, last = 0;
+
+	if (len_bytes < 8) {
+		memcpy(&first, bytes, len_bytes);
+	} else {
+		first = get_le64(bytes);
+		middle = get_le64(bytes + (len_bytes - 8) / 2);
+		last = get_le64(bytes + len_bytes - 8);
+	}
+	return compact_hash(first ^ compact_hash(middle + len_bytes) ^ (last << 23 | last >> 41)) & (CONTENT_SLOTS - 1);
+}
+
+static bool is_content(const struct tape_compactor *c, uint32_t number, const uint8_t *bytes, uint32_t len_bytes)
+{
+	const struct compact_content *content = &c->model.contents[number & (COMPACT_CONTENTS - 1)];
+
+	return number < COMPACT_CONTENTS && number < c->model.contents_made && content->len_bytes == len_bytes &&
+	       !memcmp(c->records + content->at, bytes, len_bytes);
+}
+
+struct content {
+	uint16_t number; /* or COMPACT_NO_CONTENT */
+	uint8_t kind;    /* COMPACT_F_* */
+};
+
+/* Contents that have a number, or get one now. */
+static struct content find_content(struct tape_compactor *c, uint64_t gva, const uint8_t *bytes, uint16_t len_bytes)
+{
+	uint16_t *there = compact_content_at(&c->model, gva), *known;
+	struct content content = {.kind = COMPACT_F_THERE};
+
+	if (!is_content(c, *there, bytes, len_bytes)) {
+		known = &c->contents[hash_content(bytes, len_bytes)];
+		content.kind = COMPACT_F_NUMBER;
+		if (!is_content(c, *known, bytes, len_bytes)) {
+			*known = compact_content_add(&c->model, (uint32_t)(bytes - c->records), len_bytes);
+			content.kind = COMPACT_F_NEW;
+		}
+		*there = *known;
+	}
+	content.number = *there;
+	return content;
+}
+
+static void put_content(struct tape_compactor *c, const struct content *content, const uint8_t *bytes,
+			uint16_t len_bytes)
+{
+	if (content->kind == COMPACT_F_NUMBER) {
+		put_le16(c->at[COMPACT_FRAGMENTS], content->number);
+		c->at[COMPACT_FRAGMENTS] += 2;
+	} else if (content->kind == COMPACT_F_NEW) {
+		put_u8(c, COMPACT_FRAGMENTS, len_bytes < 255 ? len_bytes : 255);
+		if (len_bytes >= 255) {
+			put_le16(c->at[COMPACT_AUX], len_bytes);
+			c->at[COMPACT_AUX] += 2;
+		}
+		put_bytes(c, COMPACT_BYTES, bytes, len_bytes);
+	}
 }
 
 static void put_fragments(struct tape_compactor *c, struct compact_shape *shape, const uint8_t *regs)
@@ -340,29 +514,37 @@ static void put_fragments(struct tape_compactor *c, struct compact_shape *shape,
 		uint64_t gva = get_le64(at);
 		uint32_t want_bytes = get_le32(at + offsetof(struct trap_fragment, want_bytes));
 		uint16_t len_bytes = get_le16(at + offsetof(struct trap_fragment, len_bytes));
+		const uint8_t *bytes = at + sizeof(struct trap_fragment);
+		struct content content = {COMPACT_NO_CONTENT, COMPACT_F_NEW};
+		uint16_t teller;
+		bool is_new;
 
 		new.status = at[offsetof(struct trap_fragment, status)];
 		new.label = at[offsetof(struct trap_fragment, label)];
-		if (new.source >= shape->nr_regs || get_le64(regs + 8 * new.source) != gva)
-			new.source = find_source(shape, regs, gva);
+		if (compact_has_number(len_bytes))
+			content = find_content(c, gva, bytes, len_bytes);
+		/* What is told by the address can't tell it. */
+		teller = content.kind == COMPACT_F_NUMBER ? content.number : COMPACT_NO_CONTENT;
+		if (!comes_from(c, &new, shape, regs, teller, gva))
+			new.source = find_source(c, &new, shape, regs, teller, gva);
 		if (!want_fits(new.want, want_bytes, len_bytes))
 			for (new.want = 0; !want_fits(new.want, want_bytes, len_bytes); new.want++)
 				;
-		put_u8(c, COMPACT_FRAGMENTS, memcmp(&new, template, sizeof(new)) != 0);
-		if (c->at[COMPACT_FRAGMENTS][-1])
-			put_bytes(c, COMPACT_AUX, &new, sizeof(new));
-		*template = new;
-		put_u8(c, COMPACT_FRAGMENTS, len_bytes < 255 ? len_bytes : 255);
-		if (len_bytes >= 255) {
-			put_le16(c->at[COMPACT_AUX], len_bytes);
-			c->at[COMPACT_AUX] += 2;
-		}
-		if (new.source == COMPACT_NO_SOURCE)
+		is_new = memcmp(&new, template, COMPACT_TEMPLATE_BYTES) != 0;
+		put_u8(c, COMPACT_FRAGMENTS, content.kind | is_new);
+		if (is_new)
+			put_bytes(c, COMPACT_AUX, &new, COMPACT_TEMPLATE_BYTES);
+		if (new.source == COMPACT_FROM_NOWHERE) {
 			put_varint(c, compact_zigzag(gva - c->model.last_gva));
+			new.offset = gva - c->model.task->key;
+		}
+		*template = new;
+		put_content(c, &content, bytes, len_bytes);
 		if (new.want == COMPACT_WANT_AUX)
 			put_varint(c, want_bytes);
 		c->model.last_gva = gva;
-		put_bytes(c, COMPACT_BYTES, at + sizeof(struct trap_fragment), len_bytes);
+		if (content.number != COMPACT_NO_CONTENT)
+			c->model.contents[content.number].gva = gva;
 		at += sizeof(struct trap_fragment) + compact_padded(len_bytes);
 	}
 }
@@ -380,46 +562,51 @@ static inline void put_time(struct tape_compactor *c, uint64_t tsc, bool is_exit
 		put_varint(c, upper - 255);
 }
 
+static void put_raw(struct tape_compactor *c, const uint8_t *record, uint32_t size_bytes)
+{
+	put_u8(c, COMPACT_TOKENS, COMPACT_RAW);
+	put_varint(c, size_bytes / 8);
+	put_bytes(c, COMPACT_BYTES, record + COMPACT_HEAD_AT, size_bytes - COMPACT_HEAD_AT);
+	tape_touch_record(&c->touch, record, size_bytes);
+	c->model.last_tsc = get_le64(record + offsetof(struct trap_record, tsc));
+	c->model.next_seq = get_le64(record + offsetof(struct trap_record, seq)) + 1;
+}
+
 static inline void put_record(struct tape_compactor *c, const uint8_t *record, uint32_t size_bytes)
 {
 	struct compact_model *model = &c->model;
 	uint64_t seq = get_le64(record + offsetof(struct trap_record, seq));
-	uint64_t tsc = get_le64(record + offsetof(struct trap_record, tsc));
 	const uint8_t *regs = record + sizeof(struct trap_record);
+	struct head head = {0};
 	struct compact_shape *shape;
-	unsigned code;
+	unsigned token;
 
-	if (!get_code(c, record, size_bytes, &code)) {
-		put_u8(c, COMPACT_CODES, COMPACT_RAW);
-		put_varint(c, size_bytes / 8);
-		put_bytes(c, COMPACT_BYTES, record + COMPACT_HEAD_AT, size_bytes - COMPACT_HEAD_AT);
-		tape_touch_record(&c->touch, record, size_bytes);
-		model->last_tsc = tsc;
-		model->next_seq = seq + 1;
+	if (!put_head(c, &head, record, size_bytes)) {
+		put_raw(c, record, size_bytes);
 		return;
 	}
+	token = head.token;
 	if (seq != model->next_seq) {
-		put_u8(c, COMPACT_CODES, COMPACT_SEQ);
+		token |= COMPACT_T_SEQ;
 		put_varint(c, compact_zigzag(seq - model->next_seq));
 	}
 	model->next_seq = seq + 1;
-	if (code == COMPACT_NONE)
-		code = add_shape(c, record);
-	else
-		put_u8(c, COMPACT_CODES, code);
-	shape = &model->shapes[code];
-	put_time(c, tsc, shape->is_exit);
-	put_regs(c, code, regs);
+	shape = &model->shapes[head.code];
+	put_time(c, get_le64(record + offsetof(struct trap_record, tsc)), shape->is_exit);
+	compact_follow(model, head.follower, head.code);
+	token |= put_regs(c, shape, regs);
+	put_u8(c, COMPACT_TOKENS, token);
 	if (shape->nr_fragments)
 		put_fragments(c, shape, regs);
 }
 
-static void begin(struct tape_compactor *c)
+static void begin(struct tape_compactor *c, const uint8_t *records)
 {
 	compact_model_init(&c->model);
 	memset(c->codes, COMPACT_NONE, sizeof(c->codes));
-	memset(c->followers, COMPACT_NONE, sizeof(c->followers));
+	memset(c->contents, 0, sizeof(c->contents));
 	memcpy(c->at, c->start, sizeof(c->at));
+	c->records = records;
 	c->last_cr3 = 0;
 }
 
@@ -447,7 +634,7 @@ int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compac
 	*compacted = (struct tape_compacted){0};
 	if (tape_touch_begin(&compactor->touch, &out->touched))
 		return -ENOMEM;
-	begin(compactor);
+	begin(compactor, records);
 	for (size_t at = 0; at < size_bytes;) {
 		const uint8_t *record = records + at;
 		uint32_t record_bytes = tape_row_bytes(record, size_bytes - at);

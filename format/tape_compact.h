@@ -9,34 +9,49 @@
 
 #include "tape_private.h"
 
-/* In the order of the payload. */
+/* In the order of the payload: from those in which only the frequency of bytes helps to those in which bytes repeat. */
 enum compact_stream {
-	COMPACT_CODES,       /* what comes next: a record of a known shape, or COMPACT_NEW … */
-	COMPACT_MASKS,       /* which registers differ from their row */
-	COMPACT_CONTROLS,    /* one for each of those: how it is coded */
-	COMPACT_VALUES_1,    /* of one byte */
-	COMPACT_VALUES_2,    /* of two */
-	COMPACT_VALUES_N,    /* of three to eight */
 	COMPACT_TIME_0,      /* lowest byte of the time since the record before */
 	COMPACT_TIME_1,      /* the next one */
 	COMPACT_TIME_1_EXIT, /* the same, of exits */
+	COMPACT_VALUES_1,    /* values of one byte */
+	COMPACT_VALUES_LOW,  /* lowest byte of longer ones */
+	COMPACT_VALUES_NEXT, /* the next one */
+	COMPACT_VALUES_REST, /* the others */
+	COMPACT_MASKS,       /* which registers differ from their row, where these are others than last time */
+	COMPACT_CODES,       /* which task, which shape, where that was not predicted */
+	COMPACT_TOKENS,      /* of each record: what of it was not predicted */
+	COMPACT_CONTROLS,    /* one for each register that differs: how it is coded */
 	COMPACT_AUX,         /* what is rare */
-	COMPACT_FRAGMENTS,   /* two bytes each */
+	COMPACT_FRAGMENTS,   /* one to three bytes each */
 	COMPACT_BYTES,       /* contents of fragments, and records that have no shape */
 	COMPACT_STREAMS
 };
 
-#define COMPACT_SHAPES 252u /* codes are below; all are forgotten when another one comes */
-#define COMPACT_NEW    252u /* a record of another shape, which takes the next code */
-#define COMPACT_RAW    253u /* a record as it is */
-#define COMPACT_SEQ    254u /* its sequence number is not the next one; another code follows */
+/* Bits of a token; it is 0 for a record that came as predicted. */
+#define COMPACT_T_MASK  0x01u /* a mask is there */
+#define COMPACT_T_CODE  0x02u /* a code */
+#define COMPACT_T_TASK  0x04u /* another task than that of the record before */
+#define COMPACT_T_STACK 0x08u /* another RSP than expected */
+#define COMPACT_T_SEQ   0x10u /* its sequence number is not the next one */
+#define COMPACT_RAW     0x20u /* alone: a record as it is */
 
-#define COMPACT_REGS      32u   /* bits of reg_mask, known or not */
-#define COMPACT_ROWS      2048u /* a power of two */
-#define COMPACT_STACKS    1024u /* a power of two */
-#define COMPACT_TASKS     64u   /* a power of two */
-#define COMPACT_TEMPLATES 4u
-#define COMPACT_NONE      255u
+#define COMPACT_SHAPES 252u /* codes are below; all are forgotten when another one comes */
+#define COMPACT_NEW    252u /* instead of a code: another shape, which takes the next one */
+
+#define COMPACT_REGS       32u   /* bits of reg_mask, known or not */
+#define COMPACT_ROWS       2048u /* a power of two */
+#define COMPACT_STACKS     4096u /* a power of two */
+#define COMPACT_FOLLOWERS  4096u /* a power of two */
+#define COMPACT_TASKS      64u   /* a power of two */
+#define COMPACT_TEMPLATES  8u
+#define COMPACT_CONTENTS   1024u /* a power of two */
+#define COMPACT_PLACES     2048u /* a power of two */
+#define COMPACT_NONE       255u
+#define COMPACT_NO_ROW     0xffffu
+#define COMPACT_NO_CONTENT 0xffffu
+
+#define COMPACT_NEW_TASK 255u /* instead of a task's place: its number follows in COMPACT_AUX */
 
 /* Controls: how a register's value is coded. Values are zigzag, n bytes, little-endian. */
 #define COMPACT_SAME         0u  /* as the task's last one */
@@ -45,19 +60,25 @@ enum compact_stream {
 #define COMPACT_AGAIN        11u /* the row's and the difference of the changed register before */
 #define COMPACT_TASK_DELTA   11u /* + n: the task's last one and a value of n bytes */
 #define COMPACT_TASK_REG     20u /* + n: as the task's last compact_task_regs[n] */
-#define COMPACT_CONTROLS_MAX 23u
+#define COMPACT_STEP         24u /* the row's and the difference by which it last changed */
+#define COMPACT_CONTROLS_MAX 24u
 
 static const uint8_t compact_task_regs[] = {TRAP_REG_RAX, TRAP_REG_RDX, TRAP_REG_RSI, TRAP_REG_RDI};
 
 /* What a fragment has in common with the one at its place in the shape's record before. */
 struct compact_template {
-	uint8_t source; /* index of the register that equals gva, or COMPACT_NO_SOURCE */
+	uint8_t source; /* where gva comes from: the register at this place of the record, or one of those below */
 	uint8_t status;
 	uint8_t label;
-	uint8_t want; /* enum compact_want */
+	uint8_t want;    /* enum compact_want */
+	uint64_t offset; /* for COMPACT_FROM_TASK: of gva from the task's key, when it last came from nowhere */
 };
+#define COMPACT_TEMPLATE_BYTES 4u /* without the offset */
 
-#define COMPACT_NO_SOURCE 32u
+#define COMPACT_FROM_NOWHERE 32u /* a varint in COMPACT_AUX: difference from the gva before */
+#define COMPACT_FROM_CONTENT 33u /* where these contents were last */
+#define COMPACT_FROM_TASK    34u /* the task's key and the template's offset */
+#define COMPACT_FROM_ENTER   64u /* + enum trap_reg: that register of the task's last entry */
 
 enum compact_want {
 	COMPACT_WANT_LEN,   /* want_bytes is len_bytes */
@@ -67,54 +88,118 @@ enum compact_want {
 	COMPACT_WANTS
 };
 
+/* Head of a fragment in COMPACT_FRAGMENTS: bit 0, another template; the rest, where its contents are. */
+#define COMPACT_F_TEMPLATE 0x01u
+#define COMPACT_F_NEW      0x00u /* in COMPACT_BYTES; their length follows */
+#define COMPACT_F_THERE    0x02u /* those that were last at this address */
+#define COMPACT_F_NUMBER   0x04u /* those with the number that follows */
+#define COMPACT_F_MAX      0x05u
+
+/* Contents of these lengths are numbered when they are new, and can be had again. */
+#define COMPACT_CONTENT_MIN_BYTES 4u
+#define COMPACT_CONTENT_MAX_BYTES 254u
+
+struct compact_content {
+	uint64_t gva; /* where they were last */
+	uint32_t at;  /* in the records of this chunk */
+	uint16_t len_bytes;
+};
+
 #define COMPACT_HEAD_AT    4u /* of a record: type to reg_mask */
 #define COMPACT_HEAD_BYTES 12u
 
 struct compact_shape {
 	uint8_t head[COMPACT_HEAD_BYTES];
-	uint64_t call; /* the number of the system call, when call_at says where it is */
-	uint16_t nr_fragments;
 	uint8_t nr_regs;
-	uint8_t call_at; /* indices into reg, or COMPACT_NONE */
-	uint8_t task_at;
+	uint8_t mask_bytes;
+	uint8_t call_at;     /* indices into reg, or COMPACT_NONE */
+	uint8_t task_at;     /* of the register that tells tasks apart */
+	uint32_t mask;       /* reg_mask */
+	uint32_t known_mask; /* bits that no mask has: of registers known without it, and behind the last one */
+	uint64_t call;       /* the number of the system call, when call_at says where it is */
+	uint16_t nr_fragments;
 	uint8_t stack_at;
 	uint8_t cr3_at;
-	bool is_exit;
-	uint16_t last_row;         /* of its record before, or COMPACT_ROWS */
+	bool is_enter, is_exit;
+	uint16_t last_row;         /* of its record before, or COMPACT_NO_ROW */
 	uint8_t reg[COMPACT_REGS]; /* enum trap_reg of each register, in order */
+	uint8_t at[COMPACT_REGS];  /* index of each enum trap_reg, or COMPACT_NONE */
 	struct compact_template templates[COMPACT_TEMPLATES];
+	uint8_t unused[24]; /* to whole cache lines */
+};
+
+struct compact_task {
+	uint64_t key;     /* value of the register that tells tasks apart */
+	uint64_t rsp;     /* of its record before */
+	uint32_t history; /* codes of its last records, the last one in the low byte */
+	uint32_t salt;    /* different for each place */
+	uint16_t last_row;
+	uint16_t enter_row; /* of its last entry, or COMPACT_NO_ROW */
+	uint8_t enter_code;
+	uint8_t last_code;
+	uint8_t row_code;            /* of the record that had last_row */
+	uint64_t regs[COMPACT_REGS]; /* those that changed, by enum trap_reg */
+};
+
+struct compact_row {
+	uint64_t regs[COMPACT_REGS]; /* the first nr_regs of each count */
+	int32_t steps[COMPACT_REGS]; /* by which it last changed; 0: by too much */
+};
+
+/* Of a row, and apart from it: more of them fit into a cache. */
+struct compact_row_head {
+	uint32_t key;  /* 0: none */
+	uint32_t mask; /* registers that were changed last time */
 };
 
 struct compact_model {
+	struct compact_row rows[COMPACT_ROWS]; /* of those that have a key; first, so that each begins a cache line */
+	struct compact_shape shapes[COMPACT_SHAPES];
 	uint32_t nr_shapes;
-	uint32_t history; /* codes of the last records, the last one in the low byte */
+	uint32_t contents_made; /* numbers are mod COMPACT_CONTENTS */
 	uint64_t next_seq;
 	uint64_t last_tsc;
 	uint64_t last_gva;
-	uint64_t *task;                  /* of the record before: registers that changed, by enum trap_reg */
-	uint64_t stacks[COMPACT_STACKS]; /* RSP, by history */
-	uint32_t row_keys[COMPACT_ROWS];
-	struct compact_shape shapes[COMPACT_SHAPES];
-	uint64_t tasks[COMPACT_TASKS][COMPACT_REGS];
-	uint64_t rows[COMPACT_ROWS][COMPACT_REGS]; /* of those that have a key; the first nr_regs of each count */
+	struct compact_task *task;       /* of the record before */
+	uint64_t stacks[COMPACT_STACKS]; /* RSP, by task and history */
+	struct compact_row_head heads[COMPACT_ROWS];
+	uint8_t followers[COMPACT_FOLLOWERS];   /* code, by those of the three records before; or COMPACT_NONE */
+	uint8_t last_followers[COMPACT_SHAPES]; /* code, by that of the record before */
+	struct compact_content contents[COMPACT_CONTENTS];
+	uint16_t contents_at[COMPACT_PLACES]; /* numbers, by hash of gva; COMPACT_NO_CONTENT */
+	struct compact_task tasks[COMPACT_TASKS];
 };
-
-static inline void compact_model_init(struct compact_model *model)
-{
-	model->nr_shapes = 0;
-	model->history = 0;
-	model->next_seq = 0;
-	model->last_tsc = 0;
-	model->last_gva = 0;
-	memset(model->stacks, 0, sizeof(model->stacks));
-	memset(model->row_keys, 0, sizeof(model->row_keys));
-	memset(model->tasks, 0, sizeof(model->tasks));
-	model->task = model->tasks[0];
-}
 
 static inline uint32_t compact_hash(uint64_t value)
 {
 	return (uint32_t)((value * 0x9e3779b97f4a7c15ull) >> 32);
+}
+
+static inline void compact_forget_shapes(struct compact_model *model)
+{
+	model->nr_shapes = 0;
+	memset(model->heads, 0, sizeof(model->heads));
+	memset(model->followers, COMPACT_NONE, sizeof(model->followers));
+	memset(model->last_followers, COMPACT_NONE, sizeof(model->last_followers));
+	for (unsigned i = 0; i < COMPACT_TASKS; i++) {
+		model->tasks[i].last_row = COMPACT_NO_ROW;
+		model->tasks[i].enter_row = COMPACT_NO_ROW;
+	}
+}
+
+static inline void compact_model_init(struct compact_model *model)
+{
+	model->contents_made = 0;
+	model->next_seq = 0;
+	model->last_tsc = 0;
+	model->last_gva = 0;
+	memset(model->contents_at, 0xff, sizeof(model->contents_at));
+	memset(model->stacks, 0, sizeof(model->stacks));
+	memset(model->tasks, 0, sizeof(model->tasks));
+	for (unsigned i = 0; i < COMPACT_TASKS; i++)
+		model->tasks[i].salt = (i + 1) << 24;
+	model->task = model->tasks;
+	compact_forget_shapes(model);
 }
 
 /* A shape that was not seen before takes the next code, which is returned; call is not set. */
@@ -123,76 +208,228 @@ static inline unsigned compact_shape_add(struct compact_model *model, const uint
 	uint32_t mask = get_le32(head + 8);
 	struct compact_shape *shape;
 
-	if (model->nr_shapes == COMPACT_SHAPES) {
-		model->nr_shapes = 0;
-		memset(model->row_keys, 0, sizeof(model->row_keys));
-	}
+	if (model->nr_shapes == COMPACT_SHAPES)
+		compact_forget_shapes(model);
 	shape = &model->shapes[model->nr_shapes];
-	*shape = (struct compact_shape){.nr_fragments = get_le16(head + 6),
-					.call_at = COMPACT_NONE,
-					.task_at = COMPACT_NONE,
-					.stack_at = COMPACT_NONE,
-					.cr3_at = COMPACT_NONE,
+	*shape = (struct compact_shape){.mask = mask,
+					.nr_fragments = get_le16(head + 6),
+					.is_enter = head[0] == TRAP_ENTER,
 					.is_exit = head[0] == TRAP_EXIT,
-					.last_row = COMPACT_ROWS};
+					.last_row = COMPACT_NO_ROW};
 	memcpy(shape->head, head, COMPACT_HEAD_BYTES);
+	memset(shape->at, COMPACT_NONE, sizeof(shape->at));
 	for (; mask; mask &= mask - 1) {
 		uint8_t reg = (uint8_t)__builtin_ctz(mask);
 
-		if (reg == (head[0] == TRAP_ENTER ? TRAP_REG_RAX : TRAP_REG_NR))
-			shape->call_at = shape->nr_regs;
-		if (reg == TRAP_REG_TASK)
-			shape->task_at = shape->nr_regs;
-		if (reg == TRAP_REG_RSP)
-			shape->stack_at = shape->nr_regs;
-		if (reg == TRAP_REG_CR3)
-			shape->cr3_at = shape->nr_regs;
+		shape->at[reg] = shape->nr_regs;
 		shape->reg[shape->nr_regs++] = reg;
 	}
+	shape->mask_bytes = (uint8_t)((shape->nr_regs + 7u) / 8);
+	shape->call_at = shape->at[head[0] == TRAP_ENTER ? TRAP_REG_RAX : TRAP_REG_NR];
+	shape->stack_at = shape->at[TRAP_REG_RSP];
+	shape->cr3_at = shape->at[TRAP_REG_CR3];
+	shape->task_at = shape->at[TRAP_REG_TASK] != COMPACT_NONE ? shape->at[TRAP_REG_TASK] : shape->cr3_at;
+	shape->known_mask = (uint32_t) ~((1ull << shape->nr_regs) - 1);
+	for (unsigned i = 0; i < shape->nr_regs; i++)
+		if (i == shape->call_at || i == shape->stack_at || i == shape->task_at)
+			shape->known_mask |= 1u << i;
 	return model->nr_shapes++;
 }
 
-/* A record of the shape code comes: where RSP is that it had when this shape last came behind the same two. */
-static inline uint64_t *compact_stack(struct compact_model *model, unsigned code)
+/* The place of a task, by the register that tells tasks apart. */
+static inline unsigned compact_task_place(uint64_t key)
 {
-	model->history = model->history << 8 | code;
-	return &model->stacks[compact_hash((model->history & 0xffffff) | 0x1000000) & (COMPACT_STACKS - 1)];
+	return compact_hash(key) & (COMPACT_TASKS - 1);
+}
+
+/* The code that is expected next of the task; COMPACT_NONE: none is. */
+static inline unsigned compact_expected_code(struct compact_model *model, uint8_t **follower)
+{
+	const struct compact_task *task = model->task;
+	uint32_t at = compact_hash(task->history & 0xffffff) & (COMPACT_FOLLOWERS - 1);
+
+	*follower = &model->followers[at];
+	return **follower == COMPACT_NONE ? model->last_followers[task->last_code] : **follower;
+}
+
+/* The task's record has this code. */
+static inline void compact_follow(struct compact_model *model, uint8_t *follower, unsigned code)
+{
+	struct compact_task *task = model->task;
+
+	*follower = (uint8_t)code;
+	model->last_followers[task->last_code] = (uint8_t)code;
+	task->last_code = (uint8_t)code;
+	task->history = task->history << 8 | code;
+}
+
+static inline uint32_t compact_stack_at(const struct compact_task *task, uint32_t history)
+{
+	return compact_hash((history & 0xffffff) ^ (uint64_t)task->salt << 8) & (COMPACT_STACKS - 1);
+}
+
+/* Where the RSP is that is expected of the record, whose code was followed; it is to be set to the right one. */
+static inline uint64_t *compact_stack(struct compact_model *model, const struct compact_shape *shape)
+{
+	struct compact_task *task = model->task;
+
+	if (shape->is_exit)
+		return &task->rsp;
+	return &model->stacks[compact_stack_at(task, task->history)];
+}
+
+/* Registers that belong to the task, and those that a call leaves as they are. */
+#define COMPACT_OF_TASK                                                                                         \
+	(1u << TRAP_REG_CR3 | 1u << TRAP_REG_FS_BASE | 1u << TRAP_REG_GS_BASE | 1u << TRAP_REG_KERNEL_GS_BASE | \
+	 1u << TRAP_REG_TASK | 1u << TRAP_REG_TASK_ID)
+#define COMPACT_CHANGED_BY_CALL (1u << TRAP_REG_RAX | 1u << TRAP_REG_RCX | 1u << TRAP_REG_R11)
+
+/* Nothing is known of this record's registers: what its shape had last, and what its task has. */
+static inline void compact_row_replace(struct compact_model *model, struct compact_shape *shape, uint32_t at)
+{
+	struct compact_row *row = &model->rows[at];
+	uint32_t kept = shape->is_exit ? ~COMPACT_CHANGED_BY_CALL : COMPACT_OF_TASK;
+
+	if (shape->last_row == COMPACT_NO_ROW) {
+		memset(row, 0, sizeof(*row));
+		model->heads[at].mask = 0;
+	} else if (shape->last_row != at) {
+		const struct compact_row *last = &model->rows[shape->last_row];
+
+		for (unsigned i = 0; i < shape->nr_regs; i++)
+			row->regs[i] = last->regs[i];
+		for (unsigned i = 0; i < shape->nr_regs; i++)
+			row->steps[i] = last->steps[i];
+		model->heads[at].mask = model->heads[shape->last_row].mask;
+	}
+	if (model->task->last_row != COMPACT_NO_ROW) {
+		const struct compact_row *before = &model->rows[model->task->last_row];
+		const struct compact_shape *other = &model->shapes[model->task->row_code];
+
+		for (uint32_t both = shape->mask & other->mask & kept; both; both &= both - 1) {
+			unsigned reg = (unsigned)__builtin_ctz(both);
+
+			row->regs[shape->at[reg]] = before->regs[other->at[reg]];
+		}
+	}
+}
+
+/* Where the row is of the record behind these codes. */
+static inline uint32_t compact_row_key(uint64_t rsp, uint32_t history)
+{
+	return (compact_hash(rsp) + (history & 0xffff) * 0x85ebca6bu) | 1;
+}
+
+static inline uint32_t compact_row_at(uint32_t key)
+{
+	return compact_hash(key) & (COMPACT_ROWS - 1);
+}
+
+/*
+ * Fetches the row of the task's next record, if it comes as expected, while this one is worked on: the model is larger
+ * than the nearest cache. The code of this one was followed, its RSP is known. A hint, which changes nothing.
+ */
+static inline void compact_prefetch(struct compact_model *model)
+{
+	const struct compact_task *task = model->task;
+	const struct compact_shape *shape;
+	uint32_t history, at;
+	uint8_t *follower;
+	unsigned code = compact_expected_code(model, &follower);
+	uint64_t rsp = task->rsp;
+
+	if (code == COMPACT_NONE)
+		return;
+	shape = &model->shapes[code];
+	history = task->history << 8 | code;
+	if (!shape->is_exit)
+		rsp = model->stacks[compact_stack_at(task, history)];
+	at = compact_row_at(compact_row_key(shape->stack_at == COMPACT_NONE ? 0 : rsp, history));
+	__builtin_prefetch(&model->heads[at], 1);
+	__builtin_prefetch(&model->rows[at].regs[0], 1);
+	__builtin_prefetch(&model->rows[at].regs[8], 1);
 }
 
 /*
  * The registers to expect in this record, whose RSP is known (0: it has none):
- * those of the last one with its shape, RSP and shape before. RSP tells where
- * the program is better than RIP, which is mostly in the C library.
+ * those of the task's last one with its shape, RSP and shape before. RSP tells where
+ * the program is better than RIP, which is mostly in the C library. mask: of those that were changed then.
  */
-static inline uint64_t *compact_row(struct compact_model *model, struct compact_shape *shape, uint64_t rsp)
+static inline struct compact_row *compact_row(struct compact_model *model, struct compact_shape *shape, uint64_t rsp,
+					      uint32_t **mask)
 {
-	uint32_t key = (compact_hash(rsp) + (model->history & 0xffff) * 0x85ebca6bu) | 1;
-	uint32_t at = compact_hash(key) & (COMPACT_ROWS - 1);
+	struct compact_task *task = model->task;
+	uint32_t key = compact_row_key(rsp, task->history), at = compact_row_at(key);
 
-	if (model->row_keys[at] != key) {
-		model->row_keys[at] = key;
-		if (shape->last_row == COMPACT_ROWS)
-			memset(model->rows[at], 0, sizeof(model->rows[at]));
-		else if (shape->last_row != at)
-			memcpy(model->rows[at], model->rows[shape->last_row], sizeof(model->rows[at]));
+	*mask = &model->heads[at].mask;
+	if (model->heads[at].key != key) {
+		model->heads[at].key = key;
+		compact_row_replace(model, shape, at);
 	}
 	shape->last_row = (uint16_t)at;
-	return model->rows[at];
+	task->last_row = (uint16_t)at;
+	task->row_code = (uint8_t)task->history;
+	if (shape->is_enter) {
+		task->enter_row = (uint16_t)at;
+		task->enter_code = (uint8_t)task->history;
+	}
+	return &model->rows[at];
 }
 
-/* From here on the record is of this task. */
-static inline void compact_set_task(struct compact_model *model, uint64_t task)
+/* What is known of a record's registers before a mask is. */
+static inline void compact_row_know(struct compact_row *row, const struct compact_shape *shape, uint64_t rsp,
+				    uint64_t key)
 {
-	model->task = model->tasks[compact_hash(task) & (COMPACT_TASKS - 1)];
-	model->task[TRAP_REG_TASK] = task;
+	if (shape->stack_at != COMPACT_NONE)
+		row->regs[shape->stack_at] = rsp;
+	if (shape->task_at != COMPACT_NONE)
+		row->regs[shape->task_at] = key;
+	if (shape->call_at != COMPACT_NONE)
+		row->regs[shape->call_at] = shape->call;
 }
 
 /* Register i of a record is another one than the row says. */
-static inline void compact_learn(struct compact_model *model, const struct compact_shape *shape, uint64_t *row,
+static inline void compact_learn(struct compact_task *task, const struct compact_shape *shape, struct compact_row *row,
 				 unsigned i, uint64_t value)
 {
-	row[i] = value;
-	model->task[shape->reg[i]] = value;
+	uint64_t step = value - row->regs[i];
+
+	row->steps[i] = (uint64_t)(int64_t)(int32_t)step == step ? (int32_t)step : 0;
+	row->regs[i] = value;
+	task->regs[shape->reg[i]] = value;
+}
+
+static inline bool compact_has_number(uint32_t len_bytes)
+{
+	return len_bytes >= COMPACT_CONTENT_MIN_BYTES && len_bytes <= COMPACT_CONTENT_MAX_BYTES;
+}
+
+/* The number of new contents. */
+static inline uint16_t compact_content_add(struct compact_model *model, uint32_t at, uint16_t len_bytes)
+{
+	uint16_t number = (uint16_t)(model->contents_made & (COMPACT_CONTENTS - 1));
+
+	model->contents[number] = (struct compact_content){0, at, len_bytes};
+	model->contents_made++;
+	return number;
+}
+
+/* A register of the task's last entry; 0: it has none, or there was no entry. */
+static inline uint64_t compact_of_enter(const struct compact_model *model, unsigned reg)
+{
+	const struct compact_task *task = model->task;
+	unsigned at;
+
+	if (task->enter_row == COMPACT_NO_ROW)
+		return 0;
+	at = model->shapes[task->enter_code].at[reg];
+	return at == COMPACT_NONE ? 0 : model->rows[task->enter_row].regs[at];
+}
+
+/* Where the number of the contents is that were last at this address. */
+static inline uint16_t *compact_content_at(struct compact_model *model, uint64_t gva)
+{
+	return &model->contents_at[compact_hash(gva) & (COMPACT_PLACES - 1)];
 }
 
 static inline uint64_t compact_zigzag(uint64_t difference)
@@ -203,11 +440,6 @@ static inline uint64_t compact_zigzag(uint64_t difference)
 static inline uint64_t compact_unzigzag(uint64_t value)
 {
 	return value >> 1 ^ -(value & 1);
-}
-
-static inline uint32_t compact_mask_bytes(const struct compact_shape *shape)
-{
-	return (shape->nr_regs + 7u) / 8;
 }
 
 static inline uint32_t compact_padded(uint32_t size_bytes)

@@ -4,14 +4,38 @@
  * Keeps the memory that this takes from chunk to chunk.
  */
 #include <errno.h>
+#define ZSTD_STATIC_LINKING_ONLY /* for ZSTD_c_literalCompressionMode */
 #include <zstd.h>
 
 #include "tape_compact.h"
 
 #define BLOCK_MIN_BYTES 512u /* shorter streams share a block's tables with the next one */
 
-struct tape_encoder {
+/*
+ * How streams are compressed: those before lz by the frequency of their bytes alone, which takes a third of the time,
+ * the others by what repeats in them, too, at this level of zstd.
+ */
+struct effort {
+	enum compact_stream lz;
 	int zstd_level;
+};
+
+static struct effort effort_of(int level)
+{
+	/* Times are noise at any level. */
+	if (level > 0)
+		return (struct effort){COMPACT_TIME_1_EXIT + 1, level};
+	if (level >= -2)
+		return (struct effort){COMPACT_CONTROLS, 1};
+	if (level >= -4)
+		return (struct effort){COMPACT_AUX, -1};
+	return (struct effort){COMPACT_STREAMS, 1};
+}
+
+struct tape_encoder {
+	int level;
+	struct effort effort;
+	ZSTD_CCtx *by_frequency;
 	ZSTD_CCtx *zstd;
 	struct tape_compactor *compactor;
 	uint8_t *stored; /* the payload, until its size is known */
@@ -22,6 +46,7 @@ void tape_encoder_destroy(struct tape_encoder *encoder)
 {
 	if (!encoder)
 		return;
+	ZSTD_freeCCtx(encoder->by_frequency);
 	ZSTD_freeCCtx(encoder->zstd);
 	tape_compactor_destroy(encoder->compactor);
 	free(encoder->stored);
@@ -34,56 +59,79 @@ int tape_encoder_create(struct tape_encoder **out, int zstd_level, struct tape_e
 
 	*out = NULL;
 	if (encoder) {
-		encoder->zstd_level = zstd_level;
+		encoder->by_frequency = ZSTD_createCCtx();
 		encoder->zstd = ZSTD_createCCtx();
 		encoder->compactor = tape_compactor_create();
 		/* each block that is ended early may cost a little more */
-		encoder->room_bytes = ZSTD_compressBound(TAPE_TRAPS_MAX_BYTES) + (COMPACT_STREAMS + 1) * 16;
+		encoder->room_bytes = ZSTD_compressBound(TAPE_TRAPS_MAX_BYTES) + (COMPACT_STREAMS + 2) * 32;
 		encoder->stored = malloc(encoder->room_bytes);
 	}
-	if (!encoder || !encoder->zstd || !encoder->compactor || !encoder->stored) {
+	if (!encoder || !encoder->by_frequency || !encoder->zstd || !encoder->compactor || !encoder->stored) {
 		tape_encoder_destroy(encoder);
 		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory to encode records");
 	}
+	/* Of a zstd that does not know the mode, this only makes larger chunks. */
+	ZSTD_CCtx_setParameter(encoder->by_frequency, ZSTD_c_compressionLevel, ZSTD_minCLevel());
+	ZSTD_CCtx_setParameter(encoder->by_frequency, ZSTD_c_literalCompressionMode, ZSTD_lcm_huffman);
+	tape_encoder_set_level(encoder, zstd_level);
 	*out = encoder;
 	return 0;
 }
 
 void tape_encoder_set_level(struct tape_encoder *encoder, int zstd_level)
 {
-	encoder->zstd_level = zstd_level;
+	encoder->level = zstd_level;
+	encoder->effort = effort_of(zstd_level);
+	ZSTD_CCtx_setParameter(encoder->zstd, ZSTD_c_compressionLevel, encoder->effort.zstd_level);
 }
 
 /*
- * One frame. Streams are unlike one another, so each of some size gets blocks,
- * and with them tables, of its own. Returns its size, or 0: it does not pay.
+ * One frame of some parts. Streams are unlike one another, so each of some size gets blocks,
+ * and with them tables, of its own. False: it does not pay.
  */
-static size_t compress(struct tape_encoder *encoder, const struct tape_compacted *compacted)
+static bool compress_parts(ZSTD_CCtx *zstd, ZSTD_outBuffer *out, const struct tape_compacted *compacted, unsigned from,
+			   unsigned to)
 {
-	ZSTD_outBuffer out = {.dst = encoder->stored, .size = encoder->room_bytes};
-	size_t block_bytes = 0;
+	size_t block_bytes = 0, size_bytes = 0;
 
-	ZSTD_CCtx_reset(encoder->zstd, ZSTD_reset_session_and_parameters);
-	ZSTD_CCtx_setParameter(encoder->zstd, ZSTD_c_compressionLevel, encoder->zstd_level);
-	ZSTD_CCtx_setPledgedSrcSize(encoder->zstd, compacted->size_bytes);
-	for (unsigned i = 0; i <= COMPACT_STREAMS; i++) {
+	for (unsigned i = from; i < to; i++)
+		size_bytes += compacted->parts[i].size_bytes;
+	ZSTD_CCtx_reset(zstd, ZSTD_reset_session_only);
+	ZSTD_CCtx_setPledgedSrcSize(zstd, size_bytes);
+	for (unsigned i = from; i < to; i++) {
 		ZSTD_inBuffer in = {.src = compacted->parts[i].data, .size = compacted->parts[i].size_bytes};
 		ZSTD_EndDirective then = ZSTD_e_continue;
 		size_t left;
 
 		block_bytes += in.size;
-		if (i == COMPACT_STREAMS)
+		if (i + 1 == to)
 			then = ZSTD_e_end;
 		else if (block_bytes >= BLOCK_MIN_BYTES)
 			then = ZSTD_e_flush;
 		do {
-			left = ZSTD_compressStream2(encoder->zstd, &out, &in, then);
-			if (ZSTD_isError(left) || out.pos == out.size)
-				return 0;
+			left = ZSTD_compressStream2(zstd, out, &in, then);
+			if (ZSTD_isError(left) || out->pos == out->size)
+				return false;
 		} while (then == ZSTD_e_continue ? in.pos < in.size : left);
 		if (then == ZSTD_e_flush)
 			block_bytes = 0;
 	}
+	return true;
+}
+
+/* Returns the size, or 0: it does not pay. */
+static size_t compress(struct tape_encoder *encoder, const struct tape_compacted *compacted)
+{
+	ZSTD_outBuffer out = {.dst = encoder->stored, .size = encoder->room_bytes};
+	/* The lengths are the first part. */
+	unsigned lz = encoder->effort.lz + 1;
+
+	if (encoder->level == TAPE_LEVEL_PREDICTED)
+		return 0;
+	if (!compress_parts(encoder->by_frequency, &out, compacted, 0, lz))
+		return 0;
+	if (lz <= COMPACT_STREAMS && !compress_parts(encoder->zstd, &out, compacted, lz, COMPACT_STREAMS + 1))
+		return 0;
 	return out.pos > compacted->size_bytes - compacted->size_bytes / 8 ? 0 : out.pos;
 }
 
@@ -127,8 +175,8 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 	if (size_bytes > TAPE_TRAPS_MAX_BYTES)
 		return tape_fail(error, -EMSGSIZE, TAPE_NO_OFFSET, "%zu bytes of records: at most %u in a chunk",
 				 size_bytes, TAPE_TRAPS_MAX_BYTES);
-	result = encoder->zstd_level ? tape_compact(encoder->compactor, &compacted, &rows, records, size_bytes, &bad_at)
-				     : tape_rows_walk(&rows, records, size_bytes, &bad_at);
+	result = encoder->level ? tape_compact(encoder->compactor, &compacted, &rows, records, size_bytes, &bad_at)
+				: tape_rows_walk(&rows, records, size_bytes, &bad_at);
 	if (result)
 		return tape_fail(error, result, TAPE_NO_OFFSET,
 				 result == -EBADMSG ? "vCPU %u: size of the record at byte %zu is wrong"
@@ -142,7 +190,8 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 	if (compacted.size_bytes && compacted.size_bytes <= size_bytes - size_bytes / 8)
 		result = encode_layout_2(encoder, out, &header, &compacted, size_bytes, error);
 	else
-		result = tape_chunk_encode(out, &header, records, size_bytes, encoder->zstd_level, error);
+		result = tape_chunk_encode(out, &header, records, size_bytes,
+					   encoder->level == TAPE_LEVEL_PREDICTED ? 0 : encoder->level, error);
 	if (result)
 		tape_touched_deinit(&rows.touched);
 	else

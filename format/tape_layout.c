@@ -204,6 +204,7 @@ void tape_snapshot_make_full(struct tape_chunk *chunk, const struct tape_map_wri
 	put_le64(payload + 48, map->nr_pages);
 	put_le64(payload + 56, map->nr_zero);
 	chunk->header.payload_hash = tape_hash(payload, chunk->header.stored_bytes);
+	tape_chunk_digest(chunk);
 }
 
 uint32_t tape_raw_limit(uint16_t type)

@@ -247,7 +247,15 @@ struct tape_chunk {
 	struct tape_touched touched;
 	uint64_t lossy_tsc;            /* of TRAPS: records were lost up to here; 0: none */
 	struct byte_buffer identities; /* of TRAPS: the last identity record of each task in it, in no order */
+	bool has_digest;
+	uint8_t digest[TAPE_CHAIN_BYTES]; /* of payload and padding, for the hash chain */
 };
+
+/*
+ * Makes the digest, so that the thread that places the chunk need not look at its payload. Whoever encodes a chunk
+ * calls it, and again after a change of the payload. The functions below do.
+ */
+void tape_chunk_digest(struct tape_chunk *chunk);
 
 /* Pages of any rising ids: layout 2. */
 int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,

@@ -50,8 +50,8 @@ int tape_seal_start(struct tape_seal *seal, const struct tape_identity *identity
 		    const uint8_t file_header[TAPE_FILE_HEADER_BYTES], struct tape_error *error);
 /* Puts the value into the header of a new slot, and takes the header in. */
 void tape_seal_open_slot(struct tape_seal *seal, uint8_t header[TAPE_SLOT_HEADER_BYTES]);
-/* Takes in a chunk as it is written. */
-void tape_seal_add(struct tape_seal *seal, uint16_t type, const uint8_t *bytes, size_t size_bytes);
+/* Takes in a chunk whose header is in its buffer, as it is written. */
+void tape_seal_add(struct tape_seal *seal, struct tape_chunk *chunk);
 /* Room that a slot must keep for its last signature and its index entry. */
 uint32_t tape_seal_reserve_bytes(const struct tape_seal *seal);
 /* 0: all is signed, or nothing ever is. */

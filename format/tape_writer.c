@@ -256,7 +256,7 @@ static int place(struct tape_writer *writer, struct tape_chunk *chunk, struct ta
 	chunk->header.slot_seq = (uint32_t)writer->slot_seq;
 	chunk->header.number = writer->nr_chunks++;
 	tape_put_chunk_header(buffer, &chunk->header);
-	tape_seal_add(&writer->seal, chunk->header.type, buffer, size_bytes);
+	tape_seal_add(&writer->seal, chunk);
 	writer->position += (uint32_t)size_bytes;
 	writer->written.chunks += chunk->header.type != TAPE_CHUNK_INDEX;
 	if (chunk->header.type == TAPE_CHUNK_TRAPS && !(chunk->header.flags & TAPE_F_CARRIED))

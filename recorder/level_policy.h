@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * level_policy.h - which zstd level the next block gets, from what waits where.
- * Falling behind costs level at once, down to no compression; level comes back
+ * Falling behind costs level at once, down to prediction alone; level comes back
  * step by step, and only while there is time to spare. No clock, no threads.
  */
 #ifndef LEVEL_POLICY_H
@@ -9,9 +9,11 @@
 
 #include <limits.h>
 
-#define LEVEL_AUTO   INT_MIN /* as an option: leave it to the policy */
-#define LEVEL_STORED 0       /* not compressed */
-#define LEVEL_HIGH   3       /* the highest that the policy takes */
+#include "tape.h"
+
+#define LEVEL_AUTO   INT_MIN              /* as an option: leave it to the policy */
+#define LEVEL_STORED TAPE_LEVEL_PREDICTED /* predicted, not compressed */
+#define LEVEL_HIGH   3                    /* the highest that the policy takes */
 
 /* In percent of what there is room for. */
 struct level_load {

@@ -88,8 +88,8 @@ static void encode(struct block *block, struct tape_encoder **tape, int level)
 	block->tally.raw_bytes = block->size_bytes;
 	block->tally.stored_bytes = tape_chunk_stored_bytes(block->chunk);
 	block->tally.chunks = 1;
-	block->tally.stored_chunks = level == LEVEL_STORED;
-	block->tally.level_sum = level;
+	block->tally.stored_chunks = !level || level == LEVEL_STORED;
+	block->tally.level_sum = level == LEVEL_STORED ? 0 : level;
 }
 
 static unsigned percent_of_room(uint64_t bytes)

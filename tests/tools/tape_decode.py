@@ -124,7 +124,8 @@ def varint(data, at):
 
 MASK = 2**64 - 1
 ENTER, EXIT = 1, 2
-RAX, RDX, RSP, RSI, RDI, TASK, NR = 0, 2, 4, 6, 7, 22, 24
+RAX, RCX, RDX, RSP, RSI, RDI, R11, CR3, TASK, NR = 0, 1, 2, 4, 6, 7, 11, 18, 22, 24
+OF_TASK = (CR3, 19, 20, 21, TASK, 23)  # and the bases of FS and GS, and TASK_ID
 
 
 def unzigzag(value):
@@ -157,13 +158,32 @@ class Shape:
         self.head, self.call = head, call
         self.type, self.fragments, mask = head[0], *struct.unpack_from("<HI", head, 6)
         self.registers = [bit for bit in range(32) if mask >> bit & 1]
+        self.task_register = next((register for register in (TASK, CR3) if register in self.registers), None)
         self.place = None
-        self.descriptions = [bytes(4)] * 4
+        self.descriptions = [[bytes(4), 0] for _ in range(8)]
 
     @staticmethod
     def call_register(head):
         register = RAX if head[0] == ENTER else NR
         return register if struct.unpack_from("<I", head, 8)[0] >> register & 1 else None
+
+    def known(self):
+        return {register for register in (self.call_register(self.head), self.task_register, RSP)
+                if register in self.registers}
+
+
+class Task:
+    def __init__(self, place):
+        self.place, self.number, self.stack, self.history, self.last = place, 0, 0, 0, {}
+        self.forget()
+
+    def forget(self):
+        self.record = self.entry = None  # (shape, place of its row)
+
+
+class Row:
+    def __init__(self):
+        self.key, self.mask, self.values, self.steps = None, 0, [0] * 32, [0] * 32
 
 
 class Layout2:
@@ -171,126 +191,204 @@ class Layout2:
 
     def __init__(self, payload, raw):
         at, lengths, streams = 0, [], []
-        for _ in range(12):
+        for _ in range(14):
             length, at = varint(payload, at)
             lengths.append(length)
         for length in lengths:
             streams.append(Stream(payload[at:at + length]))
             at += length
         need(at == len(payload) <= raw, "streams do not make up the payload")
-        (self.codes, self.masks, self.controls, self.values_1, self.values_2, self.values_n, self.time_0, self.time_1,
-         self.time_1_exit, self.aux, self.fragments, self.bytes) = streams
-        self.next = self.tsc = self.address = self.history = self.task = 0
-        self.shapes, self.kept = [], {}
-        self.tasks = [{} for _ in range(64)]
-        self.stacks = [0] * 1024
+        (self.time_0, self.time_1, self.time_1_exit, self.values_1, self.low, self.next_byte, self.rest, self.masks,
+         self.codes, self.tokens, self.controls, self.aux, self.fragments, self.bytes) = streams
+        self.next = self.tsc = self.address = 0
+        self.tasks = [Task(place) for place in range(64)]
+        self.task = self.tasks[0]
+        self.forget()
+        self.stacks = [0] * 4096
+        self.contents, self.made, self.contents_at = {}, 0, {}  # {number: [bytes, address]}
         self.rows = bytearray()
         while len(self.rows) < raw:
             self.rows += self.record()
         need(len(self.rows) == raw and all(stream.at == len(stream.data) for stream in streams), "lengths do not fit")
 
+    def forget(self):
+        self.shapes, self.kept, self.behind_three, self.behind_one = [], [Row() for _ in range(2048)], {}, {}
+        for task in self.tasks:
+            task.forget()
+
     def record(self):
-        code = self.codes.number(1)
-        if code == 253:
+        token = self.tokens.number(1)
+        need(token <= 32, "a token that is not known")
+        if token == 32:
             size = self.aux.varint() * 8
             record = struct.pack("<I", size) + self.bytes.take(size - 4)
             number, self.tsc = struct.unpack_from("<QQ", record, 16)
             self.next = number + 1 & MASK
             return record
-        if code == 254:
-            self.next = self.next + unzigzag(self.aux.varint()) & MASK
-            code = self.codes.number(1)
-        if code == 252:
-            if len(self.shapes) == 252:
-                self.shapes, self.kept = [], {}
-            code = len(self.shapes)
-            head = self.aux.take(12)
-            self.shapes.append(Shape(head, None if Shape.call_register(head) is None else self.aux.varint()))
-        need(code < len(self.shapes), "a code that is not in use")
+        if token & 4:
+            place = self.codes.number(1)
+            need(place < 64 or place == 255, "a task that can't be")
+            if place == 255:
+                number = self.aux.number(8)
+                self.task = self.tasks[hash32(number) % 64]
+                self.task.number = number
+            else:
+                self.task = self.tasks[place]
+        code = self.code(token)
         shape = self.shapes[code]
+        if token & 16:
+            self.next = self.next + unzigzag(self.aux.varint()) & MASK
         upper = (self.time_1_exit if shape.type == EXIT else self.time_1).number(1)
         if upper == 255:
             upper += self.aux.varint()
         self.tsc = self.tsc + (upper << 8) + self.time_0.number(1) & MASK
         head = shape.head + struct.pack("<QQ", self.next, self.tsc)
         self.next = self.next + 1 & MASK
-        values = self.registers(code, shape)
+        task = self.task
+        self.behind_three[hash32(task.history & 0xFFFFFF) % 4096] = self.behind_one[task.history & 0xFF] = code
+        task.history = (task.history << 8 | code) & 0xFFFFFFFF
+        values = self.registers(shape, token)
         body = struct.pack(f"<{len(values)}Q", *values)
         for i in range(shape.fragments):
-            body += self.fragment(shape, min(i, 3), values)
+            body += self.fragment(shape, min(i, 7), values)
         return struct.pack("<I", 4 + len(head) + len(body)) + head + body
 
-    def registers(self, code, shape):
-        self.history = (self.history << 8 | code) & 0xFFFFFFFF
+    def code(self, token):
+        if not token & 2:
+            place = hash32(self.task.history & 0xFFFFFF) % 4096
+            code = self.behind_three.get(place, self.behind_one.get(self.task.history & 0xFF))
+            need(code is not None, "no shape is expected")
+            return code
+        code = self.codes.number(1)
+        if code == 252:
+            if len(self.shapes) == 252:
+                self.forget()
+            code = len(self.shapes)
+            head = self.aux.take(12)
+            self.shapes.append(Shape(head, None if Shape.call_register(head) is None else self.aux.varint()))
+        need(code < len(self.shapes), "a code that is not in use")
+        return code
+
+    def registers(self, shape, token):
+        task, before, stack = self.task, 0, 0
         count = len(shape.registers)
-        mask = self.masks.number((count + 7) // 8)
-        need(mask >> count == 0, "bits behind the registers")
-        changed = [register for i, register in enumerate(shape.registers) if mask >> i & 1]
-        known, news, before = {}, {}, 0
-        stack = 0
         if RSP in shape.registers:
-            place = hash32(self.history & 0xFFFFFF | 1 << 24) % 1024
-            if RSP in changed:
-                news[RSP] = self.value(self.stacks[place], RSP, before)
-                before = news[RSP] - self.stacks[place]
-                self.stacks[place] = news[RSP]
-            known[RSP] = stack = self.stacks[place]
+            place = hash32(task.history & 0xFFFFFF ^ (task.place + 1) << 32) % 4096
+            expected = stack = task.stack if shape.type == EXIT else self.stacks[place]
+            if token & 8:
+                stack = self.value(expected, 0, RSP, before)
+                before = stack - expected & MASK
+                task.last[RSP] = stack
+                if shape.type != EXIT:
+                    self.stacks[place] = stack
+            task.stack = stack
         row = self.row(shape, stack)
-        call = Shape.call_register(shape.head)
-        if call is not None:
-            need(call not in changed, "a call is in the row")
-            known[call] = shape.call
-        for register in sorted(shape.registers, key=lambda register: register != TASK):
-            i = shape.registers.index(register)
-            if register in known:
-                row[i] = known[register]
-            elif register in changed:
-                news[register] = self.value(row[i], register, before)
-                before = news[register] - row[i]
-                row[i] = news[register]
-            if register == TASK:
-                self.task = hash32(row[i]) % 64
-                news[TASK] = row[i]
-            self.tasks[self.task].update(news)
-        return row[:count]
+        known = {Shape.call_register(shape.head): shape.call, RSP: stack, shape.task_register: task.number}
+        for i, register in enumerate(shape.registers):
+            if register in shape.known():
+                row.values[i] = known[register]
+        if token & 1:
+            row.mask = self.masks.number((count + 7) // 8)
+        for i in range(32):
+            if row.mask >> i & 1:
+                need(i < count and shape.registers[i] not in shape.known(), "a mask that can't be")
+                value = self.value(row.values[i], row.steps[i], shape.registers[i], before)
+                before = value - row.values[i] & MASK
+                row.steps[i] = before if before < 2**31 or before >= 2**64 - 2**31 else 0
+                row.values[i] = task.last[shape.registers[i]] = value
+        return row.values[:count]
 
     def row(self, shape, stack):
-        key = (hash32(stack) + (self.history & 0xFFFF) * 0x85EBCA6B) & 0xFFFFFFFF | 1
+        task = self.task
+        key = (hash32(stack) + (task.history & 0xFFFF) * 0x85EBCA6B) & 0xFFFFFFFF | 1
         place = hash32(key) % 2048
-        if self.kept.get(place, (None,))[0] != key:
-            self.kept[place] = key, [0] * 32 if shape.place is None else list(self.kept[shape.place][1])
+        row = self.kept[place]
+        if row.key != key:
+            row.key = key
+            count = len(shape.registers)
+            if shape.place is None:
+                row.mask, row.values, row.steps = 0, [0] * 32, [0] * 32
+            else:
+                last = self.kept[shape.place]
+                row.mask = last.mask
+                row.values[:count] = last.values[:count]
+                row.steps[:count] = last.steps[:count]
+            if task.record:
+                other, where = task.record
+                for i, register in enumerate(shape.registers):
+                    stays = register not in (RAX, RCX, R11) if shape.type == EXIT else register in OF_TASK
+                    if stays and register in other.registers:
+                        row.values[i] = self.kept[where].values[other.registers.index(register)]
         shape.place = place
-        return self.kept[place][1]
+        task.record = shape, place
+        if shape.type == ENTER:
+            task.entry = shape, place
+        return row
 
-    def value(self, row, register, before):
-        task = self.tasks[self.task]
+    def value(self, row, step, register, before):
+        last = self.task.last
         control = self.controls.number(1)
-        need(control <= 23, "a control that is not known")
+        need(control <= 24, "a control that is not known")
         if control == 0:
-            return task.get(register, 0)
+            return last.get(register, 0)
         if control == 11:
             return row + before & MASK
+        if control == 24:
+            return row + step & MASK
         if control >= 20:
-            return task.get((RAX, RDX, RSI, RDI)[control - 20], 0)
+            return last.get((RAX, RDX, RSI, RDI)[control - 20], 0)
         base, size = ((row, control) if control <= 8 else (0, control - 8) if control <= 10 else
-                      (task.get(register, 0), control - 11))
-        stream = self.values_1 if size == 1 else self.values_2 if size == 2 else self.values_n
-        return base + unzigzag(stream.number(size)) & MASK
+                      (last.get(register, 0), control - 11))
+        if size == 1:
+            return base + unzigzag(self.values_1.number(1)) & MASK
+        value = self.low.number(1) | self.next_byte.number(1) << 8 | self.rest.number(size - 2) << 16
+        return base + unzigzag(value) & MASK
 
     def fragment(self, shape, number, values):
-        changed, length = self.fragments.take(2)
-        if changed:
-            shape.descriptions[number] = self.aux.take(4)
-        if length == 255:
-            length = self.aux.number(2)
-        source, status, label, want = shape.descriptions[number]
-        if source == 32:
-            self.address = self.address + unzigzag(self.aux.varint()) & MASK
+        head = self.fragments.number(1)
+        need(head <= 5, "a fragment that is not known")
+        description = shape.descriptions[number]
+        if head & 1:
+            description[0] = self.aux.take(4)
+        source, status, label, want = description[0]
+        address = 0
+        if source < len(values):
+            address = values[source]
+        elif source == 32:
+            address = self.address + unzigzag(self.aux.varint()) & MASK
+            description[1] = address - self.task.number & MASK
+        elif source == 34:
+            address = self.task.number + description[1] & MASK
+        elif source == 33:
+            need(head & 4, "an address and contents that come from each other")
         else:
-            self.address = values[source]
+            need(64 <= source < 96, "a source that is not known")
+            entry = self.task.entry
+            if entry and source - 64 in entry[0].registers:
+                address = self.kept[entry[1]].values[entry[0].registers.index(source - 64)]
+        if head < 2:
+            number = None
+            length = self.fragments.number(1)
+            if length == 255:
+                length = self.aux.number(2)
+            contents = self.bytes.take(length)
+            if 4 <= length <= 254:
+                number = self.made % 1024
+                self.made += 1
+                self.contents[number] = [contents, 0]
+        else:
+            number = self.fragments.number(2) if head & 4 else self.contents_at.get(hash32(address) % 2048)
+            need(number in self.contents, "contents that are not there")
+            contents = self.contents[number][0]
+            length = len(contents)
+        if source == 33:
+            address = self.contents[number][1]
         want = self.aux.varint() if want == 3 else (length, length + 1, 0)[want]
-        return (struct.pack("<QIHBB", self.address, want, length, status, label) + self.bytes.take(length) +
-                bytes(-length % 8))
+        self.address = address
+        if number is not None:
+            self.contents[number][1] = address
+            self.contents_at[hash32(address) % 2048] = number
+        return struct.pack("<QIHBB", address, want, length, status, label) + contents + bytes(-length % 8)
 
 
 class Chunk:

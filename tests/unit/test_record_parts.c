@@ -385,7 +385,7 @@ static void test_pipeline_bound(void)
 	unsigned nr_blocks = 0, told = 0;
 	struct pipeline *pipeline;
 
-	CHECK_INT(pipeline_create(&pipeline, 2, LEVEL_STORED, no_kick, NULL, NULL), 0);
+	CHECK_INT(pipeline_create(&pipeline, 2, 0, no_kick, NULL, NULL), 0);
 	pipeline_on_room(pipeline, count_room, &told);
 	while (nr_blocks <= PIPELINE_MAX_BLOCKS && (blocks[nr_blocks] = pipeline_block_get(pipeline)))
 		nr_blocks++;
@@ -395,7 +395,7 @@ static void test_pipeline_bound(void)
 	CHECK_INT(told, 1);
 	CHECK((blocks[nr_blocks++] = pipeline_block_get(pipeline)));
 	CHECK_INT(told, 1);
-	/* what is not compressed stays as large as it was */
+	/* rows that are stored stay as large as they were */
 	for (unsigned i = 0; i < nr_blocks; i++) {
 		for (unsigned n = 0; n < TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_record); n++)
 			put_record(blocks[i], n);

@@ -5,6 +5,7 @@
  * over them; and payloads that are cut or changed are refused or give rows.
  */
 #include <errno.h>
+#include <zstd.h>
 
 #include "check.h"
 #include "tape_compact.h"
@@ -231,22 +232,44 @@ static void test_bad_sizes(void)
 
 /* ---- chunks ---------------------------------------------------------- */
 
+/* Decompresses and expands as a reader does. */
+static void check_chunk(const struct tape_chunk *chunk, const struct byte_buffer *rows)
+{
+	const uint8_t *stored = chunk->buffer + TAPE_CHUNK_HEADER_BYTES;
+	uint8_t *payload = calloc(1, rows->size_bytes + COMPACT_SLACK_BYTES);
+	size_t size_bytes = chunk->header.stored_bytes;
+
+	CHECK(payload);
+	if (chunk->header.codec == TAPE_ZSTD)
+		size_bytes = ZSTD_decompress(payload, rows->size_bytes, stored, size_bytes);
+	else
+		memcpy(payload, stored, size_bytes);
+	CHECK(!ZSTD_isError(size_bytes));
+	CHECK(!tape_expand(model, expanded, rows->size_bytes, payload, size_bytes));
+	CHECK(!memcmp(expanded, rows->data, rows->size_bytes));
+	free(payload);
+}
+
 static void test_chunks(void)
 {
+	static const int levels[] = {1, 3, -1, -3, -5, TAPE_LEVEL_PREDICTED, 1};
 	struct byte_buffer rows = {0};
 	struct tape_encoder *encoder;
 	struct tape_chunk *chunk;
 
 	CHECK_INT(tape_encoder_create(&encoder, 1, NULL), 0);
-	for (unsigned i = 0; i < 3; i++) {
-		add_calls(&rows, 100 + 1000 * i, 7, NULL);
+	for (unsigned i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
+		tape_encoder_set_level(encoder, levels[i]);
+		add_calls(&rows, 100 + 500 * i, 7, "/usr/bin/env");
 		CHECK_INT(tape_encoder_traps(encoder, &chunk, 3, rows.data, rows.size_bytes, NULL), 0);
 		CHECK_INT(chunk->header.layout, TAPE_LAYOUT_2);
-		CHECK_INT(chunk->header.codec, TAPE_ZSTD);
+		CHECK_INT(chunk->header.codec, levels[i] == TAPE_LEVEL_PREDICTED ? TAPE_STORED : TAPE_ZSTD);
+		check_chunk(chunk, &rows);
 		CHECK_INT(chunk->header.raw_bytes, rows.size_bytes);
 		tape_chunk_destroy(chunk);
 		rows.size_bytes = 0;
 	}
+	tape_encoder_set_level(encoder, 1);
 	/* noise stays as it is */
 	while (rows.size_bytes < 50000)
 		put_le32(memset(byte_buffer_extend(&rows, 32), 0x99, 32), 32);
@@ -327,13 +350,103 @@ static void test_hostile(void)
 static void test_no_source(void)
 {
 	static const uint8_t payload[] = {
-		1,   0, 0, 0,          0, 0, 1, 1, 0, 12, 2, 0,          /* lengths of the streams */
-		252, 0, 0, TRAP_ENTER, 0, 0, 0, 0, 0, 1,  0, 0, 0, 0, 0, /* code, times, a shape with one fragment */
-		0,   0,                                                  /* its fragment */
+		1,           1,
+		0,           0,
+		0,           0,
+		0,           0,
+		1,           1,
+		0,           12,
+		2,           0,              /* lengths of the streams */
+		0,           0,              /* times */
+		COMPACT_NEW, COMPACT_T_CODE, /* a shape with one fragment */
+		TRAP_ENTER,  0,
+		0,           0,
+		0,           0,
+		1,           0,
+		0,           0,
+		0,           0, /* that shape */
+		0,           0, /* its fragment */
 	};
+	uint8_t copy[sizeof(payload)];
 
+	/* From nowhere it would be right, but then its address is missing. */
 	CHECK(!expand(payload, sizeof(payload), 32));
 	CHECK(!expand(payload, sizeof(payload), 48));
+	/* Without the fragment it is a record. */
+	memcpy(copy, payload, sizeof(copy));
+	copy[12] = 0;
+	copy[24] = 0;
+	CHECK(expand(copy, sizeof(copy) - 2, 32));
+}
+
+/* Rows of one call with one fragment, whose address and contents come from where the text says. */
+static void add_read(struct byte_buffer *rows, uint8_t type, uint64_t seq, uint64_t task, uint64_t gva,
+		     const char *text)
+{
+	uint32_t len_bytes = (uint32_t)strlen(text), mask = 1u << TRAP_REG_RSP | 1u << TRAP_REG_TASK;
+	size_t start = rows->size_bytes;
+
+	mask |= type == TRAP_ENTER ? 1u << TRAP_REG_RAX | 1u << TRAP_REG_RSI : 1u << TRAP_REG_NR;
+	byte_buffer_add_u32(rows, 0);
+	byte_buffer_add_u8(rows, type);
+	byte_buffer_add_u8(rows, 0);
+	byte_buffer_add_u16(rows, 0);
+	byte_buffer_add_u16(rows, 0);
+	byte_buffer_add_u16(rows, type == TRAP_EXIT);
+	byte_buffer_add_u32(rows, mask);
+	byte_buffer_add_u64(rows, seq);
+	byte_buffer_add_u64(rows, 100 * seq);
+	if (type == TRAP_ENTER)
+		byte_buffer_add_u64(rows, 17);
+	byte_buffer_add_u64(rows, 0x7ffc0000 + task);
+	if (type == TRAP_ENTER)
+		byte_buffer_add_u64(rows, gva);
+	byte_buffer_add_u64(rows, task);
+	if (type == TRAP_EXIT) {
+		byte_buffer_add_u64(rows, 17);
+		byte_buffer_add_u64(rows, gva);
+		byte_buffer_add_u32(rows, len_bytes);
+		byte_buffer_add_u16(rows, (uint16_t)len_bytes);
+		byte_buffer_add_u16(rows, 0);
+		byte_buffer_add(rows, text, len_bytes);
+		for (; len_bytes % 8; len_bytes++)
+			byte_buffer_add_u8(rows, 0);
+	}
+	put_le32(rows->data + start, (uint32_t)(rows->size_bytes - start));
+}
+
+/*
+ * What a call leaves behind at an address that only its entry has, of two tasks in turn: after the first ones that
+ * costs next to nothing, whether the contents are those that were there or those that were elsewhere.
+ */
+static void test_contents(void)
+{
+	static const char *const texts[] = {"the first of the texts, which is long",
+					    "the second one, which is not shorter"};
+	struct byte_buffer rows = {0};
+	size_t few_bytes, many_bytes;
+
+	for (uint64_t i = 0, seq = 0; i < 1000; i++) {
+		for (uint64_t task = 0; task < 2; task++)
+			add_read(&rows, TRAP_ENTER, seq++, 0x1000 + task, 0x5000 + 64 * (i % 3), "");
+		for (uint64_t task = 0; task < 2; task++)
+			add_read(&rows, TRAP_EXIT, seq++, 0x1000 + task, 0x5000 + 64 * (i % 3), texts[i / 7 % 2]);
+		if (i == 99)
+			free(round_trip(&rows, &few_bytes));
+	}
+	free(round_trip(&rows, &many_bytes));
+	/* 3600 records more: a token, two bytes of time and a step of RSI, of every other a fragment, and a task each
+	 */
+	CHECK(many_bytes - few_bytes < 3600 * 8);
+	/* More contents than have numbers, and numbers that are used again. */
+	rows.size_bytes = 0;
+	for (uint64_t seq = 0; seq < 6000; seq++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "text %u", (unsigned)below(3000));
+		add_read(&rows, seq & 1 ? TRAP_EXIT : TRAP_ENTER, seq, 0x1000, 0x5000 + below(9), text);
+	}
+	round_trip_only(&rows);
 }
 
 int main(void)
@@ -348,6 +461,7 @@ int main(void)
 	test_chunks();
 	test_hostile();
 	test_no_source();
+	test_contents();
 	tape_compactor_destroy(compactor);
 	free(model);
 	free(expanded);
