@@ -33,6 +33,8 @@ struct trap_writer {
 	__u64 head;             /* published */
 	__u64 tail;             /* the consumer's, when we last looked and it made sense */
 	__u64 signalled_tail;   /* tail for which the eventfd was last signalled */
+	__u64 look_at;          /* head from which on trap_writer_should_signal() looks at the tail again */
+	__u64 look_bytes;       /* between two looks while the ring is above its watermark */
 	__u64 record_position;  /* of the reserved record, behind padding and gap */
 	__u64 seq;              /* of the next record */
 	struct trap_gap untold; /* losses that no gap record tells of yet */
@@ -42,6 +44,12 @@ struct trap_writer {
 };
 
 #define TRAP_GAP_BYTES ((__u32)(sizeof(struct trap_record) + sizeof(struct trap_gap)))
+
+/* At most so many bytes come between two looks at the tail, so that a record costs a small part of a barrier. */
+#define TRAP_LOOK_BYTES 4096u
+
+/* So far ahead of a record its successors' lines are fetched. */
+#define TRAP_PREFETCH_BYTES 1536u
 
 /* Size of the shared memory of a ring with data_bytes (a power of two) of data. */
 static inline __u64 trap_ring_memory_bytes(__u64 data_bytes)
@@ -58,8 +66,8 @@ static inline int trap_ring_data_bytes_valid(__u64 data_bytes)
 /*
  * Lays out a ring in memory (zeroed, page-aligned, trap_ring_memory_bytes()
  * long, alive as long as the writer). data_bytes must be valid;
- * watermark_bytes is brought into 1..data_bytes / 2: a ring too full for a
- * record is then always above it.
+ * watermark_bytes is brought into 1..data_bytes / 2, the bytes between two
+ * looks included: a ring too full for a record is then always above it.
  */
 static inline void trap_writer_init(struct trap_writer *w, void *memory, __u64 data_bytes, __u64 watermark_bytes,
 				    __u16 vcpu)
@@ -68,8 +76,8 @@ static inline void trap_writer_init(struct trap_writer *w, void *memory, __u64 d
 
 	if (!watermark_bytes)
 		watermark_bytes = 1;
-	if (watermark_bytes > data_bytes / 2)
-		watermark_bytes = data_bytes / 2;
+	if (watermark_bytes > data_bytes / 2 - TRAP_LOOK_BYTES)
+		watermark_bytes = data_bytes / 2 - TRAP_LOOK_BYTES;
 
 	memset(w, 0, sizeof(*w));
 	w->shared = shared;
@@ -78,6 +86,8 @@ static inline void trap_writer_init(struct trap_writer *w, void *memory, __u64 d
 	w->data_bytes = data_bytes;
 	w->watermark_bytes = watermark_bytes;
 	w->signalled_tail = ~0ull; /* no record ends there */
+	w->look_at = watermark_bytes;
+	w->look_bytes = watermark_bytes / 8 < TRAP_LOOK_BYTES ? watermark_bytes / 8 : TRAP_LOOK_BYTES;
 	w->vcpu = vcpu;
 
 	shared->version = TRAP_ABI_VERSION;
@@ -114,10 +124,13 @@ static inline int trap_writer_has_room(struct trap_writer *w, __u64 end)
 		return 1;
 	/* pairs with the consumer's release store of tail: it has copied the bytes that we will overwrite */
 	tail = TRAP_LOAD_ACQUIRE(&w->consumer->tail);
-	if (w->head - tail > w->data_bytes)
-		return 0;
-	w->tail = tail;
-	return end - tail <= w->data_bytes;
+	if (w->head - tail <= w->data_bytes) {
+		w->tail = tail;
+		if (end - tail <= w->data_bytes)
+			return 1;
+	}
+	w->look_at = w->head; /* whoever sleeps meanwhile is told at once */
+	return 0;
 }
 
 static inline void trap_writer_pad(struct trap_writer *w, __u64 from, __u64 to)
@@ -175,6 +188,9 @@ static inline struct trap_record *trap_writer_reserve(struct trap_writer *w, __u
 	}
 	trap_writer_pad(w, after_gap, position);
 	w->record_position = position;
+	/* The consumer's reads have left these lines shared: they come back while the next records are made. */
+	__builtin_prefetch(w->data + ((position + TRAP_PREFETCH_BYTES) & (w->data_bytes - 1)), 1);
+	__builtin_prefetch(w->data + ((position + TRAP_PREFETCH_BYTES + 64) & (w->data_bytes - 1)), 1);
 	return (struct trap_record *)(w->data + (position & (w->data_bytes - 1)));
 }
 
@@ -238,21 +254,34 @@ static inline int trap_writer_flush_gap(struct trap_writer *w)
  * After commit: must the data eventfd be signalled? At most once for each
  * value of tail, so never once per record. The consumer does the mirror image:
  * store tail; full barrier; load head; sleep only if fill < watermark_bytes.
- * One of the two then sees the other's store.
+ *
+ * A look is: store of head, full barrier, load of tail. Its barrier and the
+ * consumer's last one before a sleep have an order. If ours is first, the
+ * consumer sees this head, and does not sleep above the watermark; if it is
+ * second, we see the tail that the consumer sleeps with. So there must be a
+ * look where the fill may reach the watermark, by the tail that was seen last:
+ * the real one is not behind it. Above the watermark this tail was signalled,
+ * and what can follow is that the consumer moves and sleeps again, unseen: one
+ * look in look_bytes finds it. When this returns, the ring of a consumer that
+ * sleeps unsignalled holds less than watermark_bytes + look_bytes.
  */
 static inline int trap_writer_should_signal(struct trap_writer *w)
 {
 	__u64 tail;
 
-	/* the cached tail is not ahead of the real one: below the watermark by it, we are below in truth */
-	if (w->head - w->tail < w->watermark_bytes)
+	if (__builtin_expect(w->head < w->look_at, 1))
 		return 0;
 	/* between our store of head and load of tail; pairs with the barrier of trap_ring_drain() */
 	TRAP_FULL_BARRIER();
 	tail = TRAP_LOAD_ACQUIRE(&w->consumer->tail);
 	if (w->head - tail <= w->data_bytes)
 		w->tail = tail;
-	if (w->head - tail < w->watermark_bytes || tail == w->signalled_tail)
+	if (w->head - tail < w->watermark_bytes) {
+		w->look_at = tail + w->watermark_bytes;
+		return 0;
+	}
+	w->look_at = w->head + w->look_bytes;
+	if (tail == w->signalled_tail)
 		return 0;
 	w->signalled_tail = tail;
 	return 1;
