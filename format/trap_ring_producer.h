@@ -29,7 +29,9 @@ struct trap_writer {
 	const struct trap_ring_consumer *consumer;
 	__u8 *data;
 	__u64 data_bytes;
+	__u64 mask; /* data_bytes - 1 */
 	__u64 watermark_bytes;
+	__u32 max_record_bytes; /* largest record that the ring takes */
 	__u64 head;             /* published */
 	__u64 tail;             /* the consumer's, when we last looked and it made sense */
 	__u64 signalled_tail;   /* tail for which the eventfd was last signalled */
@@ -73,6 +75,7 @@ static inline void trap_writer_init(struct trap_writer *w, void *memory, __u64 d
 				    __u16 vcpu)
 {
 	struct trap_ring_producer *shared = (struct trap_ring_producer *)memory;
+	__u64 most = data_bytes / 2 - 2 * TRAP_GAP_BYTES;
 
 	if (!watermark_bytes)
 		watermark_bytes = 1;
@@ -84,7 +87,9 @@ static inline void trap_writer_init(struct trap_writer *w, void *memory, __u64 d
 	w->consumer = (const struct trap_ring_consumer *)((__u8 *)memory + TRAP_RING_PAGE);
 	w->data = (__u8 *)memory + 2 * TRAP_RING_PAGE;
 	w->data_bytes = data_bytes;
+	w->mask = data_bytes - 1;
 	w->watermark_bytes = watermark_bytes;
+	w->max_record_bytes = most < TRAP_RECORD_MAX_BYTES ? (__u32)most : TRAP_RECORD_MAX_BYTES;
 	w->signalled_tail = ~0ull; /* no record ends there */
 	w->look_at = watermark_bytes;
 	w->look_bytes = watermark_bytes / 8 < TRAP_LOOK_BYTES ? watermark_bytes / 8 : TRAP_LOOK_BYTES;
@@ -103,15 +108,13 @@ static inline void trap_writer_init(struct trap_writer *w, void *memory, __u64 d
  */
 static inline __u32 trap_writer_max_record(const struct trap_writer *w)
 {
-	__u64 most = w->data_bytes / 2 - 2 * TRAP_GAP_BYTES;
-
-	return most < TRAP_RECORD_MAX_BYTES ? (__u32)most : TRAP_RECORD_MAX_BYTES;
+	return w->max_record_bytes;
 }
 
 /* Where a record of size_bytes goes that would begin at position: behind padding if it does not fit before the end. */
 static inline __u64 trap_writer_place(const struct trap_writer *w, __u64 position, __u32 size_bytes)
 {
-	__u64 left = w->data_bytes - (position & (w->data_bytes - 1));
+	__u64 left = w->data_bytes - (position & w->mask);
 
 	return size_bytes <= left ? position : position + left;
 }
@@ -135,7 +138,7 @@ static inline int trap_writer_has_room(struct trap_writer *w, __u64 end)
 
 static inline void trap_writer_pad(struct trap_writer *w, __u64 from, __u64 to)
 {
-	struct trap_record *pad = (struct trap_record *)(w->data + (from & (w->data_bytes - 1)));
+	struct trap_record *pad = (struct trap_record *)(w->data + (from & w->mask));
 
 	if (from == to)
 		return;
@@ -149,7 +152,7 @@ static inline void trap_writer_pad(struct trap_writer *w, __u64 from, __u64 to)
 /* The gap record that tells of all losses so far; it gets the number behind theirs. */
 static inline void trap_writer_put_gap(struct trap_writer *w, __u64 position)
 {
-	struct trap_record *gap = (struct trap_record *)(w->data + (position & (w->data_bytes - 1)));
+	struct trap_record *gap = (struct trap_record *)(w->data + (position & w->mask));
 
 	memset(gap, 0, sizeof(*gap));
 	gap->size_bytes = TRAP_GAP_BYTES;
@@ -158,6 +161,28 @@ static inline void trap_writer_put_gap(struct trap_writer *w, __u64 position)
 	gap->seq = w->seq;
 	gap->tsc = w->untold.first_tsc; /* others must know of it when they come to what it may have hidden */
 	memcpy(gap + 1, &w->untold, sizeof(w->untold));
+}
+
+/* For a record that does not fit right behind the last one by the known tail, or that a gap record must precede. */
+static inline struct trap_record *trap_writer_reserve_behind(struct trap_writer *w, __u32 size_bytes)
+{
+	__u64 gap_position = w->head, after_gap = w->head, position;
+
+	if (w->untold.lost_records) {
+		gap_position = trap_writer_place(w, w->head, TRAP_GAP_BYTES);
+		after_gap = gap_position + TRAP_GAP_BYTES;
+	}
+	position = trap_writer_place(w, after_gap, size_bytes);
+	if (!trap_writer_has_room(w, position + size_bytes))
+		return NULL;
+
+	if (w->untold.lost_records) {
+		trap_writer_pad(w, w->head, gap_position);
+		trap_writer_put_gap(w, gap_position);
+	}
+	trap_writer_pad(w, after_gap, position);
+	w->record_position = position;
+	return (struct trap_record *)(w->data + (position & w->mask));
 }
 
 /*
@@ -169,29 +194,20 @@ static inline void trap_writer_put_gap(struct trap_writer *w, __u64 position)
  */
 static inline struct trap_record *trap_writer_reserve(struct trap_writer *w, __u32 size_bytes)
 {
-	__u64 gap_position = w->head, after_gap = w->head, position;
+	__u64 offset = w->head & w->mask;
 
-	if (size_bytes < sizeof(struct trap_record) || size_bytes > trap_writer_max_record(w))
+	if (size_bytes < sizeof(struct trap_record) || size_bytes > w->max_record_bytes)
 		return NULL;
 	size_bytes = (size_bytes + 7) & ~7u;
-	if (__builtin_expect(w->untold.lost_records != 0, 0)) {
-		gap_position = trap_writer_place(w, w->head, TRAP_GAP_BYTES);
-		after_gap = gap_position + TRAP_GAP_BYTES;
-	}
-	position = trap_writer_place(w, after_gap, size_bytes);
-	if (!trap_writer_has_room(w, position + size_bytes))
-		return NULL;
-
-	if (__builtin_expect(w->untold.lost_records != 0, 0)) {
-		trap_writer_pad(w, w->head, gap_position);
-		trap_writer_put_gap(w, gap_position);
-	}
-	trap_writer_pad(w, after_gap, position);
-	w->record_position = position;
+	if (__builtin_expect(w->untold.lost_records || offset + size_bytes > w->data_bytes ||
+				     w->head + size_bytes - w->tail > w->data_bytes,
+			     0))
+		return trap_writer_reserve_behind(w, size_bytes);
+	w->record_position = w->head;
 	/* The consumer's reads have left these lines shared: they come back while the next records are made. */
-	__builtin_prefetch(w->data + ((position + TRAP_PREFETCH_BYTES) & (w->data_bytes - 1)), 1);
-	__builtin_prefetch(w->data + ((position + TRAP_PREFETCH_BYTES + 64) & (w->data_bytes - 1)), 1);
-	return (struct trap_record *)(w->data + (position & (w->data_bytes - 1)));
+	__builtin_prefetch(w->data + ((offset + TRAP_PREFETCH_BYTES) & w->mask), 1);
+	__builtin_prefetch(w->data + ((offset + TRAP_PREFETCH_BYTES + 64) & w->mask), 1);
+	return (struct trap_record *)(w->data + offset);
 }
 
 static inline void trap_writer_publish(struct trap_writer *w, __u64 head)
@@ -205,7 +221,7 @@ static inline void trap_writer_publish(struct trap_writer *w, __u64 head)
 /* Hands over the reserved record, of which size_bytes (at most what was reserved) are used. */
 static inline void trap_writer_commit(struct trap_writer *w, __u32 size_bytes)
 {
-	struct trap_record *record = (struct trap_record *)(w->data + (w->record_position & (w->data_bytes - 1)));
+	struct trap_record *record = (struct trap_record *)(w->data + (w->record_position & w->mask));
 
 	size_bytes = (size_bytes + 7) & ~7u;
 	if (__builtin_expect(w->untold.lost_records != 0, 0)) {
