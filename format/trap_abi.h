@@ -36,7 +36,7 @@ struct trap_ring_producer {
 	__u32 version; /* TRAP_ABI_VERSION */
 	__u32 vcpu;
 	__u64 data_bytes;
-	__u64 watermark_bytes; /* the data eventfd is signalled at this fill */
+	__u64 watermark_bytes; /* the data eventfd is signalled at this fill, or little above it */
 	__u64 reserved[4];
 	/* release store after the record is whole; pairs with the consumer's acquire load */
 	__u64 head __attribute__((aligned(64)));

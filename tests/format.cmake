@@ -5,6 +5,7 @@ vmtape_test(NAME trap_record LABEL unit SOURCES unit/test_trap_record.c LIBS vmt
 vmtape_test(NAME trap_ring LABEL unit SOURCES unit/test_trap_ring.c LIBS vmtape-format)
 vmtape_test(NAME hostile_room LABEL unit SOURCES unit/test_hostile_room.c LIBS vmtape-format Threads::Threads)
 vmtape_test(NAME trap_ring_threads LABEL unit SOURCES unit/test_trap_ring_threads.c LIBS vmtape-format Threads::Threads)
+vmtape_test(NAME trap_ring_model LABEL unit SOURCES unit/test_trap_ring_model.c LIBS vmtape-format TIMEOUT 600)
 vmtape_test(NAME plan_text LABEL unit SOURCES unit/test_plan_text.c LIBS vmtape-format)
 vmtape_test(NAME plan_exec LABEL unit SOURCES unit/test_plan_exec.c LIBS vmtape-format)
 vmtape_test(NAME plan_validate LABEL unit SOURCES unit/test_plan_validate.c LIBS vmtape-format)

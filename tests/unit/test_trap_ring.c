@@ -8,6 +8,13 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+/* The producer's barriers are counted. */
+static unsigned barriers;
+#define TRAP_LOAD_ACQUIRE(p)         __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define TRAP_STORE_RELEASE(p, value) __atomic_store_n(p, value, __ATOMIC_RELEASE)
+#define TRAP_STORE_RELAXED(p, value) __atomic_store_n(p, value, __ATOMIC_RELAXED)
+#define TRAP_FULL_BARRIER()          (barriers++, __sync_synchronize())
+
 #include "check.h"
 #include "trap_record.h"
 #include "trap_ring.h"
@@ -348,6 +355,62 @@ static void test_watermark(void)
 	pair_deinit(&pair);
 }
 
+/*
+ * Above the watermark a moved tail is seen at the next look, look_bytes later
+ * at most, wherever it moves; a ring that is too full looks at once. Where
+ * nothing moves, a barrier serves many records.
+ */
+static void test_looks(void)
+{
+	const uint32_t size_bytes = 64, look_bytes = 1024, watermark_bytes = 8192;
+	struct trap_ring_consumer *consumer;
+	struct pair pair;
+	uint64_t tsc = 0;
+
+	pair_init(&pair, watermark_bytes);
+	consumer = (struct trap_ring_consumer *)(pair.memory + TRAP_RING_PAGE);
+	for (unsigned moved_after = 0; moved_after < 4 * look_bytes / size_bytes; moved_after++) {
+		uint64_t moved_at, wanted = pair.writer.head - consumer->tail < watermark_bytes;
+
+		while (pair.writer.head - consumer->tail < watermark_bytes) {
+			CHECK_INT(trap_writer_should_signal(&pair.writer), 0);
+			CHECK(append(&pair.writer, size_bytes, tsc++));
+		}
+		CHECK_INT(trap_writer_should_signal(&pair.writer), wanted);
+		for (unsigned n = 0; n < moved_after; n++) {
+			CHECK(append(&pair.writer, size_bytes, tsc++));
+			CHECK_INT(trap_writer_should_signal(&pair.writer), 0);
+		}
+		/* and stays above */
+		consumer->tail = pair.writer.head - watermark_bytes + 64;
+		moved_at = pair.writer.head;
+		do {
+			CHECK(append(&pair.writer, size_bytes, tsc++));
+			CHECK(pair.writer.head <= moved_at + look_bytes);
+		} while (!trap_writer_should_signal(&pair.writer));
+		consumer->tail = pair.writer.head;
+		pair.writer.look_at = pair.writer.head;
+	}
+
+	pair.writer.look_at = 0;
+	barriers = 0;
+	for (unsigned n = 0; n < (DATA_BYTES - 2 * watermark_bytes) / size_bytes; n++) {
+		CHECK(append(&pair.writer, size_bytes, tsc++));
+		trap_writer_should_signal(&pair.writer);
+	}
+	printf("%u barriers for %" PRIu64 " records\n", barriers, (DATA_BYTES - 2 * watermark_bytes) / size_bytes);
+	CHECK(barriers > 0 && barriers <= DATA_BYTES / look_bytes);
+
+	while (append(&pair.writer, size_bytes, tsc++))
+		;
+	trap_writer_should_signal(&pair.writer);
+	consumer->tail += 64;
+	CHECK(!append(&pair.writer, 4096, tsc++));
+	CHECK_INT(trap_writer_should_signal(&pair.writer), 1);
+	CHECK_INT(trap_writer_should_signal(&pair.writer), 0);
+	pair_deinit(&pair);
+}
+
 static int try_init(void (*spoil)(struct trap_ring_producer *shared, size_t *memory_bytes, int fd))
 {
 	size_t memory_bytes = trap_ring_memory_bytes(DATA_BYTES);
@@ -429,5 +492,6 @@ int main(void)
 	test_wild_tail();
 	test_wild_head();
 	test_watermark();
+	test_looks();
 	return 0;
 }
