@@ -58,8 +58,10 @@ size_t tape_chunk_stored_bytes(const struct tape_chunk *chunk);
 
 /*
  * Encodes chunks of records, one after another, for one thread at a time.
- * zstd_level 0 stores them as they are; TAPE_LEVEL_PREDICTED takes out what
- * was to be expected, and compresses nothing.
+ * zstd_level above 0 is zstd's. Below 0 less and less is searched for matches
+ * (-1, -3 and -5 differ; records that can't be predicted take it as zstd's). 0
+ * stores them as they are; TAPE_LEVEL_PREDICTED takes out what was to be
+ * expected, and compresses nothing.
  */
 #define TAPE_LEVEL_PREDICTED (-100)
 struct tape_encoder;

@@ -131,7 +131,8 @@ static uint32_t find_shape(const struct tape_compactor *c, const uint8_t *record
 		call = mask & 1 ? get_le64(regs) : 0;
 	else if (mask >> TRAP_REG_NR & 1)
 		call = get_le64(regs + 8 * __builtin_popcount(mask & ((1u << TRAP_REG_NR) - 1)));
-	at = compact_hash(get_le64(record + COMPACT_HEAD_AT) ^ (uint64_t)mask << 13 ^ call << 40);
+	at = compact_hash(get_le64(record + COMPACT_HEAD_AT) ^ (uint64_t)mask << 13 ^
+			  (uint64_t)compact_hash(call) << 32);
 	for (;; at++) {
 		unsigned code = c->codes[at &= HASH_SLOTS - 1];
 

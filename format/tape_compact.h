@@ -130,7 +130,7 @@ struct compact_shape {
 
 struct compact_task {
 	uint64_t key;     /* value of the register that tells tasks apart */
-	uint64_t rsp;     /* of its record before */
+	uint64_t rsp;     /* of its last record that has one */
 	uint32_t history; /* codes of its last records, the last one in the low byte */
 	uint32_t salt;    /* different for each place */
 	uint16_t last_row;
@@ -363,6 +363,9 @@ static inline struct compact_row *compact_row(struct compact_model *model, struc
 
 	*mask = &model->heads[at].mask;
 	if (model->heads[at].key != key) {
+		/* What was there in another chunk, or before shapes were forgotten, the other side need not have. */
+		if (!model->heads[at].key)
+			memset(&model->rows[at], 0, sizeof(model->rows[at]));
 		model->heads[at].key = key;
 		compact_row_replace(model, shape, at);
 	}

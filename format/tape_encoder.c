@@ -202,6 +202,7 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 		tape_rows_gather(&rows.tasks, records, size_bytes, &(*out)->identities);
 		if ((*out)->identities.bad) {
 			tape_chunk_destroy(*out);
+			*out = NULL;
 			return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for who made the records");
 		}
 	}

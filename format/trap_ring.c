@@ -173,6 +173,11 @@ static int64_t walk_run(struct trap_ring_counts *counts, const uint8_t *run, siz
 	return is_bad && !at ? -EBADMSG : (int64_t)at;
 }
 
+bool trap_ring_is_waited_for(const struct trap_ring *ring)
+{
+	return __atomic_load_n(&ring_producer(ring)->waiting, __ATOMIC_RELAXED);
+}
+
 /* Gives room back. What follows sees a head no older than this. */
 static void store_tail(struct trap_ring *ring, uint64_t tail)
 {
@@ -191,7 +196,7 @@ static void store_tail(struct trap_ring *ring, uint64_t tail)
 	 * Never sleep on a descriptor that the producer chose: whatever it does to a timer, arming it does not
 	 * block. One that can't be armed harms the producer alone.
 	 */
-	if (ring->room_fd >= 0 && __atomic_load_n(&ring_producer(ring)->waiting, __ATOMIC_RELAXED))
+	if (ring->room_fd >= 0 && trap_ring_is_waited_for(ring))
 		timerfd_settime(ring->room_fd, 0, &now, NULL);
 }
 

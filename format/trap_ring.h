@@ -42,6 +42,8 @@ void trap_ring_deinit(struct trap_ring *ring);
 
 /* Bytes that wait in the ring; more than the ring holds means a broken producer: -EBADMSG. */
 int64_t trap_ring_fill_bytes(const struct trap_ring *ring);
+/* Does a vCPU wait for room (block policy)? It may want more than a ring below its watermark has. */
+bool trap_ring_is_waited_for(const struct trap_ring *ring);
 
 /*
  * Copy whole records, without padding, to buffer (room for at least

@@ -170,7 +170,7 @@ static int empty_ring(struct drain *drain, struct drain_ring *ring, struct look 
 		return fail(drain, ring);
 	percent = (unsigned)((uint64_t)fill * 100 / ring->ring.data_bytes);
 	look->fill_percent = percent > look->fill_percent ? percent : look->fill_percent;
-	least_bytes = is_due ? 1 : ring->take_bytes;
+	least_bytes = is_due || trap_ring_is_waited_for(&ring->ring) ? 1 : ring->take_bytes;
 	while (moved < fill && (uint64_t)(fill - moved) >= least_bytes) {
 		int64_t n;
 

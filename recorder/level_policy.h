@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * level_policy.h - which zstd level the next block gets, from what waits where.
+ * level_policy.h - which level the next block gets, from what waits where.
  * Falling behind costs level at once, down to prediction alone; level comes back
  * step by step, and only while there is time to spare. No clock, no threads.
  */

@@ -28,8 +28,8 @@ struct record_tally {
 	uint64_t raw_bytes;
 	uint64_t stored_bytes;
 	uint64_t chunks;
-	uint64_t stored_chunks; /* those that were not compressed, as there was no time */
-	int64_t level_sum;      /* zstd levels of the other chunks */
+	uint64_t stored_chunks; /* those without zstd, as there was no time */
+	int64_t level_sum;      /* levels of the other chunks */
 };
 void record_tally_add(struct record_tally *sum, const struct record_tally *more);
 

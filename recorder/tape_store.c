@@ -197,7 +197,8 @@ int tape_store_open_pages(const struct tape_thread *thread, struct tape_writer *
 			  struct tape_error *error)
 {
 	const struct tape_page_coder coder = page_pool_coder(thread->page_pool);
-	int ret = tape_pages_create(out, writer, thread->zstd_level == LEVEL_AUTO ? 1 : thread->zstd_level, error);
+	int level = thread->zstd_level == LEVEL_AUTO ? 1 : thread->zstd_level == LEVEL_STORED ? 0 : thread->zstd_level;
+	int ret = tape_pages_create(out, writer, level, error);
 
 	return ret ? ret : tape_pages_encode_with(*out, &coder, error);
 }

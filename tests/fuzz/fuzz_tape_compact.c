@@ -42,6 +42,7 @@ static void round_trip(const uint8_t *rows, size_t rows_bytes)
 		at += compacted.parts[i].size_bytes;
 	}
 	memset(payload + at, 0, COMPACT_SLACK_BYTES);
+	memset(&model, 0xa5, sizeof(model));
 	fail_if(at && (tape_expand(&model, again, rows_bytes, payload, at) || memcmp(again, rows, rows_bytes)));
 	free(payload);
 	free(again);

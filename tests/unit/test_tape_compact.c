@@ -67,6 +67,8 @@ static uint8_t *round_trip(const struct byte_buffer *rows, size_t *size_bytes)
 		return NULL;
 	payload = payload_of(&compacted);
 	memset(expanded, 0x55, rows->size_bytes);
+	/* Nothing of an earlier chunk may count. */
+	memset(model, 0xa5, sizeof(*model));
 	CHECK(!tape_expand(model, expanded, rows->size_bytes, payload, *size_bytes));
 	CHECK(!memcmp(expanded, rows->data, rows->size_bytes));
 	return payload;
@@ -214,6 +216,49 @@ static void test_corners(void)
 }
 
 /* A size that is wrong is found where the walk finds it. */
+/* An identity record of no task, with RSP, and with RSI and RDI or without. */
+static void add_identity(struct byte_buffer *rows, uint64_t seq, uint64_t rsp, const uint64_t *rdi)
+{
+	uint32_t mask = 1u << TRAP_REG_RSP | 1u << TRAP_REG_TASK;
+
+	mask |= rdi ? 1u << TRAP_REG_RSI | 1u << TRAP_REG_RDI : 0;
+	byte_buffer_add_u32(rows, 32 + 8 * (uint32_t)__builtin_popcount(mask));
+	byte_buffer_add_u8(rows, TRAP_IDENTITY);
+	byte_buffer_add_u8(rows, 0);
+	byte_buffer_add_u16(rows, 0);
+	byte_buffer_add_u16(rows, 0);
+	byte_buffer_add_u16(rows, 0);
+	byte_buffer_add_u32(rows, mask);
+	byte_buffer_add_u64(rows, seq);
+	byte_buffer_add_u64(rows, 1000 + seq);
+	byte_buffer_add_u64(rows, rsp);
+	if (rdi) {
+		byte_buffer_add_u64(rows, 0);
+		byte_buffer_add_u64(rows, *rdi);
+	}
+	byte_buffer_add_u64(rows, 0);
+}
+
+/*
+ * Two shapes whose RSPs lead to the same row, the one with more registers last: what it expects of those that the
+ * other has not must not come from a chunk before.
+ */
+static void test_leftovers(void)
+{
+	const uint64_t rdi = 0x123456789abcdef0;
+	struct byte_buffer rows = {0};
+
+	for (unsigned i = 0; i < 3; i++) {
+		add_identity(&rows, 0, 0x1000, NULL);
+		add_identity(&rows, 1, 0x2000, NULL);
+		add_identity(&rows, 2, 0x37479d2259f9, &rdi);
+		add_calls(&rows, 1000, 20, NULL);
+		round_trip_only(&rows);
+		add_calls(&rows, 2000, 60, "/etc/passwd");
+		round_trip_only(&rows);
+	}
+}
+
 static void test_bad_sizes(void)
 {
 	struct byte_buffer rows = {0};
@@ -457,6 +502,7 @@ int main(void)
 	CHECK(compactor && model && expanded);
 	test_random();
 	test_corners();
+	test_leftovers();
 	test_bad_sizes();
 	test_chunks();
 	test_hostile();
