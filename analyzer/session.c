@@ -27,6 +27,7 @@ struct session {
 	struct vmtape_error *guest_problem;
 	unsigned tries;                        /* of a session that is refreshed */
 	uint64_t tried_ordinal;                /* the latest snapshot that was tried, + 1 */
+	uint32_t nr_tried;                     /* snapshots that there were then */
 	struct u64_map no_paths;               /* executables that no snapshot so far knows the path of */
 	uint64_t guest_from_tsc, guest_to_tsc; /* where it surely ran */
 	uint8_t roles[TRAP_ABIS][MAX_SYSCALLS];
@@ -511,8 +512,11 @@ struct vmtape_error *session_refresh(struct session *s, bool *more)
 	if (!result || !s->info->nr_snapshots)
 		return NULL;
 	newest = tape_reader_snapshot(s->reader, s->info->nr_snapshots - 1)->ordinal + 1;
+	if (newest == s->tried_ordinal && s->info->nr_snapshots == s->nr_tried)
+		return NULL;
 	if (s->guest)
 		find_guest_again(s);
+	s->nr_tried = s->info->nr_snapshots;
 	if (newest == s->tried_ordinal)
 		return NULL;
 	s->tried_ordinal = newest;

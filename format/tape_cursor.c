@@ -15,7 +15,7 @@
 
 struct lane {
 	uint16_t vcpu;     /* TAPE_NO_VCPU: carried records */
-	size_t first, end; /* of reader->traps */
+	size_t first, end; /* of reader->traps, or of reader->carried */
 	size_t now;        /* chunk that the position is in */
 	struct tape_scratch raw;
 	bool loaded;
@@ -328,6 +328,9 @@ static int ready(struct tape_cursor *cursor, struct lane *lane, struct tape_erro
 		return 0;
 	result = load(cursor, lane);
 	if (result == -EBADMSG) {
+		/* Overwritten since it was chosen: the next slot's says the same, and more. */
+		if (lane == &cursor->carried && lane->end < cursor->reader->nr_carried)
+			lane->end++;
 		next_chunk(cursor, lane);
 		return 1;
 	}
@@ -428,18 +431,27 @@ void tape_cursor_rest(struct tape_cursor *cursor)
 	rest_lane(cursor, &cursor->carried);
 }
 
-/* Those that were begun are given to their end; younger slots say nothing new of the tasks. */
+/* Is it the chunk that the lane was in? A hostile tape may have two of that number; the one that is loaded is held. */
+static bool was_in(const struct tape_cursor *cursor, const struct lane *lane, const struct tape_stored_chunk *chunk)
+{
+	return cursor->reader->slots[chunk->slot].seq == lane->rest_slot && chunk->header.number == lane->rest_number &&
+	       (!lane->loaded || chunk->held);
+}
+
+/*
+ * Those that were begun are given to their end. What younger slots say is new only to who was overtaken by the writer,
+ * or had not begun with the oldest when it was overwritten.
+ */
 static void find_carried(struct tape_cursor *cursor)
 {
-	const struct tape_reader *reader = cursor->reader;
+	struct tape_reader *reader = cursor->reader;
 	struct lane *lane = &cursor->carried;
+	bool begun = lane->first < lane->end, again = begun && !lane->passed && !lane->loaded && !lane->at;
 
-	if (lane->first == lane->end)
-		return;
-	for (size_t i = 0; i < reader->nr_carried && !lane->passed; i++) {
+	for (size_t i = 0; i < reader->nr_carried && begun && !lane->passed; i++) {
 		const struct tape_stored_chunk *chunk = &reader->chunks[reader->carried[i]];
 
-		if (reader->slots[chunk->slot].seq != lane->rest_slot || chunk->header.number != lane->rest_number)
+		if ((chunk->bad && !lane->loaded) || !was_in(cursor, lane, chunk))
 			continue;
 		lane->first = lane->now = i;
 		lane->end = i + 1;
@@ -447,6 +459,21 @@ static void find_carried(struct tape_cursor *cursor)
 		return;
 	}
 	lane->first = lane->now = lane->end = 0;
+	if (!cursor->wants_carried || !(again || reader->was_overtaken))
+		return;
+	reader->was_overtaken = false;
+	for (size_t i = 0; i < reader->nr_carried; i++) {
+		if (reader->chunks[reader->carried[i]].bad)
+			continue;
+		lane->first = lane->now = i;
+		lane->end = i + 1;
+		lane->at = 0;
+		lane->loaded = false;
+		lane->seeking = true;
+		lane->key = lane_chunk(cursor, lane)->header.min_tsc;
+		cursor->heap[cursor->nr_heap++] = lane;
+		return;
+	}
 }
 
 /* The first chunk that is behind what was passed, or the one that it was in. */
@@ -459,9 +486,9 @@ static void find_place(struct tape_cursor *cursor, struct lane *lane)
 		const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
 		uint64_t seq = reader->slots[chunk->slot].seq;
 
-		same = seq == lane->rest_slot && chunk->header.number == lane->rest_number;
-		if (lane->is_new || seq > lane->rest_slot ||
-		    (seq == lane->rest_slot && chunk->header.number >= lane->rest_number + lane->passed))
+		same = was_in(cursor, lane, chunk);
+		if (lane->is_new || seq > lane->rest_slot || (same && !lane->passed) ||
+		    (seq == lane->rest_slot && chunk->header.number > lane->rest_number))
 			break;
 	}
 	if (lane->end > lane->first && reader->chunks[reader->traps[lane->end - 1]].header.max_tsc > lane->newest_tsc)

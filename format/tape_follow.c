@@ -28,8 +28,8 @@ static int look_for(struct tape_reader *reader, uint64_t seq, uint64_t *found)
 	struct tape_slot_header header;
 	int result = tape_scan_header(reader, start_of(reader, seq), &header);
 
-	if (result == -ENODATA)
-		return 0;
+	if (result <= 0)
+		return result == -ENODATA ? 0 : result;
 	*found = header.seq;
 	return result;
 }
@@ -69,6 +69,7 @@ static int go_around(struct tape_reader *reader, struct tape_error *error)
 
 	if (result <= 0)
 		return result;
+	reader->was_overtaken = true;
 	result = 0;
 	for (uint64_t seq = newest + 1 - nr_places; seq <= newest && !result; seq++)
 		result = add_slot(reader, seq, seq == newest);

@@ -96,6 +96,7 @@ struct tape_reader {
 	size_t nr_traps;
 	size_t *carried; /* TRAPS chunks that are, in order */
 	size_t nr_carried;
+	bool was_overtaken;  /* by the writer of a ring, while it followed */
 	size_t *page_chunks; /* PAGES chunks in order */
 	size_t nr_page_chunks;
 	struct tape_extents page_index; /* where each page number is */
@@ -174,7 +175,6 @@ int tape_scan_slot(struct tape_reader *reader, uint64_t start, uint64_t slot_seq
 int tape_scan_on(struct tape_reader *reader, size_t number, bool growing);
 /* The header of a last chunk may be there before its payload is: takes such chunks off, from this number on. */
 void tape_scan_drop_torn(struct tape_reader *reader, size_t from);
-bool tape_scan_has_end(const struct tape_reader *reader);
 
 /* NULL, or why no reader can use a chunk with this header. */
 const char *tape_judge_header(const struct tape_chunk_header *header);

@@ -13,6 +13,8 @@
 #define NONE       UINT32_MAX
 #define MIN_PLACES 64u
 #define ZSTD_LEVEL 1
+/* That are kept of one task, so that none takes the room of all others. */
+#define MAX_VERSIONS 16u
 
 /* What a task is from tsc on. */
 struct ring_task {
@@ -157,22 +159,27 @@ static int compare_tscs(const void *a, const void *b)
 }
 
 /* Copies the versions that records from late_tsc on can need, of tasks that were told of from since_tsc on. */
-static uint32_t pick(const struct ring_tasks *tasks, struct ring_task *out, uint64_t late_tsc, uint64_t since_tsc)
+static uint32_t pick(struct ring_tasks *tasks, struct ring_task *out, uint64_t late_tsc, uint64_t since_tsc)
 {
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < tasks->nr_places; i++) {
-		uint32_t at = tasks->places[i];
-		uint64_t told_tsc = 0;
+		uint32_t at = tasks->places[i], nr_versions = 0;
+		uint64_t told_tsc = 0, first_tsc = 0;
+		bool more;
 
 		for (uint32_t v = at; v != NONE; v = tasks->list[v].older)
 			if (tasks->list[v].told_tsc > told_tsc)
 				told_tsc = tasks->list[v].told_tsc;
-		for (bool more = told_tsc >= since_tsc; more && at != NONE; at = tasks->list[at].older) {
-			more = tasks->list[at].tsc > late_tsc;
+		more = told_tsc >= since_tsc;
+		for (; more && at != NONE && nr_versions < MAX_VERSIONS; at = tasks->list[at].older, nr_versions++) {
+			first_tsc = tasks->list[at].tsc;
+			more = first_tsc > late_tsc;
 			out[count] = tasks->list[at];
 			out[count++].told_tsc = told_tsc;
 		}
+		if (more && at != NONE && first_tsc > tasks->whole_since_tsc)
+			tasks->whole_since_tsc = first_tsc;
 	}
 	return count;
 }

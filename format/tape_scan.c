@@ -239,6 +239,9 @@ static int walk(struct slot_scan *scan)
 				return result;
 			if (next >= scan->limit)
 				return 0;
+			/* Both may have been written since the first look, as the file is written in order. */
+			if (look(scan, offset, &header) == WALK_CHUNK)
+				continue;
 			tape_reader_problem(reader, offset, "%" PRIu64 " bytes are damaged or were never written",
 					    next - offset);
 			offset = next;
@@ -381,7 +384,7 @@ static int sort_by_seq(struct tape_reader *reader)
 
 /* ---- how it ends ----------------------------------------------------- */
 
-bool tape_scan_has_end(const struct tape_reader *reader)
+static bool has_end(const struct tape_reader *reader)
 {
 	for (size_t i = reader->nr_chunks; i > 0 && i + 4 > reader->nr_chunks; i--)
 		if (reader->chunks[i - 1].header.type == TAPE_CHUNK_END && !reader->chunks[i - 1].bad)
@@ -472,7 +475,7 @@ static void judge_end(struct tape_reader *reader)
 		else
 			tape_reader_problem(reader, slot->start, "slot is missing, or damaged as a whole");
 	}
-	reader->info.finished = tape_scan_has_end(reader);
+	reader->info.finished = has_end(reader);
 	if (last->closed) {
 		if (reader->info.finished)
 			return;

@@ -148,6 +148,10 @@ int tape_snapshots_add(struct tape_reader *reader, size_t from, struct tape_erro
 
 	for (size_t i = from; i < reader->nr_chunks; i++)
 		nr_new += reader->chunks[i].header.type == TAPE_CHUNK_SNAPSHOT;
+	if (!nr_new) {
+		find_first(reader);
+		return 0;
+	}
 	list = reallocarray(reader->snapshots, nr_before + nr_new + 1, sizeof(*list));
 	ordinals = list ? reallocarray(NULL, nr_before + 1, sizeof(*ordinals)) : NULL;
 	if (list)
@@ -156,7 +160,7 @@ int tape_snapshots_add(struct tape_reader *reader, size_t from, struct tape_erro
 		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the list of snapshots");
 	for (size_t i = 0; i < nr_before; i++)
 		ordinals[i] = list[i].ordinal;
-	for (size_t i = from; i < reader->nr_chunks && nr_new; i++) {
+	for (size_t i = from; i < reader->nr_chunks; i++) {
 		struct tape_stored_chunk *chunk = &reader->chunks[i];
 		struct tape_stored_snapshot *next = &list[reader->nr_snapshots];
 		const uint8_t *payload;
@@ -177,10 +181,8 @@ int tape_snapshots_add(struct tape_reader *reader, size_t from, struct tape_erro
 		next->offset = chunk->offset;
 		reader->nr_snapshots++;
 	}
-	if (nr_new) {
-		settle(reader);
-		check_views(reader, ordinals, nr_before);
-	}
+	settle(reader);
+	check_views(reader, ordinals, nr_before);
 	free(ordinals);
 	find_first(reader);
 	return 0;
