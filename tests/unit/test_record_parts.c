@@ -80,6 +80,8 @@ static void test_options(void)
 		"--connect s -o t --on-trigger explode",
 		"--connect s -o t --on-trigger copy:plain.vmt",
 		"--connect s -o t --trigger-after 5s",
+		"--connect s -o t --on-trigger copy --trigger-rest 5s",
+		"--connect s -o t --on-trigger copy --trigger-rest 10s",
 		"--connect s -o t%Y --rotate",
 		"--send s",
 		"--connect s -o t --ring-size 64M --max-size 1G",
@@ -153,6 +155,9 @@ static void test_options(void)
 	CHECK_INT(options.on_trigger, TRIGGER_COPY);
 	CHECK_STR(options.copy_pattern, "c-%F.vmt");
 	CHECK_INT(options.trigger_after_ms, 10000);
+	CHECK_INT(options.trigger_rest_ms, 10000);
+	CHECK_INT(parse(&options, "--connect s -o t --on-trigger copy --trigger-when x --trigger-rest 0"), 0);
+	CHECK_INT(options.trigger_rest_ms, 0);
 	/* Without --rotate a percent sign is one. */
 	CHECK_INT(parse(&options, "--connect s -o 100%.vmt --max-size 1G"), 0);
 	CHECK(!options.is_pinned);
