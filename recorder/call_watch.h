@@ -40,7 +40,7 @@ void call_watch_deinit(struct call_watch *watch);
 void call_watch_start(struct call_watch *watch);
 /*
  * Begins it, or begins it again, when it is time, with the tape at hand; tells of its end; and reads: match is called
- * for each line. Never waits.
+ * for each line. Waits only for the end of a child that has closed its output.
  */
 void call_watch_step(struct call_watch *watch, const char *tape_path, void (*match)(void *ctx, const char *line),
 		     void *ctx);

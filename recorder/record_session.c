@@ -7,9 +7,7 @@
 
 #include "record_state.h"
 
-#define FIRST_QUICK_MS   1000
-#define STOP_PATIENCE_MS 2000
-#define ROOM_PATIENCE_MS 3000 /* for room on a full disk, when the recording ends */
+#define FIRST_QUICK_MS 1000
 
 /* ---- recording ------------------------------------------------------- */
 
