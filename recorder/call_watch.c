@@ -80,6 +80,7 @@ static int reap(struct call_watch *watch, int signal_number)
 	close(watch->said_fd);
 	watch->out_fd = watch->said_fd = -1;
 	watch->line_bytes = watch->said_bytes = 0;
+	watch->said_is_whole = false;
 	return status;
 }
 
@@ -258,12 +259,29 @@ static void take_bytes(struct call_watch *watch, const char *bytes, size_t size_
 	}
 }
 
+static void pass_on(const struct call_watch *watch)
+{
+	size_t skipped = watch->said_bytes >= 8 && !strncmp(watch->said, "vmtape: ", 8) ? 8 : 0;
+	char text[sizeof(watch->said)];
+
+	report_clean(text, sizeof(text), watch->said + skipped, watch->said_bytes - skipped);
+	report_warning("--trigger-when: %s", text);
+}
+
+/* A line stays until the next one begins: it may be why the child ends. */
 static void take_said(struct call_watch *watch, const char *bytes, size_t size_bytes)
 {
 	for (size_t i = 0; i < size_bytes; i++) {
-		if (i && bytes[i - 1] == '\n')
+		if (bytes[i] == '\n') {
+			if (!watch->said_is_whole && watch->said_bytes)
+				pass_on(watch);
+			watch->said_is_whole = true;
+			continue;
+		}
+		if (watch->said_is_whole)
 			watch->said_bytes = 0;
-		if (bytes[i] != '\n' && watch->said_bytes < sizeof(watch->said) - 1)
+		watch->said_is_whole = false;
+		if (watch->said_bytes < sizeof(watch->said) - 1)
 			watch->said[watch->said_bytes++] = bytes[i];
 	}
 }
