@@ -151,7 +151,10 @@ int record_control_init(struct session *session, struct record_error *error);
 void record_control_step(struct session *session);
 void record_control_ending(struct session *session);
 
-/* record_trigger.c: puts key.number=time text into the tape's description. */
+/*
+ * record_trigger.c: puts key.number=time text into the tape's description. Numbers
+ * count from 1 and are kept modulo 256, so that a ring has to carry no more.
+ */
 int record_note(struct session *session, const char *key, unsigned number, const char *text,
 		struct record_error *error);
 int record_trigger(struct session *session, const char *text, struct record_error *error);

@@ -16,11 +16,12 @@
 #include "record_meta.h"
 #include "record_state.h"
 
+#define NUMBERS  256            /* of notes, and of triggers: a ring carries the latest of each number on */
 #define MATCH_NS (5 * NS_PER_S) /* from a call's being on the tape to its being found there, about */
 
 int record_note(struct session *session, const char *key, unsigned number, const char *text, struct record_error *error)
 {
-	char *line = record_meta_event(key, number, text);
+	char *line = record_meta_event(key, (number - 1) % NUMBERS + 1, text);
 	struct tape_chunk *chunk;
 	int ret = line ? tape_chunk_encode_meta(&chunk, line, NULL) : -ENOMEM;
 
