@@ -63,13 +63,13 @@ void held_pages_deinit(struct held_pages *held)
 }
 
 /* The file's room is looked at once a round: what fails later nevertheless is told then. */
-void held_pages_look(struct held_pages *held, uint64_t nr_pages)
+void held_pages_look(struct held_pages *held, uint64_t nr_pages, bool may_use_file)
 {
 	size_t in_memory = held->max_pages < HELD_MEMORY_PAGES ? held->max_pages : HELD_MEMORY_PAGES;
 
 	/* A round may bring more than it told of: a page that the guest sees at two places. */
 	held->limit = in_memory;
-	if (nr_pages + held->nr_pages <= in_memory || nr_pages > held->max_pages)
+	if (nr_pages + held->nr_pages <= in_memory || nr_pages > held->max_pages || !may_use_file)
 		return;
 	if (spill_file_has_room(&held->spill, (held->max_pages - in_memory) * GUEST_PAGE_BYTES))
 		held->limit = held->max_pages;

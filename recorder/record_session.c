@@ -40,6 +40,7 @@ static bool check_room(struct session *session)
 	if (is_full) {
 		session->full_since_ns = now_ns();
 		session->lost_before_full = lost;
+		ram_snapshot_give_room(&session->snapshot);
 		report_warning("%s: the disk is full: recording waits for room; %" PRIu64 " records lost so far",
 			       session->tape_path, lost);
 		return true;

@@ -88,7 +88,7 @@ static void test_random(void)
 	uint64_t state = 88172645463325252u, stamp = 0;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	for (unsigned round = 0; round < 8; round++) {
 		memset(&model, 0, sizeof(model));
 		for (unsigned i = 0; i < 400; i++) {
@@ -113,7 +113,7 @@ static void test_far(void)
 	struct held_pages held;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	for (unsigned i = 0; i < MAX_PAGES; i++) {
 		uint32_t n = 1;
 		uint64_t gfn = gfn_of(i * 3);
@@ -154,7 +154,7 @@ static void test_memory_only(const char *where)
 	uint32_t n = 1;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, where), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
 	for (unsigned i = 0; i < HELD_MEMORY_PAGES; i++) {
 		n = 1;
@@ -207,19 +207,21 @@ static void test_ends_run(void)
 	held_pages_deinit(&held);
 }
 
-/* A file that was not looked for takes no page: there is none. */
+/* A file that was not looked for takes no page, as there is none, nor one that must not grow. */
 static void test_no_look(void)
 {
 	struct held_pages held;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
-	held_pages_look(&held, 10);
+	held_pages_look(&held, 10, true);
 	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
-	held_pages_look(&held, MAX_PAGES + 1);
+	held_pages_look(&held, MAX_PAGES + 1, true);
 	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	CHECK_INT(held.limit, MAX_PAGES);
 	CHECK(held.spill.fd >= 0);
+	held_pages_look(&held, MAX_PAGES, false);
+	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
 	held_pages_deinit(&held);
 }
 
@@ -233,7 +235,7 @@ static void test_fault(void)
 	uint8_t *to;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	CHECK_INT(held.limit, MAX_PAGES);
 	for (unsigned i = 0; i < HELD_MEMORY_PAGES + 4; i++) {
 		place_one(&held, i);
