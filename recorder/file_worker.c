@@ -2,9 +2,13 @@
 #include "file_worker.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define COPY_BYTES (1u << 20)
@@ -64,10 +68,21 @@ static int copy_by_hand(int from_fd, uint64_t at, uint64_t size_bytes, int to_fd
 	return ret;
 }
 
+/* What cannot be asked is tried. */
+static bool has_room(int fd, uint64_t size_bytes)
+{
+	struct statvfs fs;
+
+	return fstatvfs(fd, &fs) || (uint64_t)fs.f_bavail * fs.f_frsize >= size_bytes;
+}
+
 int file_copy(int from_fd, uint64_t size_bytes, int to_fd)
 {
 	loff_t at = 0;
 
+	/* The tape that is being written must not meet a disk that we have filled. */
+	if (!has_room(to_fd, 2 * size_bytes))
+		return -ENOSPC;
 	while ((uint64_t)at < size_bytes) {
 		ssize_t n = copy_file_range(from_fd, &at, to_fd, NULL, size_bytes - (uint64_t)at, 0);
 
@@ -81,12 +96,27 @@ int file_copy(int from_fd, uint64_t size_bytes, int to_fd)
 	return 0;
 }
 
+const char *file_copy_problem(int negative_errno)
+{
+	return negative_errno == -ENOSPC ? "less than twice its size is free on the disk" : strerror(-negative_errno);
+}
+
+/* Only all of a file can be cloned. */
+static int clone_or_copy(int from_fd, uint64_t size_bytes, int to_fd)
+{
+	struct stat st;
+
+	if (!fstat(from_fd, &st) && (uint64_t)st.st_size == size_bytes && !ioctl(to_fd, FICLONE, from_fd))
+		return 0;
+	return file_copy(from_fd, size_bytes, to_fd);
+}
+
 static void do_task(struct task *task)
 {
-	int ret = task->to_fd >= 0 && !task->is_cloned ? file_copy(task->from_fd, task->result.size_bytes, task->to_fd)
-						       : 0;
-	int fd = task->to_fd >= 0 ? task->to_fd : task->from_fd;
+	int fd = task->to_fd >= 0 ? task->to_fd : task->from_fd, ret = 0;
 
+	if (task->to_fd >= 0 && !task->is_cloned)
+		ret = clone_or_copy(task->from_fd, task->result.size_bytes, task->to_fd);
 	/* Some file systems find out only now that they have no room. */
 	if (!ret && fdatasync(fd) && errno != EINVAL)
 		ret = -errno;

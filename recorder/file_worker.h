@@ -12,8 +12,13 @@
 
 #include "report.h"
 
-/* Copies the first size_bytes of from_fd to to_fd, which is empty, in any thread, and waits for it. */
+/*
+ * Copies the first size_bytes of from_fd to to_fd, which is empty, in any thread,
+ * and waits for it. -ENOSPC, before it begins: less than twice that is free.
+ */
 int file_copy(int from_fd, uint64_t size_bytes, int to_fd);
+/* Why a copy was not made, for people. Static, or as strerror(). */
+const char *file_copy_problem(int negative_errno);
 
 struct file_worker;
 
@@ -24,7 +29,10 @@ void file_worker_destroy(struct file_worker *worker);
 
 /* Makes sure that all of it is on the disk; takes fd. path is copied. */
 void file_worker_sync(struct file_worker *worker, int fd, const char *path);
-/* Copies the first size_bytes of from_fd to to_fd, which is empty or (is_cloned) has all of it; syncs; takes both. */
+/*
+ * Copies, or clones, the first size_bytes of from_fd to to_fd, which is empty or (is_cloned) has all of it; syncs;
+ * takes both.
+ */
 void file_worker_copy(struct file_worker *worker, int from_fd, uint64_t size_bytes, int to_fd, const char *path,
 		      bool is_cloned);
 

@@ -63,15 +63,16 @@ void held_pages_deinit(struct held_pages *held)
 }
 
 /* The file's room is looked at once a round: what fails later nevertheless is told then. */
-void held_pages_look(struct held_pages *held, uint64_t nr_pages)
+void held_pages_look(struct held_pages *held, uint64_t nr_pages, bool may_use_file)
 {
 	size_t in_memory = held->max_pages < HELD_MEMORY_PAGES ? held->max_pages : HELD_MEMORY_PAGES;
 
-	held->limit = held->max_pages;
-	if (nr_pages + held->nr_pages <= in_memory || nr_pages > held->max_pages)
+	/* A round may bring more than it told of: a page that the guest sees at two places. */
+	held->limit = in_memory;
+	if (nr_pages + held->nr_pages <= in_memory || nr_pages > held->max_pages || !may_use_file)
 		return;
-	if (!spill_file_has_room(&held->spill, (held->max_pages - in_memory) * GUEST_PAGE_BYTES))
-		held->limit = in_memory;
+	if (spill_file_has_room(&held->spill, (held->max_pages - in_memory) * GUEST_PAGE_BYTES))
+		held->limit = held->max_pages;
 }
 
 static uint32_t *find(const struct held_pages *held, uint64_t gfn)
@@ -110,9 +111,13 @@ uint8_t *held_pages_place(struct held_pages *held, uint64_t gfn, uint32_t *nr_pa
 	limit = first < HELD_MEMORY_PAGES ? HELD_MEMORY_PAGES - (uint32_t)first : PASSING_PAGES;
 	if (*nr_pages < limit)
 		limit = *nr_pages;
-	/* A page that lies elsewhere or finds no room ends the run; one that was added for nothing is filled next. */
-	while (n < limit && find_or_add(held, gfn + n) == first + n)
-		n++;
+	/* A page that lies elsewhere, would come to, or finds no room ends the run: none is added without contents. */
+	for (; n < limit; n++) {
+		uint32_t entry = *find(held, gfn + n);
+
+		if ((entry ? entry - 1 : held->nr_pages) != (size_t)first + n || find_or_add(held, gfn + n) < 0)
+			break;
+	}
 	*nr_pages = n;
 	held->placed_at = (uint32_t)first;
 	held->nr_placed = n;

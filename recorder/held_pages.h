@@ -8,6 +8,7 @@
 #ifndef HELD_PAGES_H
 #define HELD_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,7 +36,7 @@ struct held_pages {
 int held_pages_init(struct held_pages *held, size_t max_pages, const char *beside);
 void held_pages_deinit(struct held_pages *held);
 /* Before so many pages: how many can be held, by the room that is on the disk now. Before the first, only in memory. */
-void held_pages_look(struct held_pages *held, uint64_t nr_pages);
+void held_pages_look(struct held_pages *held, uint64_t nr_pages, bool may_use_file);
 /*
  * Where the contents of nr_pages successive pages go, which the caller fills
  * and then calls held_pages_placed(); *nr_pages becomes less where they do not

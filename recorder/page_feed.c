@@ -212,7 +212,8 @@ int page_feed_make_room(struct page_feed *feed, uint64_t nr_pages, struct record
 {
 	struct held_pages *held = &feed->held;
 
-	held_pages_look(held, nr_pages);
+	/* Room is the tape's first. */
+	held_pages_look(held, nr_pages, !tape_thread_is_waiting(feed->tape));
 	feed->holds = nr_pages <= held->limit;
 	/* What is released now must not come behind newer contents of the same page. */
 	return nr_pages + held->nr_pages <= held->limit ? 0 : page_feed_release(feed, error);

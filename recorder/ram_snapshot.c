@@ -487,6 +487,12 @@ void ram_snapshot_restart(struct ram_snapshot *snapshot)
 	read_all_again(snapshot);
 }
 
+void ram_snapshot_give_room(struct ram_snapshot *snapshot)
+{
+	if (snapshot->feed.held.nr_pages)
+		ram_snapshot_restart(snapshot);
+}
+
 static int update_map(struct ram_snapshot *snapshot, struct record_error *error)
 {
 	struct guest_ram ram = {0};

@@ -51,6 +51,8 @@ void ram_snapshot_deinit(struct ram_snapshot *snapshot);
 void ram_snapshot_set_map(struct ram_snapshot *snapshot, struct guest_ram *ram);
 /* Another tape has begun: the next snapshot is one that needs none before it. */
 void ram_snapshot_restart(struct ram_snapshot *snapshot);
+/* Nothing of a snapshot that failed takes room beside the tape from here on. */
+void ram_snapshot_give_room(struct ram_snapshot *snapshot);
 int ram_snapshot_take(struct ram_snapshot *snapshot, struct record_error *error);
 
 #endif

@@ -14,6 +14,8 @@
 #include "tape_series.h"
 #include "trap_abi.h"
 
+#define TRIGGER_REST_MS 10000
+
 static const char usage[] =
 	"Usage: vmtape-record --connect SOCKET -o OUT.vmt [OPTION]...\n"
 	"Record the system calls and the memory of a running VM to a tape.\n"
@@ -482,7 +484,7 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 		.ring_bytes = 8u << 20,
 		.snapshot_interval_ms = 10000,
 		.flush_ms = 1000,
-		.trigger_rest_ms = 10000,
+		.trigger_rest_ms = UINT64_MAX,
 		.level = LEVEL_AUTO,
 	};
 	/* The command line ends where a command to be sent begins, which may look like an option. */
@@ -517,6 +519,10 @@ int record_options_parse(struct record_options *out, int argc, char **argv, stru
 					"names of calls are known");
 	if (out->trigger_after_ms && out->on_trigger == TRIGGER_NONE)
 		return record_error_set(error, -EINVAL, "--trigger-after goes with --on-trigger only");
+	if (out->trigger_rest_ms == UINT64_MAX)
+		out->trigger_rest_ms = TRIGGER_REST_MS;
+	else if (!out->trigger_when)
+		return record_error_set(error, -EINVAL, "--trigger-rest goes with --trigger-when only");
 	if (out->trigger_when && out->on_trigger == TRIGGER_NONE)
 		return record_error_set(error, -EINVAL, "--trigger-when goes with --on-trigger only");
 	if (out->trigger_when && out->no_snapshots)

@@ -162,6 +162,7 @@ int record_rotate(struct session *session, const char *why, struct record_error 
 	if (!session->options->no_snapshots)
 		session->next_snapshot_ns = now_ns();
 	begin_account(session);
+	record_trigger_rotated(session);
 	trim(session);
 	report("recording goes on in %s: %s", path, why);
 	return 0;

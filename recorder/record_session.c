@@ -7,9 +7,7 @@
 
 #include "record_state.h"
 
-#define FIRST_QUICK_MS   1000
-#define STOP_PATIENCE_MS 2000
-#define ROOM_PATIENCE_MS 3000 /* for room on a full disk, when the recording ends */
+#define FIRST_QUICK_MS 1000
 
 /* ---- recording ------------------------------------------------------- */
 
@@ -42,6 +40,7 @@ static bool check_room(struct session *session)
 	if (is_full) {
 		session->full_since_ns = now_ns();
 		session->lost_before_full = lost;
+		ram_snapshot_give_room(&session->snapshot);
 		report_warning("%s: the disk is full: recording waits for room; %" PRIu64 " records lost so far",
 			       session->tape_path, lost);
 		return true;

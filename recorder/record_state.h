@@ -70,12 +70,13 @@ struct record_control {
 };
 
 struct record_trigger_state {
-	uint64_t due_ns;   /* LOOP_NEVER: none came */
-	uint64_t since_ns; /* what fired it was not before */
+	uint64_t due_ns; /* LOOP_NEVER: none came */
 	char text[RECORD_TEXT_MAX_BYTES + 1];
 	unsigned nr_triggers, nr_copies, nr_failed;
-	uint64_t rest_ns; /* until then calls that match belong to the trigger that was */
-	unsigned nr_more; /* of those */
+	bool rests_after;    /* a call fired it */
+	uint64_t rest_ns;    /* until then calls that match belong to the trigger that was */
+	unsigned nr_more;    /* of those */
+	unsigned nr_copying; /* that the worker has */
 	/* a copy that the tape thread is asked for: */
 	uint64_t copy_job; /* 0: none */
 	int from_fd;
@@ -151,11 +152,16 @@ int record_control_init(struct session *session, struct record_error *error);
 void record_control_step(struct session *session);
 void record_control_ending(struct session *session);
 
-/* record_trigger.c: puts key.number=time text into the tape's description. */
+/*
+ * record_trigger.c: puts key.number=time text into the tape's description. Numbers
+ * count from 1 and are kept modulo 256, so that a ring has to carry no more.
+ */
 int record_note(struct session *session, const char *key, unsigned number, const char *text,
 		struct record_error *error);
 int record_trigger(struct session *session, const char *text, struct record_error *error);
 void record_trigger_step(struct session *session);
+/* The tape before was changed for this one. */
+void record_trigger_rotated(struct session *session);
 /* Whether a call matched. */
 void record_watch_step(struct session *session);
 /* The tape has its end; all is over. */

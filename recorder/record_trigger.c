@@ -16,11 +16,12 @@
 #include "record_meta.h"
 #include "record_state.h"
 
+#define NUMBERS  256            /* of notes, and of triggers: a ring carries the latest of each number on */
 #define MATCH_NS (5 * NS_PER_S) /* from a call's being on the tape to its being found there, about */
 
 int record_note(struct session *session, const char *key, unsigned number, const char *text, struct record_error *error)
 {
-	char *line = record_meta_event(key, number, text);
+	char *line = record_meta_event(key, (number - 1) % NUMBERS + 1, text);
 	struct tape_chunk *chunk;
 	int ret = line ? tape_chunk_encode_meta(&chunk, line, NULL) : -ENOMEM;
 
@@ -31,7 +32,10 @@ int record_note(struct session *session, const char *key, unsigned number, const
 	return 0;
 }
 
-int record_trigger(struct session *session, const char *text, struct record_error *error)
+static void copy_previous(struct session *session);
+
+/* Something fired it that is not older than window_ns. */
+static int fire(struct session *session, const char *text, uint64_t window_ns, struct record_error *error)
 {
 	const struct record_options *options = session->options;
 	struct record_trigger_state *trigger = &session->trigger;
@@ -46,19 +50,41 @@ int record_trigger(struct session *session, const char *text, struct record_erro
 	report("trigger%s%s: the tape is %s in %.3f s", text[0] ? ": " : "", text,
 	       options->on_trigger == TRIGGER_COPY ? "copied" : "frozen", (double)options->trigger_after_ms / 1000);
 	/* The first one counts: what it was to save must not move away. */
-	if (trigger->due_ns == LOOP_NEVER) {
-		trigger->since_ns = now_ns();
-		trigger->due_ns = trigger->since_ns + options->trigger_after_ms * NS_PER_MS;
-		snprintf(trigger->text, sizeof(trigger->text), "%s", text);
-	}
+	if (trigger->due_ns != LOOP_NEVER)
+		return 0;
+	trigger->due_ns = now_ns() + options->trigger_after_ms * NS_PER_MS;
+	snprintf(trigger->text, sizeof(trigger->text), "%s", text);
+	/* By then the tape before may be removed. */
+	if (options->on_trigger == TRIGGER_COPY && now_ns() - session->rotation.began_ns <= window_ns)
+		copy_previous(session);
 	return 0;
+}
+
+int record_trigger(struct session *session, const char *text, struct record_error *error)
+{
+	return fire(session, text, 0, error);
 }
 
 /* ---- calls that match ------------------------------------------------ */
 
+static bool is_served(const struct record_trigger_state *trigger)
+{
+	return trigger->due_ns == LOOP_NEVER && !trigger->copy_job && !trigger->nr_copying;
+}
+
 static bool is_at_work(const struct record_trigger_state *trigger)
 {
-	return trigger->due_ns != LOOP_NEVER || trigger->copy_job || now_ns() < trigger->rest_ns;
+	return !is_served(trigger) || now_ns() < trigger->rest_ns;
+}
+
+static void look_served(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	if (!trigger->rests_after || !is_served(trigger))
+		return;
+	trigger->rests_after = false;
+	trigger->rest_ns = now_ns() + session->options->trigger_rest_ms * NS_PER_MS;
 }
 
 static void on_match(void *ctx, const char *line)
@@ -76,13 +102,11 @@ static void on_match(void *ctx, const char *line)
 	}
 	report_clean(clean, sizeof(clean), line, strlen(line));
 	snprintf(text, sizeof(text), "a call matched: %s", clean);
-	if (record_trigger(session, text, &why)) {
-		report_warning("a call matched, and nothing is done: %s", why.message);
-		return;
-	}
-	trigger->rest_ns = trigger->due_ns + session->options->trigger_rest_ms * NS_PER_MS;
 	/* It went to the tape, and was found there, before we hear of it. */
-	trigger->since_ns -= session->options->flush_ms * NS_PER_MS + MATCH_NS;
+	if (fire(session, text, session->options->flush_ms * NS_PER_MS + MATCH_NS, &why))
+		report_warning("a call matched, and nothing is done: %s", why.message);
+	else
+		trigger->rests_after = true;
 }
 
 void record_watch_step(struct session *session)
@@ -163,7 +187,7 @@ static void give_up_copy(struct session *session, const char *why)
 	trigger->copy_job = 0;
 }
 
-/* What fired the trigger, or came behind it, may be on the tape before this one. */
+/* What fired the trigger, or came behind it, may be on the tape before this one, which has its end. */
 static void copy_previous(struct session *session)
 {
 	const struct record_rotation *rotation = &session->rotation;
@@ -174,7 +198,7 @@ static void copy_previous(struct session *session)
 	struct stat st;
 	int from_fd, ret;
 
-	if (!from_path || rotation->began_ns < session->trigger.since_ns)
+	if (!from_path)
 		return;
 	from_fd = open(from_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (from_fd < 0 || fstat(from_fd, &st)) {
@@ -196,8 +220,15 @@ static void copy_previous(struct session *session)
 		close(from_fd);
 	} else {
 		file_worker_copy(session->worker, from_fd, (uint64_t)st.st_size, copy.fd, path, false);
+		session->trigger.nr_copying++;
 	}
 	free(path);
+}
+
+void record_trigger_rotated(struct session *session)
+{
+	if (session->trigger.due_ns != LOOP_NEVER && session->options->on_trigger == TRIGGER_COPY)
+		copy_previous(session);
 }
 
 static void start_copy(struct session *session)
@@ -222,6 +253,7 @@ static void hand_over(struct session *session, uint64_t size_bytes, bool is_clon
 	trigger->copy_path = NULL;
 	trigger->from_fd = trigger->copy.fd = -1;
 	trigger->copy_job = 0;
+	trigger->nr_copying++;
 }
 
 /* The tape is flushed up to a place, and nothing before that place is written any more: another thread copies. */
@@ -231,15 +263,17 @@ static void take_copy(struct session *session)
 
 	tape_thread_get_copy(session->tape, &copy);
 	if (copy.error)
-		give_up_copy(session, strerror(-copy.error));
+		give_up_copy(session, file_copy_problem(copy.error));
 	else
 		hand_over(session, copy.size_bytes, copy.is_cloned);
 }
 
 void record_copy_done(struct session *session, const struct file_result *result)
 {
+	session->trigger.nr_copying--;
+	look_served(session);
 	if (result->error) {
-		report_warning("%s: the copy of the tape failed: %s", result->path, strerror(-result->error));
+		report_warning("%s: the copy of the tape failed: %s", result->path, file_copy_problem(result->error));
 		session->trigger.nr_failed++;
 		unlink(result->path);
 		return;
@@ -249,6 +283,17 @@ void record_copy_done(struct session *session, const struct file_result *result)
 }
 
 /* ---- in time --------------------------------------------------------- */
+
+static void serve_due(struct session *session)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+
+	trigger->due_ns = LOOP_NEVER;
+	if (session->options->on_trigger == TRIGGER_COPY)
+		start_copy(session);
+	else
+		record_ask_end(session, "frozen by a trigger%s%s", trigger->text[0] ? ": " : "", trigger->text);
+}
 
 void record_trigger_step(struct session *session)
 {
@@ -262,15 +307,9 @@ void record_trigger_step(struct session *session)
 	}
 	if (trigger->copy_job && tape_thread_is_done(session->tape, trigger->copy_job))
 		take_copy(session);
-	if (now_ns() < trigger->due_ns || trigger->copy_job)
-		return;
-	trigger->due_ns = LOOP_NEVER;
-	if (session->options->on_trigger == TRIGGER_COPY) {
-		copy_previous(session);
-		start_copy(session);
-		return;
-	}
-	record_ask_end(session, "frozen by a trigger%s%s", trigger->text[0] ? ": " : "", trigger->text);
+	if (now_ns() >= trigger->due_ns && !trigger->copy_job)
+		serve_due(session);
+	look_served(session);
 }
 
 /* The tape has its end, and nobody writes it any more. */
@@ -296,10 +335,8 @@ void record_trigger_finish(struct session *session)
 	if (trigger->copy_job)
 		take_copy(session);
 	/* Recording ended before it was due. */
-	if (trigger->due_ns != LOOP_NEVER && session->options->on_trigger == TRIGGER_COPY) {
-		copy_previous(session);
+	if (trigger->due_ns != LOOP_NEVER && session->options->on_trigger == TRIGGER_COPY)
 		copy_ended_tape(session);
-	}
 	trigger->due_ns = LOOP_NEVER;
 }
 

@@ -2,7 +2,7 @@
 /*
  * tape_thread_private.h - the tape thread from inside: its state, and the parts
  * that it is made of. Private to tape_thread.c, tape_jobs.c, tape_store.c and
- * tape_rotation.c; all but tape_jobs.c run in the thread.
+ * tape_rotation.c; all but tape_jobs.c run in the thread, or while there is none.
  */
 #ifndef TAPE_THREAD_PRIVATE_H
 #define TAPE_THREAD_PRIVATE_H

@@ -14,6 +14,7 @@ vmtape_test(NAME record_ends LABEL unit SOURCES unit/test_record_ends.c LIBS fak
 vmtape_test(NAME record_signed LABEL unit SOURCES unit/test_record_signed.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME held_pages LABEL unit SOURCES unit/test_held_pages.c LIBS vmtape-recorder)
 vmtape_test(NAME record_parts LABEL unit SOURCES unit/test_record_parts.c LIBS vmtape-recorder)
+vmtape_test(NAME call_watch LABEL unit SOURCES unit/test_call_watch.c LIBS vmtape-recorder)
 vmtape_test(NAME drain LABEL unit SOURCES unit/test_drain.c LIBS vmtape-recorder)
 vmtape_test(NAME level_policy LABEL unit SOURCES unit/test_level_policy.c LIBS vmtape-recorder)
 vmtape_test(NAME ring_memory LABEL unit SOURCES unit/test_ring_memory.c LIBS vmtape-recorder)

@@ -88,7 +88,7 @@ static void test_random(void)
 	uint64_t state = 88172645463325252u, stamp = 0;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	for (unsigned round = 0; round < 8; round++) {
 		memset(&model, 0, sizeof(model));
 		for (unsigned i = 0; i < 400; i++) {
@@ -113,7 +113,7 @@ static void test_far(void)
 	struct held_pages held;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	for (unsigned i = 0; i < MAX_PAGES; i++) {
 		uint32_t n = 1;
 		uint64_t gfn = gfn_of(i * 3);
@@ -154,7 +154,7 @@ static void test_memory_only(const char *where)
 	uint32_t n = 1;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, where), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
 	for (unsigned i = 0; i < HELD_MEMORY_PAGES; i++) {
 		n = 1;
@@ -175,6 +175,56 @@ static uint8_t *place_one(struct held_pages *held, uint64_t gfn)
 	return to;
 }
 
+static void fill(uint8_t *pages, uint64_t gfn, uint32_t nr_pages)
+{
+	for (uint32_t i = 0; i < nr_pages; i++)
+		memset(pages + (size_t)i * GUEST_PAGE_BYTES, (int)(gfn + i) & 0xff, GUEST_PAGE_BYTES);
+}
+
+/* A run that ends early has entered no page behind its end, whose contents nobody fills. */
+static void test_ends_run(void)
+{
+	struct held_pages held;
+	uint32_t n = 1;
+
+	CHECK_INT(held_pages_init(&held, MAX_PAGES, NULL), 0);
+	fill(held_pages_place(&held, 10, &n), 10, n);
+	CHECK_INT(held_pages_placed(&held), 0);
+	fill(held_pages_place(&held, 50, &n), 50, n);
+	CHECK_INT(held_pages_placed(&held), 0);
+	/* 10 is there, so that 11 would lie behind 50. */
+	n = 3;
+	fill(held_pages_place(&held, 10, &n), 10, 1);
+	CHECK_INT(n, 1);
+	CHECK_INT(held_pages_placed(&held), 0);
+	CHECK_INT(held.nr_pages, 2);
+	/* 8 and 9 lie together, 10 elsewhere. */
+	n = 4;
+	fill(held_pages_place(&held, 8, &n), 8, 2);
+	CHECK_INT(n, 2);
+	CHECK_INT(held_pages_placed(&held), 0);
+	CHECK_INT(held.nr_pages, 4);
+	held_pages_deinit(&held);
+}
+
+/* A file that was not looked for takes no page, as there is none, nor one that must not grow. */
+static void test_no_look(void)
+{
+	struct held_pages held;
+
+	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
+	held_pages_look(&held, 10, true);
+	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
+	held_pages_look(&held, MAX_PAGES + 1, true);
+	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
+	CHECK_INT(held.limit, MAX_PAGES);
+	CHECK(held.spill.fd >= 0);
+	held_pages_look(&held, MAX_PAGES, false);
+	CHECK_INT(held.limit, HELD_MEMORY_PAGES);
+	held_pages_deinit(&held);
+}
+
 /* A full disk, then a file that does not give back what it was given. */
 static void test_fault(void)
 {
@@ -185,7 +235,7 @@ static void test_fault(void)
 	uint8_t *to;
 
 	CHECK_INT(held_pages_init(&held, MAX_PAGES, beside), 0);
-	held_pages_look(&held, MAX_PAGES);
+	held_pages_look(&held, MAX_PAGES, true);
 	CHECK_INT(held.limit, MAX_PAGES);
 	for (unsigned i = 0; i < HELD_MEMORY_PAGES + 4; i++) {
 		place_one(&held, i);
@@ -223,6 +273,8 @@ int main(void)
 	test_none();
 	test_memory_only(NULL);
 	test_memory_only("/proc/none/tape");
+	test_ends_run();
+	test_no_look();
 	test_fault();
 	/* Nothing stayed behind. */
 	CHECK(!rmdir(folder));

@@ -247,6 +247,30 @@ static void test_commands(void)
 	bench_end(&bench);
 }
 
+/* Notes without an end take no more room than the latest 256 do. */
+static void test_many_notes(void)
+{
+	static const char *const options[] = {NULL};
+	struct tape_reader *reader;
+	struct bench bench;
+	char line[64];
+
+	bench_start(&bench, NULL, options);
+	for (unsigned i = 1; i <= 258; i++) {
+		snprintf(line, sizeof(line), "note number %u\n", i);
+		ask(&bench, line, "{\"ok\": true}", NULL, 0);
+	}
+	service_run_stop(&bench.recorder, SIGTERM, 0, "none lost");
+	reader = record_run_open_tape(&bench.recorder);
+	CHECK(strstr(tape_reader_meta(reader, "note.1"), "Z number 257"));
+	CHECK(strstr(tape_reader_meta(reader, "note.2"), "Z number 258"));
+	CHECK(strstr(tape_reader_meta(reader, "note.3"), "Z number 3"));
+	CHECK(strstr(tape_reader_meta(reader, "note.256"), "Z number 256"));
+	CHECK(!tape_reader_meta(reader, "note.257"));
+	tape_reader_close(reader);
+	bench_end(&bench);
+}
+
 /* Floods, half-closed, silent and torn clients; commands in one packet; and everybody else is still served. */
 static void test_hostile(void)
 {
@@ -510,6 +534,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	test_words();
 	test_commands();
+	test_many_notes();
 	test_hostile();
 	test_freeze(0);
 	test_freeze(SIGUSR1);

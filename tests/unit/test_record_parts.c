@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "cpu_list.h"
+#include "file_worker.h"
 #include "level_policy.h"
 #include "pipeline.h"
 #include "record_options.h"
@@ -80,6 +82,8 @@ static void test_options(void)
 		"--connect s -o t --on-trigger explode",
 		"--connect s -o t --on-trigger copy:plain.vmt",
 		"--connect s -o t --trigger-after 5s",
+		"--connect s -o t --on-trigger copy --trigger-rest 5s",
+		"--connect s -o t --on-trigger copy --trigger-rest 10s",
 		"--connect s -o t%Y --rotate",
 		"--send s",
 		"--connect s -o t --ring-size 64M --max-size 1G",
@@ -153,6 +157,9 @@ static void test_options(void)
 	CHECK_INT(options.on_trigger, TRIGGER_COPY);
 	CHECK_STR(options.copy_pattern, "c-%F.vmt");
 	CHECK_INT(options.trigger_after_ms, 10000);
+	CHECK_INT(options.trigger_rest_ms, 10000);
+	CHECK_INT(parse(&options, "--connect s -o t --on-trigger copy --trigger-when x --trigger-rest 0"), 0);
+	CHECK_INT(options.trigger_rest_ms, 0);
 	/* Without --rotate a percent sign is one. */
 	CHECK_INT(parse(&options, "--connect s -o 100%.vmt --max-size 1G"), 0);
 	CHECK(!options.is_pinned);
@@ -435,11 +442,36 @@ static void test_broken_block(void)
 	pipeline_destroy(pipeline);
 }
 
+/* ---- copies ---------------------------------------------------------- */
+
+/* Only where there is as much room again. */
+static void test_file_copy(void)
+{
+	int from = memfd_create("from", MFD_CLOEXEC), to;
+	char path[] = "/tmp/vmtape-copy.XXXXXX", bytes[8] = "";
+	FILE *file = fdopen(from, "w+");
+
+	to = mkostemp(path, O_CLOEXEC);
+	CHECK(file && to >= 0);
+	CHECK(fputs("abcdef", file) >= 0 && !fflush(file));
+	CHECK_INT(file_copy(from, 1ull << 60, to), -ENOSPC);
+	CHECK_INT(lseek(to, 0, SEEK_END), 0);
+	CHECK(strstr(file_copy_problem(-ENOSPC), "twice"));
+	CHECK_STR(file_copy_problem(-EIO), strerror(EIO));
+	CHECK_INT(file_copy(from, 4, to), 0);
+	CHECK_INT(pread(to, bytes, sizeof(bytes), 0), 4);
+	CHECK_STR(bytes, "abcd");
+	fclose(file);
+	close(to);
+	unlink(path);
+}
+
 int main(void)
 {
 	test_options();
 	test_cpu_lists();
 	test_clean();
+	test_file_copy();
 	test_sink(false);
 	test_sink(true);
 	test_sink_limit(false);
