@@ -18,6 +18,9 @@
 #define SLACK_MS    (FAULT_IS_SLOW ? 5000u : 1500u)
 #define NS_PER_MS   1000000ull
 #define MAX_WRAP_MS 60000u
+/* A ring is filled fast, but not faster than a recorder under a sanitizer can. */
+#define RING_RECORDS_A_MS (FAULT_IS_SLOW ? 15u : 60u)
+#define MAX_MORE_SLOTS    (FAULT_IS_SLOW ? 4u : 20u)
 
 /* Ways to record: what is written how may differ, what a kill may cost must not. A line more tests one more. */
 static const struct kill_case {
@@ -31,7 +34,10 @@ static const struct kill_case {
 	{"block, paced", 20, false, {"--on-full", "block", "--snapshot-interval", "150ms"}},
 	{"ring, block", 0, false, {"--ring-size", "32M", "--on-full", "block", "--snapshot-interval", "200ms"}},
 	{"drop, paced, pwrite", 40, true, {"--on-full", "drop", "--snapshot-interval", "100ms"}},
-	{"ring, paced", 60, false, {"--ring-size", "32M", "--on-full", "drop", "--snapshot-interval", "200ms"}},
+	{"ring, paced",
+	 RING_RECORDS_A_MS,
+	 false,
+	 {"--ring-size", "32M", "--on-full", "drop", "--snapshot-interval", "200ms"}},
 };
 #define NR_CASES (sizeof(cases) / sizeof(cases[0]))
 
@@ -57,7 +63,7 @@ static bool wait_for_wrap(const struct record_run *run)
 			nr_overwritten = tape_reader_info(reader)->nr_overwritten;
 			tape_reader_close(reader);
 		}
-		if (nr_overwritten > fault_below(20))
+		if (nr_overwritten > fault_below(MAX_MORE_SLOTS))
 			return true;
 		fault_pause_ms(100);
 	}

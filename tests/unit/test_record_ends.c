@@ -21,7 +21,11 @@
 #define KILLS    10
 #define FLUSH_NS 1000000000ull
 /* Other work on the machine may keep the recorder from running; its own part must fit into the flush time. */
-#define SLACK_NS 500000000ull
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SLACK_NS 5000000000ull
+#else
+#define SLACK_NS 1500000000ull
+#endif
 
 struct guest {
 	struct fake_vm *vm;
