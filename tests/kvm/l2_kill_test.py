@@ -96,7 +96,9 @@ def kill_qemu(failures, rng, l1, l2, folder):
 def run(failures, rng):
     archive = new_archive()
     add_l2(archive, image("6.12"))
-    with tempfile.TemporaryDirectory(prefix="vmtape-l2.") as folder, L1ForL2(archive) as l1:
+    # Two vCPUs that never rest are what QEMU's SVM does not always stand on two CPUs of L1 in parallel: an L1 whose memory is
+    # another's panics. In turns, vCPUs wait a whole slice for each other's interrupts, and L2 does not boot. So it has one.
+    with tempfile.TemporaryDirectory(prefix="vmtape-l2.") as folder, L1ForL2(archive, smp=1) as l1:
         l1.load_kvm()
         with L2(l1, "pti=on", smp=2) as l2:
             l2.wait_ready(180)

@@ -20,11 +20,10 @@ PORTS = ("agent", "qmp")
 
 
 class L1ForL2(L1):
-    """L1 with the two consoles that lead to L2. It has one CPU: on two in parallel, several busy vCPUs of L2 are what QEMU's
-    SVM does not always stand (decision 24), and in turns L2's vCPUs wait a tenth of a second for each other's interrupts."""
+    """L1 with the two consoles that lead to L2."""
 
     def __init__(self, archive, **options):
-        super().__init__(archive, smp=1, **options)
+        super().__init__(archive, **options)
         self.command += ["-device", "virtio-serial-pci"]
         for number, name in enumerate(PORTS):
             self.command += ["-chardev", f"socket,id=l2{name},path={self.port(name)},server=on,wait=off",
