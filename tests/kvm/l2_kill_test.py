@@ -13,7 +13,7 @@ import time
 
 from kept_result import inputs_key, run_kept
 from l1_parts import add_l2, new_archive
-from l2_vm import L2, L1ForL2, L1Recorder
+from l2_vm import L2, L1ForL2, L1Recorder, run_emulated
 
 # From tests/vm, which l1_parts has put on the path.
 from guest_vm import wait_until
@@ -119,7 +119,7 @@ def main():
     say(f"seed {options.seed}")
     failures = Failures()
     run_kept("l2-kills", inputs_key("l2-kills", image("6.12"), with_l2=True),
-             lambda: run(failures, random.Random(options.seed)), failures)
+             lambda: run_emulated(failures, lambda: run(failures, random.Random(options.seed))), failures)
 
 
 if __name__ == "__main__":

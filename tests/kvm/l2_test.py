@@ -13,7 +13,7 @@ import tempfile
 
 from kept_result import inputs_key, run_kept
 from l1_parts import add_l2, new_archive
-from l2_vm import L2, L1ForL2, L1Recorder
+from l2_vm import L2, L1ForL2, L1Recorder, run_emulated
 from truth_test import WORKLOADS, check_tape, record_truth
 from vm_env import Failures, image, need_programs, say
 
@@ -63,7 +63,8 @@ def main():
     need_programs()
     failures = Failures()
     run_kept(f"l2-{options.attach}-smp{options.smp}{'-' + options.vendor if options.vendor else ''}",
-             inputs_key("l2", image("6.12"), with_l2=True), lambda: run(failures, options), failures)
+             inputs_key("l2", image("6.12"), with_l2=True), lambda: run_emulated(failures, lambda: run(failures, options)),
+             failures)
 
 
 if __name__ == "__main__":
