@@ -57,7 +57,8 @@ def come_and_go(failures, rng, l2, folder):
     for number in range(1, ROUNDS + 1):
         with L1Recorder(l2, "--no-snapshots", tape=f"gone{number}.vmt") as recorder:
             recorder.wait_for(ATTACHED)
-            time.sleep(rng.uniform(0.5, 3.0))
+            # Longer than --flush on a slow machine: what was not flushed a killed recorder may lose.
+            time.sleep(rng.uniform(2.0, 4.0))
             killed = number % 2 == 0
             if killed:
                 recorder.kill()
