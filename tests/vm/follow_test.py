@@ -162,7 +162,7 @@ def test_freeze(failures, guest, folder):
         for other in others * 2:
             guest.must(other)
         time.sleep(5)
-        failures.check(recorder.process.poll() is None and "trigger" not in recorder.log(),
+        failures.check(recorder.process.poll() is None and "trigger: a call" not in recorder.log(),
                        "freeze: nothing fired by other programs or other files")
         begun = time.monotonic()
         guest.must(f"cat {SECRET}")
