@@ -149,17 +149,25 @@ static char *default_pattern(const char *tape_path)
 	return pattern;
 }
 
-static int open_copy(struct session *session, struct record_error *error)
+/* The file for a copy of this tape. */
+static int open_target(const struct session *session, const char *tape_path, struct tape_file *copy, char **path,
+		       struct record_error *error)
 {
-	struct record_trigger_state *trigger = &session->trigger;
 	const char *wanted = session->options->copy_pattern;
-	char *pattern = wanted ? strdup(wanted) : default_pattern(session->tape_path), own[64];
-	int ret = pattern ? record_open_new(pattern, &trigger->copy, &trigger->copy_path, error)
+	char *pattern = wanted ? strdup(wanted) : default_pattern(tape_path);
+	int ret = pattern ? record_open_new(pattern, copy, path, error)
 			  : record_error_set(error, -ENOMEM, "out of memory");
 
 	free(pattern);
-	if (!ret)
-		ret = tape_file_begin(&trigger->copy, 0, error);
+	return ret ? ret : tape_file_begin(copy, 0, error);
+}
+
+static int open_copy(struct session *session, struct record_error *error)
+{
+	struct record_trigger_state *trigger = &session->trigger;
+	int ret = open_target(session, session->tape_path, &trigger->copy, &trigger->copy_path, error);
+	char own[64];
+
 	if (ret)
 		return ret;
 	/* The tape's own descriptor only writes. This one is the same file, whatever its name is now. */
@@ -190,13 +198,12 @@ static void give_up_copy(struct session *session, const char *why)
 /* What fired the trigger, or came behind it, may be on the tape before this one, which has its end. */
 static void copy_previous(struct session *session)
 {
-	const struct record_rotation *rotation = &session->rotation;
-	const char *wanted = session->options->copy_pattern, *from_path = rotation->previous_path;
+	const char *from_path = session->rotation.previous_path;
 	struct tape_file copy = {.fd = -1};
 	struct record_error why = {0};
-	char *pattern, *path = NULL;
+	char *path = NULL;
 	struct stat st;
-	int from_fd, ret;
+	int from_fd;
 
 	if (!from_path)
 		return;
@@ -208,12 +215,7 @@ static void copy_previous(struct session *session)
 			close(from_fd);
 		return;
 	}
-	pattern = wanted ? strdup(wanted) : default_pattern(from_path);
-	ret = pattern ? record_open_new(pattern, &copy, &path, &why) : record_error_set(&why, -ENOMEM, "out of memory");
-	free(pattern);
-	if (!ret)
-		ret = tape_file_begin(&copy, 0, &why);
-	if (ret) {
+	if (open_target(session, from_path, &copy, &path, &why)) {
 		report_warning("%s: the tape before could not be copied: %s", from_path, why.message);
 		session->trigger.nr_failed++;
 		tape_file_discard(&copy);
