@@ -14,11 +14,10 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 
-from guest_vm import Guest, GuestError, die_with_parent, wait_until
-from vm_env import VMTAPE, Failures, Recorder, image, need_programs, qemu, say, vmtape
+from guest_vm import Guest, GuestError, wait_until
+from vm_env import VMTAPE, Failures, Recorder, Running, image, need_programs, qemu, say, vmtape
 
 WORK = """
 cd /tmp; echo hello >a; for i in 1 2 3; do cat a a >b; ls -l /tmp >/dev/null; done
@@ -28,24 +27,12 @@ SECRET = "/tmp/secret"
 FILTER = f'proc.name = cat and evt.type in (open, openat) and evt.arg.filename = "{SECRET}"'
 
 
-class Follower:
+class Follower(Running):
     """vmtape events --follow on a tape; its lines are in self.lines() and what it says in self.said()."""
 
     def __init__(self, tape, *arguments):
         self.path = tape + ".follow"
-        self.process = None
-        self.command = [VMTAPE, "events", "--follow", *arguments, tape]
-
-    def __enter__(self):
-        with open(self.path, "wb") as out, open(self.path + ".said", "wb") as said:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=said,
-                                            preexec_fn=die_with_parent)
-        return self
-
-    def __exit__(self, *exception):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        super().__init__([VMTAPE, "events", "--follow", *arguments, tape], self.path, self.path + ".said")
 
     def text(self):
         with open(self.path, "rb") as text:

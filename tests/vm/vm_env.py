@@ -103,25 +103,32 @@ class Failures:
         sys.exit(1 if self.count else 0)
 
 
-class Recorder:
-    """vmtape-record on a guest's socket; its output is in self.log. Ends with the with statement."""
+class Running:
+    """A program that ends with the with statement; its output goes to a file, what it says there, too, or to another."""
 
-    def __init__(self, socket_path, tape, *options, log=None):
-        self.tape = tape
-        self.log_path = log or tape + ".log"
-        self.command = [RECORD, "--connect", socket_path, "-o", tape, *options]
+    def __init__(self, command, out_path, said_path=None):
+        self.command, self.out_path, self.said_path = command, out_path, said_path
         self.process = None
 
     def __enter__(self):
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=die_with_parent)
+        with open(self.out_path, "wb") as out, open(self.said_path or os.devnull, "wb") as said:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=said if self.said_path else out, preexec_fn=die_with_parent)
         return self
 
     def __exit__(self, *exception):
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class Recorder(Running):
+    """vmtape-record on a guest's socket; its output is in self.log(). Ends with the with statement."""
+
+    def __init__(self, socket_path, tape, *options, log=None):
+        self.tape = tape
+        self.log_path = log or tape + ".log"
+        super().__init__([RECORD, "--connect", socket_path, "-o", tape, *options], self.log_path)
 
     def log(self):
         with open(self.log_path, "rb") as text:
