@@ -8,6 +8,8 @@ target_link_libraries(fake-vm PUBLIC vmtape-format Threads::Threads)
 add_dependencies(fake-vm vmtape-record)
 
 vmtape_test(NAME record_rings LABEL unit SOURCES unit/test_record_rings.c LIBS fake-vm TIMEOUT 600)
+# vCPUs at full speed.
+set_tests_properties(unit.record_rings PROPERTIES PROCESSORS 2)
 vmtape_test(NAME record_snapshots LABEL unit SOURCES unit/test_record_snapshots.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_peers LABEL unit SOURCES unit/test_record_peers.c LIBS fake-vm TIMEOUT 600)
 vmtape_test(NAME record_ends LABEL unit SOURCES unit/test_record_ends.c LIBS fake-vm TIMEOUT 600)

@@ -85,7 +85,12 @@ def stock_modules():
             [path] = glob.glob(f"{unpacked}/lib/modules/*/kernel/**/{name}.ko.xz", recursive=True)
             with lzma.open(path) as module, open(os.path.join(part, f"{name}.ko"), "wb") as out:
                 out.write(module.read())
-        os.rename(part, folder)
+        try:
+            os.rename(part, folder)
+        except OSError:
+            # Another test made it at the same time.
+            if not os.path.isdir(folder):
+                raise
     return folder
 
 

@@ -36,7 +36,8 @@ def run(failures, options):
     workloads, least_calls, least_names = SHORT if options.short else FULL
     archive = new_archive()
     add_l2(archive, image("6.12"))
-    with tempfile.TemporaryDirectory(prefix="vmtape-l2.") as scratch, L1ForL2(archive, memory_mb=2048) as l1:
+    with tempfile.TemporaryDirectory(prefix="vmtape-l2.") as scratch, \
+            L1ForL2(archive, memory_mb=2048, smp=options.smp) as l1:
         folder = options.keep or scratch
         os.makedirs(folder, exist_ok=True)
         tape = os.path.join(folder, "truth.vmt")
@@ -54,7 +55,7 @@ def run(failures, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--attach", choices=("before", "late"), default="late")
-    parser.add_argument("--smp", type=int, default=1, help="vCPUs of L2")
+    parser.add_argument("--smp", type=int, default=1, help="vCPUs of L2, and CPUs of L1")
     parser.add_argument("--append", default="pti=on", help="words for L2's kernel command line")
     parser.add_argument("--vendor", default="", help="options of kvm_amd, as npt=0")
     parser.add_argument("--short", action="store_true", help="fewer workloads")

@@ -14,9 +14,9 @@
 #include "record_run.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define NR_RECORDS 300000u
+#define NR_RECORDS 150000u
 #else
-#define NR_RECORDS 2000000u
+#define NR_RECORDS 1000000u
 #endif
 
 struct vcpu_thread {
