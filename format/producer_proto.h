@@ -147,10 +147,10 @@ struct proto_set_plan {
  * cleared in both cases.
  *
  * With max_pages ~0 the answer is always whole. The server may then protect the
- * pages from being written instead of copying them in the pause, if that pauses
- * the guest for less: nr_protected of them are copied while it runs, each before
- * it is written to again, and the answer comes when all are. Until then
- * PROTO_SNAPSHOT and PROTO_READ_RAM are refused with EBUSY.
+ * pages that are dirty from being written while the guest still runs. Those that
+ * it writes to before the pause are copied in it; nr_protected others while it
+ * runs again, each before it is written to, and the answer comes when all are.
+ * Until then PROTO_SNAPSHOT and PROTO_READ_RAM are refused with EBUSY.
  */
 struct proto_snapshot {
 	__u64 snapshot_id;
