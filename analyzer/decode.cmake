@@ -1,6 +1,16 @@
 # SPDX-License-Identifier: MIT
 # What a Linux system call means: its arguments as text, and the capture plan that they need.
-target_sources(vmtape-analyzer PRIVATE
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+set(names_source ${CMAKE_CURRENT_BINARY_DIR}/generated/uapi_names.c)
+set(names_header ${CMAKE_CURRENT_BINARY_DIR}/generated/uapi_names.h)
+add_custom_command(OUTPUT ${names_source} ${names_header}
+  COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/linux/uapi_names.py ${CMAKE_C_COMPILER}
+          ${CMAKE_CURRENT_SOURCE_DIR}/linux/uapi_names.rules ${names_source} ${names_header}
+  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/linux/uapi_names.py ${CMAKE_CURRENT_SOURCE_DIR}/linux/uapi_names.rules
+          ${UNISTD_x86_64}
+  COMMENT "Names of flags and requests of the installed headers" VERBATIM)
+target_include_directories(vmtape-analyzer PUBLIC ${CMAKE_CURRENT_BINARY_DIR}/generated)
+target_sources(vmtape-analyzer PRIVATE ${names_source} ${names_header}
   strbuf.c
   linux/arg_decode.c
   linux/arg_number.c
@@ -11,12 +21,7 @@ target_sources(vmtape-analyzer PRIVATE
   linux/captured.c
   linux/errno_names.c
   linux/name_set.c
-  linux/names_file.c
-  linux/names_memory.c
-  linux/names_process.c
-  linux/names_signal.c
-  linux/names_socket.c
-  linux/names_terminal.c
+  linux/names_unexported.c
   linux/plan_compile.c
   linux/records_file.c
   linux/records_number.c

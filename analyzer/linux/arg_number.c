@@ -46,7 +46,7 @@ static void put_ioctl(uint64_t value, struct strbuf *out)
 {
 	static const char *const directions[] = {"_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE"};
 	uint32_t request = (uint32_t)value;
-	const char *name = name_set_find(&names_ioctl, request);
+	const char *name = ioctl_name_find(request);
 
 	if (name)
 		strbuf_put(out, name);
@@ -65,10 +65,6 @@ static void put_ipc_flags(const struct name_set *names, uint64_t value, struct s
 	}
 	put_octal((uint32_t)value & 0777, out);
 }
-
-static const struct named_value ethernet_values[] = {NAMED(ETH_P_ALL),  NAMED(ETH_P_IP),  NAMED(ETH_P_ARP),
-						     NAMED(ETH_P_IPV6), NAMED(ETH_P_PAE), NAMED(ETH_P_LLDP)};
-static NAME_SET(names_ethernet, ethernet_values, .unknown = "ETH_P_???");
 
 static bool put_protocol(uint64_t family, uint64_t value, struct strbuf *out)
 {

@@ -211,9 +211,6 @@ bool put_option_arg(struct arg_context *ctx)
 
 /* ---- struct msghdr ------------------------------------------------------ */
 
-static const struct named_value control_values[] = {NAMED_AS(1, "SCM_RIGHTS"), NAMED_AS(2, "SCM_CREDENTIALS")};
-static NAME_SET(names_control, control_values, .unknown = "SCM_???");
-
 struct message {
 	uint64_t name, iov, iov_len, control, control_len;
 	uint32_t name_len, flags;

@@ -252,14 +252,6 @@ static void put_epoll_event(struct record_reader *r, struct strbuf *out)
 		      (unsigned long long)(low | high << 32));
 }
 
-static const struct named_value fs_flag_values[] = {
-	NAMED(FS_SECRM_FL),     NAMED(FS_UNRM_FL),         NAMED(FS_COMPR_FL),       NAMED(FS_SYNC_FL),
-	NAMED(FS_IMMUTABLE_FL), NAMED(FS_APPEND_FL),       NAMED(FS_NODUMP_FL),      NAMED(FS_NOATIME_FL),
-	NAMED(FS_INDEX_FL),     NAMED(FS_JOURNAL_DATA_FL), NAMED(FS_DIRSYNC_FL),     NAMED(FS_TOPDIR_FL),
-	NAMED(FS_EXTENT_FL),    NAMED(FS_NOCOW_FL),        NAMED(FS_INLINE_DATA_FL), NAMED(FS_PROJINHERIT_FL),
-};
-static NAME_SET(names_fs_flags, fs_flag_values, .unknown = "FS_???_FL");
-
 static void put_fs_flags(struct record_reader *r, struct strbuf *out)
 {
 	name_set_put_flags(&names_fs_flags, read_u32(r), out);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "record_layout.h"
 
-#include <fcntl.h>
-
 static uint64_t read_field(struct record_reader *r, size_t size_bytes)
 {
 	size_t align = r->narrow && size_bytes > 4 ? 4 : size_bytes;
@@ -147,9 +145,6 @@ static void put_cap_data(struct record_reader *r, struct strbuf *out)
 	}
 	strbuf_put_char(out, '}');
 }
-
-static const struct named_value owner_values[] = {NAMED(F_OWNER_TID), NAMED(F_OWNER_PID), NAMED(F_OWNER_PGRP)};
-static NAME_SET(names_owner, owner_values, .unknown = "F_OWNER_???");
 
 static void put_owner(struct record_reader *r, struct strbuf *out)
 {

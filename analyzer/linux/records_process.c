@@ -51,19 +51,26 @@ static void put_sigstack(struct record_reader *r, struct strbuf *out)
 	strbuf_printf(out, ", ss_size=%llu}", (unsigned long long)read_word(r));
 }
 
-static const struct named_value code_values[] = {
-	NAMED_AS((uint32_t)SI_USER, "SI_USER"),   NAMED_AS((uint32_t)SI_KERNEL, "SI_KERNEL"),
-	NAMED_AS((uint32_t)SI_QUEUE, "SI_QUEUE"), NAMED_AS((uint32_t)SI_TIMER, "SI_TIMER"),
-	NAMED_AS((uint32_t)SI_MESGQ, "SI_MESGQ"), NAMED_AS((uint32_t)SI_ASYNCIO, "SI_ASYNCIO"),
-	NAMED_AS((uint32_t)SI_SIGIO, "SI_SIGIO"), NAMED_AS((uint32_t)SI_TKILL, "SI_TKILL"),
-};
-static NAME_SET(names_code, code_values, .unknown = "SI_???");
-
-static const struct named_value child_code_values[] = {
-	NAMED(CLD_EXITED),  NAMED(CLD_KILLED),  NAMED(CLD_DUMPED),
-	NAMED(CLD_TRAPPED), NAMED(CLD_STOPPED), NAMED(CLD_CONTINUED),
-};
-static NAME_SET(names_child_code, child_code_values, .unknown = "CLD_???");
+/* Positive ones belong to the signal. */
+static const struct name_set *code_names(uint32_t number, uint32_t code)
+{
+	if ((int32_t)code <= 0 || code == (uint32_t)SI_KERNEL)
+		return &names_signal_code;
+	switch (number) {
+	case SIGCHLD:
+		return &names_child_code;
+	case SIGSEGV:
+		return &names_segv_code;
+	case SIGBUS:
+		return &names_bus_code;
+	case SIGILL:
+		return &names_ill_code;
+	case SIGFPE:
+		return &names_fpe_code;
+	default:
+		return &names_signal_code;
+	}
+}
 
 static void put_siginfo(struct record_reader *r, struct strbuf *out)
 {
@@ -79,7 +86,7 @@ static void put_siginfo(struct record_reader *r, struct strbuf *out)
 	if (!signal_name_put(number, out))
 		strbuf_put_u64(out, number);
 	strbuf_put(out, ", si_code=");
-	name_set_put_one(child ? &names_child_code : &names_code, code, out);
+	name_set_put_one(code_names(number, code), code, out);
 	if (!r->narrow)
 		read_skip(r, 4);
 	if (child || (int32_t)code == SI_USER || (int32_t)code == SI_TKILL || (int32_t)code == SI_QUEUE) {
@@ -200,10 +207,6 @@ static void put_sysinfo(struct record_reader *r, struct strbuf *out)
 
 static void put_sigevent(struct record_reader *r, struct strbuf *out)
 {
-	static const struct named_value notify_values[] = {NAMED(SIGEV_SIGNAL), NAMED(SIGEV_NONE), NAMED(SIGEV_THREAD),
-							   NAMED(SIGEV_THREAD_ID)};
-	static const struct name_set names_notify = {
-		.values = notify_values, .n = sizeof(notify_values) / sizeof(notify_values[0]), .unknown = "SIGEV_???"};
 	uint64_t value = read_word(r);
 	uint32_t number = read_u32(r), notify = read_u32(r);
 
@@ -215,7 +218,7 @@ static void put_sigevent(struct record_reader *r, struct strbuf *out)
 	if (!signal_name_put(number, out))
 		strbuf_put_u64(out, number);
 	strbuf_put(out, ", sigev_notify=");
-	name_set_put_one(&names_notify, notify, out);
+	name_set_put_one(&names_sigevent_notify, notify, out);
 	if (notify == SIGEV_THREAD_ID)
 		strbuf_printf(out, ", sigev_notify_thread_id=%d", (int32_t)read_u32(r));
 	strbuf_put_char(out, '}');

@@ -31,7 +31,7 @@
 #define FLAGS(set)       {.kind = ARG_FLAGS, .names = &names_##set}
 #define IPC_FLAGS(set)   {.kind = ARG_IPC_FLAGS, .names = &names_##set}
 #define CLONE_FLAGS      {.kind = ARG_CLONE_FLAGS, .names = &names_clone}
-#define IOCTL            {.kind = ARG_IOCTL, .names = &names_ioctl}
+#define IOCTL            {.kind = ARG_IOCTL}
 #define OPTION_NAME      {.kind = ARG_OPTION_NAME}
 #define PROTOCOL         {.kind = ARG_PROTOCOL}
 
