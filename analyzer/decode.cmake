@@ -13,21 +13,29 @@ target_include_directories(vmtape-analyzer PUBLIC ${CMAKE_CURRENT_BINARY_DIR}/ge
 target_sources(vmtape-analyzer PRIVATE ${names_source} ${names_header}
   strbuf.c
   linux/arg_decode.c
+  linux/arg_message.c
   linux/arg_number.c
   linux/arg_pointer.c
   linux/arg_sets.c
   linux/arg_socket.c
+  linux/arg_structs.c
   linux/arg_types.c
   linux/captured.c
   linux/errno_names.c
   linux/name_set.c
   linux/names_unexported.c
   linux/plan_compile.c
+  linux/record_fields.c
+  linux/records_bpf.c
   linux/records_file.c
+  linux/records_ipc.c
+  linux/records_kernel.c
   linux/records_number.c
   linux/records_process.c
   linux/records_terminal.c
   linux/records_time.c
   linux/ret_text.c
   linux/semantics.c
-  linux/variants.c)
+  linux/semantics_kernel.c
+  linux/variants.c
+  linux/variants_kernel.c)

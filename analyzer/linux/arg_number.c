@@ -87,6 +87,24 @@ static bool put_protocol(uint64_t family, uint64_t value, struct strbuf *out)
 	}
 }
 
+/* linux/quota.h: QCMD; commands of XFS and type in the lowest byte */
+static void put_quota_command(uint64_t value, struct strbuf *out)
+{
+	strbuf_put(out, "QCMD(");
+	name_set_put_one(&names_quota_command, (uint32_t)value >> 8, out);
+	strbuf_put(out, ", ");
+	name_set_put_one(&names_quota_type, value & 0xff, out);
+	strbuf_put_char(out, ')');
+}
+
+/* linux/ioprio.h: IOPRIO_PRIO_VALUE */
+void put_io_priority(uint64_t value, struct strbuf *out)
+{
+	strbuf_put(out, "IOPRIO_PRIO_VALUE(");
+	name_set_put_one(&names_ioprio_class, (uint32_t)value >> 13, out);
+	strbuf_printf(out, ", %u)", (unsigned)(value & 0x1fff));
+}
+
 bool put_number_arg(struct arg_context *ctx)
 {
 	uint64_t value = arg_value(ctx);
@@ -160,6 +178,12 @@ bool put_number_arg(struct arg_context *ctx)
 		return true;
 	case ARG_PROTOCOL:
 		return put_protocol(ctx->call->args[0], value, out);
+	case ARG_QUOTA:
+		put_quota_command(value, out);
+		return true;
+	case ARG_PRIORITY:
+		put_io_priority(value, out);
+		return true;
 	case ARG_HIDDEN:
 		put_hex_or_zero(value, out);
 		return false;

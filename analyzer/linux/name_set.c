@@ -36,7 +36,7 @@ static uint64_t narrow(const struct name_set *set, uint64_t value)
 
 static void put_unknown(const struct name_set *set, uint64_t value, struct strbuf *out)
 {
-	if (set->decimal)
+	if (set->decimal || !value)
 		strbuf_put_u64(out, value);
 	else
 		strbuf_put_hex(out, value);

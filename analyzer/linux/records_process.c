@@ -229,14 +229,39 @@ static void put_sched_param(struct record_reader *r, struct strbuf *out)
 	strbuf_put_i64(out, (int32_t)read_u32(r));
 }
 
-const struct record_layout layout_sigaction = {{"struct sigaction"}, 32, 20, false, ARG_OUT, put_sigaction};
-const struct record_layout layout_sigstack = {{"stack_t", "struct sigaltstack"}, 24, 12, false, ARG_OUT, put_sigstack};
-const struct record_layout layout_siginfo = {{"siginfo_t", "struct siginfo"}, 128, 128, false, ARG_OUT, put_siginfo};
-const struct record_layout layout_wait_status = {{NULL}, 4, 4, true, ARG_OUT, put_wait_status};
-const struct record_layout layout_rlimit = {{"struct rlimit"}, 16, 8, false, ARG_OUT, put_rlimit};
-const struct record_layout layout_rlimit64 = {{"struct rlimit64"}, 16, 16, false, ARG_OUT, put_rlimit64};
-const struct record_layout layout_utsname = {
-	{"struct new_utsname"}, 6 * UTS_FIELD_BYTES, 6 * UTS_FIELD_BYTES, false, ARG_OUT, put_utsname};
-const struct record_layout layout_sysinfo = {{"struct sysinfo"}, 112, 64, false, ARG_OUT, put_sysinfo};
-const struct record_layout layout_sigevent = {{"struct sigevent"}, 64, 64, false, ARG_IN, put_sigevent};
-const struct record_layout layout_sched_param = {{"struct sched_param"}, 4, 4, true, ARG_OUT, put_sched_param};
+const struct record_layout layout_sigaction = {.types = {"struct sigaction"},
+					       .size_bytes = 32,
+					       .narrow_bytes = 20,
+					       .direction = ARG_OUT,
+					       .put = put_sigaction};
+const struct record_layout layout_sigstack = {.types = {"stack_t", "struct sigaltstack"},
+					      .size_bytes = 24,
+					      .narrow_bytes = 12,
+					      .direction = ARG_OUT,
+					      .put = put_sigstack};
+const struct record_layout layout_siginfo = {.types = {"siginfo_t", "struct siginfo"},
+					     .size_bytes = 128,
+					     .narrow_bytes = 128,
+					     .direction = ARG_OUT,
+					     .put = put_siginfo};
+const struct record_layout layout_wait_status = {
+	.size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_wait_status};
+const struct record_layout layout_rlimit = {
+	.types = {"struct rlimit"}, .size_bytes = 16, .narrow_bytes = 8, .direction = ARG_OUT, .put = put_rlimit};
+const struct record_layout layout_rlimit64 = {
+	.types = {"struct rlimit64"}, .size_bytes = 16, .narrow_bytes = 16, .direction = ARG_OUT, .put = put_rlimit64};
+const struct record_layout layout_utsname = {.types = {"struct new_utsname"},
+					     .size_bytes = 6 * UTS_FIELD_BYTES,
+					     .narrow_bytes = 6 * UTS_FIELD_BYTES,
+					     .direction = ARG_OUT,
+					     .put = put_utsname};
+const struct record_layout layout_sysinfo = {
+	.types = {"struct sysinfo"}, .size_bytes = 112, .narrow_bytes = 64, .direction = ARG_OUT, .put = put_sysinfo};
+const struct record_layout layout_sigevent = {
+	.types = {"struct sigevent"}, .size_bytes = 64, .narrow_bytes = 64, .direction = ARG_IN, .put = put_sigevent};
+const struct record_layout layout_sched_param = {.types = {"struct sched_param"},
+						 .size_bytes = 4,
+						 .narrow_bytes = 4,
+						 .brackets = true,
+						 .direction = ARG_OUT,
+						 .put = put_sched_param};
