@@ -93,11 +93,6 @@ bool put_cpuset_arg(struct arg_context *ctx)
 
 #define DIRENT_HEAD_BYTES 19
 
-static const struct named_value entry_type_values[] = {NAMED(DT_UNKNOWN), NAMED(DT_FIFO), NAMED(DT_CHR),
-						       NAMED(DT_DIR),     NAMED(DT_BLK),  NAMED(DT_REG),
-						       NAMED(DT_LNK),     NAMED(DT_SOCK), NAMED(DT_WHT)};
-static NAME_SET(names_entry_type, entry_type_values, .unknown = "DT_???");
-
 static void put_entry(const uint8_t *data, size_t len, struct strbuf *out)
 {
 	struct record_reader r = {.data = data, .len = len};
@@ -126,34 +121,40 @@ static size_t entry_bytes(const struct captured *piece, size_t at)
 bool put_dirents_arg(struct arg_context *ctx)
 {
 	struct captured piece = {0};
-	size_t entries = 0;
+	size_t entries = 0, end;
 	uint64_t total;
+	bool all;
 
 	if (!arg_is_written(ctx) || !arg_length(ctx, &total))
 		return false;
-	if (total && (!arg_piece(ctx, CAPTURED_AFTER, &piece) || piece.len < total))
+	if (total && !arg_piece(ctx, CAPTURED_AFTER, &piece))
 		return false;
-	if (total)
+	all = piece.len >= total;
+	if (all)
 		piece.len = (size_t)total;
-	for (size_t at = 0; at < piece.len; entries++) {
-		size_t bytes = entry_bytes(&piece, at);
+	for (end = 0; end < piece.len; entries++) {
+		size_t bytes = entry_bytes(&piece, end);
 
 		if (!bytes)
-			return false;
-		at += bytes;
+			break;
+		end += bytes;
 	}
+	/* what ends in the middle of an entry was cut by the capture; else it is no list of entries */
+	if (end < piece.len && (all || !entries))
+		return false;
 	if (ctx->brief) {
 		put_address(arg_value(ctx), ctx->out);
-		strbuf_printf(ctx->out, " /* %zu entr%s */", entries, entries == 1 ? "y" : "ies");
+		strbuf_printf(ctx->out, " /* %zu %sentr%s */", entries, all ? "" : "or more ",
+			      entries == 1 ? "y" : "ies");
 		return true;
 	}
 	strbuf_put_char(ctx->out, '[');
-	for (size_t at = 0; at < piece.len; at += entry_bytes(&piece, at)) {
+	for (size_t at = 0; at < end; at += entry_bytes(&piece, at)) {
 		if (at)
 			strbuf_put(ctx->out, ", ");
 		put_entry(piece.data + at, entry_bytes(&piece, at), ctx->out);
 	}
-	strbuf_put_char(ctx->out, ']');
+	strbuf_put(ctx->out, all ? "]" : ", ...]");
 	return true;
 }
 

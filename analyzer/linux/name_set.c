@@ -12,6 +12,23 @@ const char *name_set_find(const struct name_set *set, uint64_t value)
 	return NULL;
 }
 
+const char *ioctl_name_find(uint32_t request)
+{
+	size_t low = 0, high = nr_ioctl_requests;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ioctl_requests[middle].value == request)
+			return ioctl_requests[middle].name;
+		if (ioctl_requests[middle].value < request)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 static uint64_t narrow(const struct name_set *set, uint64_t value)
 {
 	return set->wide ? value : (uint32_t)value;
@@ -19,7 +36,7 @@ static uint64_t narrow(const struct name_set *set, uint64_t value)
 
 static void put_unknown(const struct name_set *set, uint64_t value, struct strbuf *out)
 {
-	if (set->decimal)
+	if (set->decimal || !value)
 		strbuf_put_u64(out, value);
 	else
 		strbuf_put_hex(out, value);
@@ -134,17 +151,17 @@ bool signal_name_put(uint32_t number, struct strbuf *out)
 	return true;
 }
 
-void signal_set_put(uint64_t set, struct strbuf *out)
+static void put_set(uint64_t set, uint32_t last, struct strbuf *out)
 {
 	bool any = false;
 
 	/* strace names what is missing once that is the shorter list. */
-	if (__builtin_popcountll(set) > 64 * 2 / 3) {
+	if ((uint32_t)__builtin_popcountll(set) > last * 2 / 3) {
 		strbuf_put_char(out, '~');
 		set = ~set;
 	}
 	strbuf_put_char(out, '[');
-	for (uint32_t number = 1; number <= LAST_SIGNAL; number++) {
+	for (uint32_t number = 1; number <= last; number++) {
 		struct strbuf name = {0};
 
 		if (!(set >> (number - 1) & 1))
@@ -157,4 +174,14 @@ void signal_set_put(uint64_t set, struct strbuf *out)
 		strbuf_deinit(&name);
 	}
 	strbuf_put_char(out, ']');
+}
+
+void signal_set_put(uint64_t set, struct strbuf *out)
+{
+	put_set(set, LAST_SIGNAL, out);
+}
+
+void signal_set_put_old(uint32_t set, struct strbuf *out)
+{
+	put_set(set, FIRST_REAL_TIME, out);
 }
