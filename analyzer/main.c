@@ -10,6 +10,7 @@ static const struct command commands[] = {
 	{"info", "the guest, the time span, what is on the tape and what was lost", cmd_info},
 	{"events", "system calls, one a line", cmd_events},
 	{"ps", "the processes at a time", cmd_ps},
+	{"fds", "what the processes had open at a time", cmd_fds},
 	{"stats", "counts, errors and latencies", cmd_stats},
 	{"plan", "compile or show the capture plan", cmd_plan},
 	{"verify", "check every sum, index and sequence", cmd_verify},
