@@ -162,7 +162,7 @@ void fd_endpoint_put(const struct fd_object *object, const struct fd_endpoint *e
 	fd_endpoint_put_address(object, endpoint, out);
 	if (brackets)
 		strbuf_put_char(out, ']');
-	if (endpoint->known)
+	if (endpoint->port)
 		strbuf_printf(out, ":%u", endpoint->port);
 }
 
@@ -173,12 +173,12 @@ bool fd_object_put_name(const struct fd_object *object, struct strbuf *out)
 	if (!object)
 		return false;
 	s = &object->socket;
-	if (!fd_object_is_inet(object) || (!s->local.known && !s->peer.known)) {
+	if (!fd_object_is_inet(object) || (!s->local.known && !s->local.port && !s->peer.known && !s->peer.port)) {
 		strbuf_put_bytes(out, object->name, object->name_len);
 		return object->name_len;
 	}
 	fd_endpoint_put(object, &s->local, out);
-	if (!s->peer.known)
+	if (!s->peer.known && !s->peer.port)
 		return true;
 	strbuf_put(out, "->");
 	fd_endpoint_put(object, &s->peer, out);
