@@ -18,7 +18,8 @@ struct call_fds {
 	uint8_t uncertain;                                 /* a bit each, CALL_FDS_RET included */
 	bool makes_fd;                                     /* the result, if there is one, is a descriptor */
 	bool cwd_uncertain;
-	const char *cwd; /* NULL or "": not known */
+	const char *cwd;  /* NULL or "": not known */
+	const char *root; /* NULL or "": not known to be another than "/" */
 };
 
 static inline void call_fds_hold(const struct call_fds *fds)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "call_fd_text.h"
+#include "call_report.h"
 #include "command.h"
 #include "process_fds.h"
 #include "process_moment.h"
@@ -36,23 +37,6 @@ static const char help[] =
 	"out.\n"
 	"Exit status: 0 done, 1 nothing is known to be open, 2 bad usage or bad input.\n";
 
-static void put_csv(struct strbuf *out, const char *text, size_t n)
-{
-	bool quote = memchr(text, ',', n) || memchr(text, '"', n);
-
-	if (quote)
-		strbuf_put_char(out, '"');
-	for (size_t i = 0; i < n; i++) {
-		if (text[i] == '"')
-			strbuf_put_char(out, '"');
-		strbuf_put_escaped(out, text + i, text[i] == '"' ? 0 : 1);
-		if (text[i] == '"')
-			strbuf_put_char(out, '"');
-	}
-	if (quote)
-		strbuf_put_char(out, '"');
-}
-
 static void put_comm(struct strbuf *out, const struct process_thread *process, bool json)
 {
 	if (json)
@@ -79,9 +63,9 @@ static void put_row(struct fds *f, const char *what, const struct process_fd *fd
 		    size_t name_len)
 {
 	strbuf_printf(&f->line, "%" PRId32 ",", f->process->pid);
-	put_csv(&f->line, f->process->comm, strlen(f->process->comm));
+	report_put_csv(&f->line, f->process->comm, strlen(f->process->comm));
 	strbuf_printf(&f->line, ",%s,%d,%d,%s,", what, fd->cloexec, fd->uncertain, type);
-	put_csv(&f->line, name, name_len);
+	report_put_csv(&f->line, name, name_len);
 	strbuf_put_char(&f->line, '\n');
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A path as a call names it, made absolute. ".." stays, as what it means depends on symbolic links. */
-#include <string.h>
+#include "fd_paths.h"
 
-#include "process_fds_private.h"
+#include <string.h>
 
 struct path_buffer {
 	char bytes[FD_NAME_BYTES];

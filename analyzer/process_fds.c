@@ -437,8 +437,9 @@ static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_
 		if (!fd_is_sure(p, t, slot))
 			out->uncertain |= (uint8_t)(1u << i);
 	}
-	if (call->dir_args && t->fs) {
+	if (t->fs) {
 		out->cwd = t->fs->cwd;
+		out->root = t->fs->root;
 		out->cwd_uncertain = t->fs->confirmed != fd_gaps(p) || t->guessed;
 	}
 }
@@ -556,8 +557,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	t->fs_seq = t->fs ? t->fs->seq : 0;
 	t->files_seq = t->files->seq;
 	note_clone_flags(t, view);
-	if (call->fd_args)
-		fill_args(p, t, call, out);
+	fill_args(p, t, call, out);
 	if (call->action != FD_DO_NOTHING)
 		begin(p, t, view);
 }

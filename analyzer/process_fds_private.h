@@ -3,6 +3,7 @@
 #ifndef PROCESS_FDS_PRIVATE_H
 #define PROCESS_FDS_PRIVATE_H
 
+#include "fd_paths.h"
 #include "process_fds.h"
 #include "process_table.h"
 
@@ -67,8 +68,5 @@ void process_fd_call_over(struct fd_thread *t);
 /* Its own copies from now on. */
 void process_fds_unshare_files(struct processes *p, struct fd_thread *t);
 void process_fds_unshare_fs(struct fd_thread *t);
-
-/* fd_paths.c: absolute path of what a call names; NULL: not known. base: where a relative one starts. */
-struct fd_object *fd_path_object(enum fd_kind kind, const char *root, const char *base, const char *path, size_t n);
 
 #endif
