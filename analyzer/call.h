@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "call_fds.h"
 #include "linux/linux_guest.h"
 #include "trap_record.h"
 
@@ -29,6 +30,12 @@ struct call_thread {
 	char comm[16 + 1];
 	const char *exe; /* "" : not known */
 	bool uncertain;  /* a gap came between, nothing has confirmed it since */
+	/* NULL or "": not known. Where descriptors are followed only, but for uid. */
+	const char *cwd, *cmdline, *container;
+	uint32_t pidns; /* 0: not known */
+	uint32_t uid;
+	bool uid_known;
+	bool cwd_uncertain;
 };
 
 struct call {
@@ -51,6 +58,8 @@ struct call {
 	int64_t duration_ns; /* -1: not known */
 	uint16_t vcpu;       /* of the entry, or of the exit if there is no entry */
 	struct call_thread thread;
+	const struct call_fds *fds; /* NULL: not followed */
+	bool show_fds;              /* text: names behind descriptors */
 };
 
 #endif

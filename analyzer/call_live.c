@@ -15,6 +15,7 @@ struct live_call {
 	bool is_gap, uncertain;
 	enum call_state state;
 	struct call_thread thread;
+	struct call_fds fds;
 	size_t enter_bytes, exit_bytes;
 	uint8_t *exit; /* NULL: none */
 	uint8_t enter[];
@@ -28,14 +29,16 @@ struct call_live {
 	size_t open_bytes;
 	struct live_call *first, **last; /* to be shown */
 	struct live_call *shown;
-	bool gap_seen, finished;
+	bool gap_seen, finished, fds;
 	struct vmtape_error *failed;
 };
 
 static void drop(struct live_call *call)
 {
-	if (call)
+	if (call) {
 		free(call->exit);
+		call_fds_release(&call->fds);
+	}
 	free(call);
 }
 
@@ -80,6 +83,10 @@ static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, 
 	if (!call)
 		return;
 	call->thread = *thread;
+	if (live->fds) {
+		call->fds = *tracker_fds(live->tracker);
+		call_fds_hold(&call->fds);
+	}
 	if (live->open_bytes + call->enter_bytes > OPEN_BYTES) {
 		call->state = CALL_OPEN;
 		call->uncertain = true;
@@ -108,6 +115,8 @@ static void on_end(void *ctx, uint64_t number, const struct pairing_end *end)
 	show_later(live, call);
 	if (!end->exit)
 		return;
+	if (live->fds)
+		call_fds_take_result(&call->fds, tracker_fds(live->tracker));
 	call->exit = malloc(end->exit->header.size_bytes);
 	if (!call->exit) {
 		live->failed = &vmtape_error_no_memory;
@@ -190,6 +199,12 @@ void call_live_destroy(struct call_live *live)
 	free(live);
 }
 
+struct vmtape_error *call_live_want_fds(struct call_live *live)
+{
+	live->fds = true;
+	return tracker_want_fds(live->tracker);
+}
+
 struct tracker *call_live_tracker(struct call_live *live)
 {
 	return live->tracker;
@@ -213,6 +228,7 @@ static void show(struct call_live *live, struct call_item *item)
 	}
 	call_build(&item->call, live->session, call->state, has_enter ? &enter : NULL, has_exit ? &exit : NULL,
 		   &call->thread, call->uncertain);
+	item->call.fds = live->fds ? &call->fds : NULL;
 }
 
 struct vmtape_error *call_live_next(struct call_live *live, struct call_item *item, bool *more)

@@ -14,6 +14,8 @@ struct call_live;
 /* Entries at or after from_tsc; 0: all. The session's guest should be known, if it ever will be. */
 struct vmtape_error *call_live_create(struct call_live **out, struct session *session, uint64_t from_tsc);
 void call_live_destroy(struct call_live *live);
+/* As call_stream_options.fds: before the first call. */
+struct vmtape_error *call_live_want_fds(struct call_live *live);
 /* The tracker's records, for tracker_until(), tracker_rest() and so on. */
 struct tracker *call_live_tracker(struct call_live *live);
 /* *more is false when there is nothing for now; the item is valid until the next call. */

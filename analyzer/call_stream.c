@@ -27,6 +27,7 @@ struct waiting {
 	enum call_state state;
 	struct raw_record enter, exit;
 	struct call_thread thread;
+	struct call_fds fds; /* if they are wanted */
 };
 
 /* How a call ends that the first reader has yet to see end. */
@@ -34,6 +35,7 @@ struct resolution {
 	enum call_state state;
 	bool uncertain;
 	struct raw_record exit;
+	struct call_fds fds; /* the result only */
 };
 
 /* The second reader: the same tape from the same place, further on. */
@@ -81,6 +83,16 @@ static void drop_waiting(struct waiting *waiting)
 {
 	drop_record(&waiting->enter);
 	drop_record(&waiting->exit);
+	call_fds_release(&waiting->fds);
+}
+
+static void drop_resolution(struct resolution *resolution)
+{
+	if (!resolution)
+		return;
+	drop_record(&resolution->exit);
+	call_fds_release(&resolution->fds);
+	free(resolution);
 }
 
 /* ---- second reader --------------------------------------------------- */
@@ -115,6 +127,8 @@ static void ahead_end(void *ctx, uint64_t number, const struct pairing_end *end)
 		goto fail;
 	resolution->state = end->state;
 	resolution->uncertain = end->uncertain;
+	if (end->exit && tracker_fds(a->tracker))
+		call_fds_take_result(&resolution->fds, tracker_fds(a->tracker));
 	if (end->exit && a->kept_bytes + end->exit->header.size_bytes > AHEAD_BYTES) {
 		resolution->state = CALL_OPEN;
 		resolution->uncertain = true;
@@ -126,9 +140,7 @@ static void ahead_end(void *ctx, uint64_t number, const struct pairing_end *end)
 	if (u64_map_set(&a->resolved, number, (uintptr_t)resolution))
 		return;
 fail:
-	if (resolution)
-		drop_record(&resolution->exit);
-	free(resolution);
+	drop_resolution(resolution);
 	s->failed = &vmtape_error_no_memory;
 }
 
@@ -170,6 +182,8 @@ static struct vmtape_error *resolve_head(struct call_stream *s)
 
 	if (!s->ahead.tracker) {
 		error = tracker_create(&s->ahead.tracker, s->session, &sink, s->options.from_tsc);
+		if (!error && s->options.fds)
+			error = tracker_want_fds(s->ahead.tracker);
 		if (error)
 			return error;
 	}
@@ -189,6 +203,8 @@ static struct vmtape_error *resolve_head(struct call_stream *s)
 	waiting->uncertain = resolution->uncertain;
 	waiting->exit = resolution->exit;
 	s->window_bytes += waiting->exit.size_bytes;
+	call_fds_take_result(&waiting->fds, &resolution->fds);
+	call_fds_release(&resolution->fds);
 	free(resolution);
 	return NULL;
 }
@@ -235,6 +251,10 @@ static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, 
 	waiting->kind = WAITING_CALL;
 	waiting->done = false;
 	waiting->thread = *thread;
+	if (s->options.fds) {
+		waiting->fds = *tracker_fds(s->tracker);
+		call_fds_hold(&waiting->fds);
+	}
 	keep(s, &waiting->enter, enter);
 }
 
@@ -244,10 +264,7 @@ static void on_end(void *ctx, uint64_t number, const struct pairing_end *end)
 	struct waiting *waiting;
 	struct resolution *resolution = take_resolution(&s->ahead, number);
 
-	if (resolution) {
-		drop_record(&resolution->exit);
-		free(resolution);
-	}
+	drop_resolution(resolution);
 	if (number < s->head || number >= s->tail)
 		return;
 	waiting = &s->window[number % s->options.window_calls];
@@ -256,6 +273,8 @@ static void on_end(void *ctx, uint64_t number, const struct pairing_end *end)
 	waiting->done = true;
 	waiting->state = end->state;
 	waiting->uncertain = end->uncertain;
+	if (end->exit && s->options.fds)
+		call_fds_take_result(&waiting->fds, tracker_fds(s->tracker));
 	if (end->exit)
 		keep(s, &waiting->exit, end->exit);
 }
@@ -307,6 +326,8 @@ struct vmtape_error *call_stream_create(struct call_stream **out, struct session
 		s->options.window_calls = CALL_WINDOW_CALLS;
 	s->window = calloc(s->options.window_calls, sizeof(*s->window));
 	error = s->window ? tracker_create(&s->tracker, session, &sink, options->from_tsc) : &vmtape_error_no_memory;
+	if (!error && options->fds)
+		error = tracker_want_fds(s->tracker);
 	if (error) {
 		call_stream_destroy(s);
 		return error;
@@ -328,8 +349,7 @@ void call_stream_destroy(struct call_stream *s)
 
 		if (!s->ahead.resolved.slots[i].used)
 			continue;
-		drop_record(&resolution->exit);
-		free(resolution);
+		drop_resolution(resolution);
 	}
 	u64_map_deinit(&s->ahead.resolved);
 	u64_map_deinit(&s->ahead.begun);
@@ -383,6 +403,7 @@ static void show(struct call_stream *s, struct call_item *item)
 	}
 	call_build(&item->call, s->session, s->shown.state, has_enter ? &enter : NULL, has_exit ? &exit : NULL,
 		   &s->shown.thread, s->shown.uncertain);
+	item->call.fds = s->options.fds ? &s->shown.fds : NULL;
 }
 
 struct vmtape_error *call_stream_next(struct call_stream *s, struct call_item *item, bool *more)

@@ -15,6 +15,7 @@ static const char help[] =
 	"      --from TIME       entered at TIME or later: HH:MM:SS[.frac], +SECONDS from the start, ISO 8601\n"
 	"      --to TIME         entered before TIME\n"
 	"      --format FORMAT   text (default), json: one object a line, nitro: Nitro's array of raw traps\n"
+	"      --show-fds        text: what each descriptor is, as in 3</etc/passwd>\n"
 	"      --traps           raw traps instead of calls\n"
 	"      --local           times in the local time zone, not UTC\n"
 	"      --assume-linux    name the calls of an unknown guest by Linux's numbers\n"
@@ -24,8 +25,12 @@ static const char help[] =
 	"      --new             with --follow: only what enters from now on\n"
 	"      --check           only check the filter; no TAPE is needed\n"
 	"      --help            this text\n\n"
-	"Fields of a filter: proc.name proc.pid proc.ppid proc.exe thread.tid evt.type evt.dir (> or <, with --traps)\n"
-	"  evt.res evt.failed evt.latency evt.cpu evt.time evt.state evt.abi evt.arg.NAME\n"
+	"Fields of a filter: proc.name proc.pid proc.ppid proc.exe proc.exepath proc.cmdline proc.cwd proc.pidns "
+	"thread.tid\n"
+	"  user.uid container.id container.full_id evt.type evt.dir (> or <, with --traps) evt.res evt.failed "
+	"evt.latency\n"
+	"  evt.cpu evt.time evt.state evt.abi evt.arg.NAME fd.num fd.type fd.name fd.l4proto fd.uncertain\n"
+	"  fd.ip fd.port fd.lip fd.lport fd.rip fd.rport fd.cip fd.cport fd.sip fd.sport\n"
 	"Operators: = != < <= > >= contains startswith endswith in (...) exists; and, or, not, parentheses.\n"
 	"Exit status: 0 done, 1 no call matched, 2 bad usage or bad input.\n";
 
@@ -45,6 +50,7 @@ static int read_options(struct events *e, int argc, char **argv)
 		OPT_TO,
 		OPT_FORMAT,
 		OPT_TRAPS,
+		OPT_SHOW_FDS,
 		OPT_LOCAL,
 		OPT_ASSUME,
 		OPT_COUNT,
@@ -54,19 +60,13 @@ static int read_options(struct events *e, int argc, char **argv)
 		OPT_HELP
 	};
 	static const struct option options[] = {
-		{"filter", required_argument, NULL, 'f'},
-		{"from", required_argument, NULL, OPT_FROM},
-		{"to", required_argument, NULL, OPT_TO},
-		{"format", required_argument, NULL, OPT_FORMAT},
-		{"traps", no_argument, NULL, OPT_TRAPS},
-		{"local", no_argument, NULL, OPT_LOCAL},
-		{"assume-linux", no_argument, NULL, OPT_ASSUME},
-		{"count", required_argument, NULL, OPT_COUNT},
-		{"follow", no_argument, NULL, OPT_FOLLOW},
-		{"new", no_argument, NULL, OPT_NEW},
-		{"check", no_argument, NULL, OPT_CHECK},
-		{"help", no_argument, NULL, OPT_HELP},
-		{0},
+		{"filter", required_argument, NULL, 'f'},      {"from", required_argument, NULL, OPT_FROM},
+		{"to", required_argument, NULL, OPT_TO},       {"format", required_argument, NULL, OPT_FORMAT},
+		{"show-fds", no_argument, NULL, OPT_SHOW_FDS}, {"traps", no_argument, NULL, OPT_TRAPS},
+		{"local", no_argument, NULL, OPT_LOCAL},       {"assume-linux", no_argument, NULL, OPT_ASSUME},
+		{"count", required_argument, NULL, OPT_COUNT}, {"follow", no_argument, NULL, OPT_FOLLOW},
+		{"new", no_argument, NULL, OPT_NEW},           {"check", no_argument, NULL, OPT_CHECK},
+		{"help", no_argument, NULL, OPT_HELP},         {0},
 	};
 	int c;
 
@@ -94,6 +94,9 @@ static int read_options(struct events *e, int argc, char **argv)
 			break;
 		case OPT_TRAPS:
 			e->traps = true;
+			break;
+		case OPT_SHOW_FDS:
+			e->show_fds = true;
 			break;
 		case OPT_LOCAL:
 			e->output.local = true;
@@ -141,9 +144,15 @@ static void count_shown(struct events *e)
 
 void events_show_item(struct events *e, const struct call_item *item)
 {
+	struct call call;
+
 	/* A gap is shown whatever the filter: what was lost may have matched. */
 	if (!item->is_gap && !filter_match(e->filter, &item->call, 0))
 		return;
+	if (!item->is_gap && e->show_fds) {
+		call = item->call;
+		call.show_fds = true;
+	}
 	if (item->is_gap && e->format == FORMAT_JSON)
 		output_json_gap(&e->line, item, session_clock(e->session));
 	else if (item->is_gap)
@@ -151,7 +160,7 @@ void events_show_item(struct events *e, const struct call_item *item)
 	else if (e->format == FORMAT_JSON)
 		output_json_call(&e->line, &item->call);
 	else
-		output_text_call(&e->line, &item->call, &e->output);
+		output_text_call(&e->line, e->show_fds ? &call : &item->call, &e->output);
 	if (item->is_gap)
 		e->stopped = !command_write(&e->line);
 	else
@@ -160,7 +169,7 @@ void events_show_item(struct events *e, const struct call_item *item)
 
 static struct vmtape_error *show_calls(struct events *e)
 {
-	struct call_stream_options options = {.from_tsc = e->span.from_tsc, .to_tsc = e->span.to_tsc};
+	struct call_stream_options options = {.from_tsc = e->span.from_tsc, .to_tsc = e->span.to_tsc, .fds = e->fds};
 	struct call_stream_stats stats;
 	struct call_stream *stream;
 	struct call_item item;
@@ -251,6 +260,11 @@ struct vmtape_error *events_prepare(struct events *e)
 
 	if (e->filter_text && !e->filter)
 		error = filter_create(&e->filter, e->filter_text, &times);
+	if (!error && events_are_traps(e) && filter_needs_fds(e->filter))
+		error = vmtape_error_create(VMTAPE_ERROR_USAGE,
+					    "fields of descriptors, and proc.cwd, proc.cmdline, "
+					    "proc.pidns, container.id are of calls, not of raw traps");
+	e->fds = e->show_fds || e->format == FORMAT_JSON || filter_needs_fds(e->filter);
 	return error ? error : command_resolve_span(&e->span, e->session, e->output.local);
 }
 

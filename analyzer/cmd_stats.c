@@ -218,7 +218,8 @@ static struct vmtape_error *count(struct stats *s, const struct call *call)
 
 static struct vmtape_error *count_all(struct stats *s)
 {
-	struct call_stream_options options = {.from_tsc = s->span.from_tsc, .to_tsc = s->span.to_tsc};
+	struct call_stream_options options = {
+		.from_tsc = s->span.from_tsc, .to_tsc = s->span.to_tsc, .fds = filter_needs_fds(s->filter)};
 	struct call_stream_stats stats;
 	struct call_stream *stream;
 	struct call_item item;

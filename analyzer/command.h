@@ -27,6 +27,10 @@ struct command {
 
 int cmd_info(int argc, char **argv);
 int cmd_events(int argc, char **argv);
+int cmd_fds(int argc, char **argv);
+int cmd_files(int argc, char **argv);
+int cmd_maps(int argc, char **argv);
+int cmd_net(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_plan(int argc, char **argv);

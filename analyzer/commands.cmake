@@ -5,9 +5,15 @@ target_sources(vmtape-analyzer PRIVATE
   arg_raw.c
   boot_clock.c
   call_build.c
+  call_fd_text.c
   call_live.c
   call_stream.c
+  call_touch.c
   clock.c
+  fd_calls.c
+  fd_object.c
+  fd_paths.c
+  fd_table.c
   filter.c
   filter_parse.c
   histogram.c
@@ -17,7 +23,12 @@ target_sources(vmtape-analyzer PRIVATE
   pairing.c
   process_events.c
   process_exe.c
+  process_fds.c
+  process_fds_life.c
   process_list.c
+  process_maps.c
+  process_moment.c
+  process_regions.c
   processes.c
   sequence.c
   session.c
@@ -28,7 +39,12 @@ target_sources(vmtape-analyzer PRIVATE
 
 add_executable(vmtape
   cmd_events.c
+  call_report.c
+  cmd_fds.c
+  cmd_files.c
   cmd_info.c
+  cmd_maps.c
+  cmd_net.c
   cmd_plan.c
   cmd_ps.c
   cmd_stats.c
@@ -55,6 +71,6 @@ install(TARGETS vmtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS vmtape-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES vmtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-foreach(page vmtape vmtape-events vmtape-info vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
+foreach(page vmtape vmtape-events vmtape-fds vmtape-files vmtape-info vmtape-maps vmtape-net vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()

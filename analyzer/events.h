@@ -19,6 +19,8 @@ struct events {
 	struct command_span span;
 	enum format format;
 	bool traps, assume_linux, follow, only_new, check;
+	bool show_fds;  /* text: names behind descriptors */
+	bool fds;       /* descriptors are to be followed */
 	uint64_t count; /* to be shown; 0: all */
 	struct output_options output;
 	struct session *session;

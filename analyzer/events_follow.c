@@ -302,6 +302,8 @@ static struct vmtape_error *follow_tape(struct follow *f, bool only_new)
 		error = tracker_create(&f->traps, e->session, &sink, e->span.from_tsc);
 	else
 		error = call_live_create(&f->calls, e->session, e->span.from_tsc);
+	if (!error && f->calls && e->fds)
+		error = call_live_want_fds(f->calls);
 	return error ? error : follow_records(f);
 }
 

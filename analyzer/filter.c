@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arg_plain.h"
+#include "call_fd_text.h"
 #include "filter_private.h"
 #include "linux/arg_decode.h"
 
@@ -57,6 +58,93 @@ static void set_arg(struct fact *fact, const struct call *call, const char *name
 		fact->text_bytes = fact->buffer.len;
 		return;
 	}
+}
+
+static void set_known_text(struct fact *fact, const char *text)
+{
+	if (text && text[0])
+		set_text(fact, text);
+}
+
+static void set_buffer(struct fact *fact)
+{
+	fact->has_text = fact->buffer.len;
+	fact->text = fact->buffer.data;
+	fact->text_bytes = fact->buffer.len;
+}
+
+/* Of a socket whose ends are known to be client and server, and of which end is here. */
+static const struct fd_endpoint *endpoint_of(const struct fd_object *object, enum filter_field field)
+{
+	const struct fd_socket *s;
+
+	if (!fd_object_is_inet(object))
+		return NULL;
+	s = &object->socket;
+	switch (field) {
+	case FILTER_FD_LIP:
+	case FILTER_FD_LPORT:
+		return &s->local;
+	case FILTER_FD_RIP:
+	case FILTER_FD_RPORT:
+		return &s->peer;
+	case FILTER_FD_CIP:
+	case FILTER_FD_CPORT:
+		return s->role == FD_ROLE_CLIENT ? &s->local : s->role == FD_ROLE_SERVER ? &s->peer : NULL;
+	default:
+		return s->role == FD_ROLE_CLIENT ? &s->peer : s->role == FD_ROLE_SERVER ? &s->local : NULL;
+	}
+}
+
+static void set_fd(struct fact *fact, const struct call *call, enum filter_field field)
+{
+	const struct fd_endpoint *endpoint;
+	const char *protocol;
+	struct call_fd fd;
+
+	if (!call_main_fd(call, &fd))
+		return;
+	switch (field) {
+	case FILTER_FD_NUM:
+		set_number(fact, true, fd.num);
+		return;
+	case FILTER_FD_TYPE:
+		set_known_text(fact, fd_object_type(fd.object));
+		return;
+	case FILTER_FD_NAME:
+		fd_object_put_name(fd.object, &fact->buffer);
+		set_buffer(fact);
+		return;
+	case FILTER_FD_UNCERTAIN:
+		set_number(fact, fd.object, fd.uncertain);
+		return;
+	case FILTER_FD_L4PROTO:
+		protocol = fd_object_is_inet(fd.object) ? fd_object_protocol(fd.object) : NULL;
+		set_known_text(fact, !protocol                  ? NULL
+				     : !strcmp(protocol, "TCP") ? "tcp"
+				     : !strcmp(protocol, "UDP") ? "udp"
+								: "raw");
+		return;
+	case FILTER_FD_LPORT:
+	case FILTER_FD_RPORT:
+	case FILTER_FD_CPORT:
+	case FILTER_FD_SPORT:
+		endpoint = endpoint_of(fd.object, field);
+		set_number(fact, endpoint && endpoint->port, endpoint ? endpoint->port : 0);
+		return;
+	default:
+		endpoint = endpoint_of(fd.object, field);
+		if (endpoint && endpoint->known)
+			fd_endpoint_put_address(fd.object, endpoint, &fact->buffer);
+		set_buffer(fact);
+	}
+}
+
+static void set_container(struct fact *fact, const char *id, size_t digits)
+{
+	set_known_text(fact, id);
+	if (fact->has_text && fact->text_bytes > digits)
+		fact->text_bytes = digits;
 }
 
 static bool has_failed(const struct call *call)
@@ -122,7 +210,28 @@ static void look_up(struct fact *fact, const struct filter_node *node, const str
 	case FILTER_EVT_ARG:
 		set_arg(fact, call, node->name);
 		break;
+	case FILTER_USER_UID:
+		set_number(fact, thread->uid_known, thread->uid);
+		break;
+	case FILTER_PROC_CWD:
+		set_known_text(fact, thread->cwd);
+		break;
+	case FILTER_PROC_CMDLINE:
+		set_known_text(fact, thread->cmdline);
+		break;
+	case FILTER_PROC_PIDNS:
+		set_number(fact, thread->pidns, thread->pidns);
+		break;
+	case FILTER_CONTAINER_ID:
+		set_container(fact, thread->container, 12);
+		break;
+	case FILTER_CONTAINER_FULL_ID:
+		set_container(fact, thread->container, 64);
+		break;
 	case FILTER_FIELDS:
+		break;
+	default:
+		set_fd(fact, call, node->field);
 		break;
 	}
 }
@@ -185,6 +294,29 @@ static bool compare(const struct filter *f, const struct filter_node *node, cons
 	}
 }
 
+/* fd.ip and fd.port: one end or the other; != : neither. */
+static bool match_either(const struct filter *f, const struct filter_node *node, const struct call *call)
+{
+	static const enum filter_field ends[2][2] = {{FILTER_FD_LIP, FILTER_FD_RIP},
+						     {FILTER_FD_LPORT, FILTER_FD_RPORT}};
+	bool any = false, all = true, known = false;
+
+	for (int end = 0; end < 2; end++) {
+		struct fact fact = {0};
+		bool result;
+
+		set_fd(&fact, call, ends[node->field == FILTER_FD_PORT][end]);
+		result = compare(f, node, call, &fact);
+		if (fact.has_text || fact.has_number) {
+			known = true;
+			all &= result;
+			any |= result;
+		}
+		strbuf_deinit(&fact.buffer);
+	}
+	return node->op == FILTER_NE ? known && all : any;
+}
+
 static bool match(const struct filter *f, uint32_t i, const struct call *call, char dir)
 {
 	const struct filter_node *node = &f->nodes[i];
@@ -192,6 +324,9 @@ static bool match(const struct filter *f, uint32_t i, const struct call *call, c
 	char buffer[32];
 	bool result;
 
+	if (node->op != FILTER_AND && node->op != FILTER_OR && node->op != FILTER_NOT &&
+	    (node->field == FILTER_FD_IP || node->field == FILTER_FD_PORT))
+		return match_either(f, node, call);
 	switch (node->op) {
 	case FILTER_AND:
 		return match(f, node->left, call, dir) && match(f, node->right, call, dir);

@@ -29,6 +29,9 @@ void filter_destroy(struct filter *filter);
 /* A field that can't be decided at the trap, before anything else is known of the call; NULL: all can. */
 const char *filter_needs(const struct filter *filter);
 
+/* Some field is of descriptors, or of what is followed with them: call_stream_options.fds. filter may be NULL. */
+bool filter_needs_fds(const struct filter *filter);
+
 /* dir: '>' or '<' of a single trap, 0: the whole call. A NULL filter matches all. */
 bool filter_match(const struct filter *filter, const struct call *call, char dir);
 

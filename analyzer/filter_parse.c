@@ -65,6 +65,27 @@ static const struct {
 	[FILTER_EVT_STATE] = {"evt.state", FILTER_KIND_TEXT},
 	[FILTER_EVT_ABI] = {"evt.abi", FILTER_KIND_TEXT},
 	[FILTER_EVT_ARG] = {"evt.arg.NAME", FILTER_KIND_ARG},
+	[FILTER_USER_UID] = {"user.uid", FILTER_KIND_NUMBER},
+	[FILTER_PROC_CWD] = {"proc.cwd", FILTER_KIND_TEXT},
+	[FILTER_PROC_CMDLINE] = {"proc.cmdline", FILTER_KIND_TEXT},
+	[FILTER_PROC_PIDNS] = {"proc.pidns", FILTER_KIND_NUMBER},
+	[FILTER_CONTAINER_ID] = {"container.id", FILTER_KIND_TEXT},
+	[FILTER_CONTAINER_FULL_ID] = {"container.full_id", FILTER_KIND_TEXT},
+	[FILTER_FD_NUM] = {"fd.num", FILTER_KIND_NUMBER},
+	[FILTER_FD_TYPE] = {"fd.type", FILTER_KIND_TEXT},
+	[FILTER_FD_NAME] = {"fd.name", FILTER_KIND_TEXT},
+	[FILTER_FD_L4PROTO] = {"fd.l4proto", FILTER_KIND_TEXT},
+	[FILTER_FD_UNCERTAIN] = {"fd.uncertain", FILTER_KIND_BOOL},
+	[FILTER_FD_IP] = {"fd.ip", FILTER_KIND_TEXT},
+	[FILTER_FD_PORT] = {"fd.port", FILTER_KIND_NUMBER},
+	[FILTER_FD_LIP] = {"fd.lip", FILTER_KIND_TEXT},
+	[FILTER_FD_LPORT] = {"fd.lport", FILTER_KIND_NUMBER},
+	[FILTER_FD_RIP] = {"fd.rip", FILTER_KIND_TEXT},
+	[FILTER_FD_RPORT] = {"fd.rport", FILTER_KIND_NUMBER},
+	[FILTER_FD_CIP] = {"fd.cip", FILTER_KIND_TEXT},
+	[FILTER_FD_CPORT] = {"fd.cport", FILTER_KIND_NUMBER},
+	[FILTER_FD_SIP] = {"fd.sip", FILTER_KIND_TEXT},
+	[FILTER_FD_SPORT] = {"fd.sport", FILTER_KIND_NUMBER},
 };
 
 enum filter_kind filter_kind_of(enum filter_field field)
@@ -325,8 +346,12 @@ static bool find_field(struct parser *p, enum filter_field *out, const char **na
 		*name = p->token.text + strlen(prefix);
 		return true;
 	}
-	for (int i = 0; i < FILTER_EVT_ARG; i++) {
-		if (strcmp(p->token.text, fields[i].name))
+	if (!strcmp(p->token.text, "proc.exepath")) {
+		*out = FILTER_PROC_EXE;
+		return true;
+	}
+	for (int i = 0; i < FILTER_FIELDS; i++) {
+		if (i == FILTER_EVT_ARG || strcmp(p->token.text, fields[i].name))
 			continue;
 		*out = (enum filter_field)i;
 		return true;
@@ -334,7 +359,13 @@ static bool find_field(struct parser *p, enum filter_field *out, const char **na
 	return fail(
 		p, p->token.column,
 		"no field is called \"%s\": there are proc.name, proc.pid, proc.ppid, proc.exe, thread.tid, evt.type, "
-		"evt.dir, evt.res, evt.failed, evt.latency, evt.cpu, evt.time, evt.state, evt.abi and evt.arg.NAME",
+		"evt.dir, evt.res, evt.failed, evt.latency, evt.cpu, evt.time, evt.state, evt.abi, evt.arg.NAME, "
+		"proc.exepath, "
+		"proc.cwd, proc.cmdline, proc.pidns, user.uid, container.id, container.full_id, fd.num, fd.type, "
+		"fd.name, "
+		"fd.l4proto, fd.uncertain, fd.ip, fd.port, fd.lip, fd.lport, fd.rip, fd.rport, fd.cip, fd.cport, "
+		"fd.sip "
+		"and fd.sport",
 		p->token.text);
 }
 
@@ -553,4 +584,16 @@ const char *filter_needs(const struct filter *filter)
 		return fields[node->field].name;
 	}
 	return NULL;
+}
+
+bool filter_needs_fds(const struct filter *filter)
+{
+	for (uint32_t i = 0; filter && i < filter->nr_nodes; i++) {
+		const struct filter_node *node = &filter->nodes[i];
+
+		if (node->op != FILTER_AND && node->op != FILTER_OR && node->op != FILTER_NOT &&
+		    node->op != FILTER_VALUE && node->field >= FILTER_PROC_CWD)
+			return true;
+	}
+	return false;
 }

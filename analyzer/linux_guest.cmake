@@ -26,8 +26,10 @@ target_sources(vmtape-analyzer PRIVATE ${unistd_out}
   linux/linux_guest.c
   linux/linux_identify.c
   linux/linux_paths.c
+  linux/linux_state.c
   linux/linux_syscalls.c
   linux/linux_tasks.c
+  linux/linux_vmas.c
   linux/syscalls_meta.c
   linux/syscalls_uapi.c)
 target_include_directories(vmtape-analyzer PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/generated)

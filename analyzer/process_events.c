@@ -164,6 +164,8 @@ static void apply_identity(struct processes *p, const struct trap_view *view, ui
 		use_hint(p, i);
 		process_table_inherit(p, i);
 	}
+	if (bytes)
+		process_fds_born(p, i, (int32_t)(uint32_t)le(bytes, 8));
 	process_exe_apply(p, i, view);
 }
 
@@ -232,6 +234,45 @@ static const char *exec_path(struct processes *p, const struct thread_entry *t, 
 	return path[0] == '/' ? process_table_string(p, path, n) : NULL;
 }
 
+/* fork and vfork: what their argument registers hold means nothing. */
+static bool has_no_flags(const struct trap_view *view)
+{
+	uint32_t nr = trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]);
+
+	return is_i386(view) ? nr == 2 || nr == 190 : nr == 57 || nr == 58;
+}
+
+/* The arguments of an execve, joined by blanks; NULL: not all were captured. The generic plan takes no strings. */
+static const char *exec_cmdline(struct processes *p, const struct trap_view *view, uint8_t label)
+{
+	char text[1024];
+	size_t len = 0;
+
+	for (int a = 1; a <= 2; a++) {
+		struct trap_fragment fragment;
+		const uint8_t *bytes;
+		size_t position = 0, seen = 0;
+
+		while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
+			if (fragment.label != label + a)
+				continue;
+			if ((fragment.status & ~TRAP_FRAG_AGAIN) != TRAP_FRAG_WHOLE)
+				return NULL;
+			if (!seen++) /* the array itself */
+				continue;
+			if (len + fragment.len_bytes + 1 >= sizeof(text))
+				return NULL;
+			if (seen > 2)
+				text[len++] = ' ';
+			memcpy(text + len, bytes, strnlen((const char *)bytes, fragment.len_bytes));
+			len += strnlen((const char *)bytes, fragment.len_bytes);
+		}
+		if (seen > 1)
+			return process_table_string(p, text, len);
+	}
+	return NULL;
+}
+
 static void enter_call(struct processes *p, uint32_t i, const struct trap_view *view, enum call_role role)
 {
 	struct thread_entry *t = &p->threads[i];
@@ -243,6 +284,7 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 	t->pub.call_nr = trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]);
 	t->role = role;
 	t->exec_path = NULL;
+	t->exec_cmdline = NULL;
 	t->exe_told = false;
 	for (int a = 0; a < 3; a++)
 		t->args[a] = argument(view, a);
@@ -252,35 +294,46 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 			bytes = labelled(view, PLAN_LABEL_ARG0 + 1, 1, &fragment);
 		if (bytes && (fragment.status & ~TRAP_FRAG_AGAIN) == TRAP_FRAG_WHOLE)
 			t->exec_path = exec_path(p, t, bytes, fragment.len_bytes);
+		if (p->fds)
+			t->exec_cmdline = exec_cmdline(p, view, PLAN_LABEL_ARG0);
 	} else if (role == CALL_ROLE_FORK) {
 		/* clone: flags are an argument; clone3: the first 8 bytes of its structure; fork and vfork: none. */
 		bytes = labelled(view, PLAN_LABEL_ARG0, 8, &fragment);
-		t->clone_flags = bytes ? le(bytes, 8) : t->args[0];
+		t->clone_flags = has_no_flags(view) ? 0 : bytes ? le(bytes, 8) : t->args[0];
 	} else if (role == CALL_ROLE_EXIT_GROUP) {
 		t->pub.zombie = true;
 		end_mates(p, i, view->header.tsc);
+		process_fds_gone(p, i);
 		if (t->pub.tid != t->pub.pid)
 			process_table_rename(p, i, t->pub.pid, t->pub.pid);
 	} else if (role == CALL_ROLE_EXIT) {
 		bool last = t->next_mate == PROCESS_NONE && process_table_find(&p->by_pid, (uint32_t)t->pub.pid) == i;
 
 		/* The first thread's place is held until the whole process has ended. */
-		if (last || t->pub.tid == t->pub.pid)
+		if (last || t->pub.tid == t->pub.pid) {
 			t->pub.zombie = true;
-		else
+			process_fds_gone(p, i);
+		} else {
 			process_table_remove(p, i, view->header.tsc);
+		}
 	}
 }
 
-static void exec_done(struct processes *p, uint32_t i, uint64_t tsc)
+static void exec_done(struct processes *p, uint32_t i, const struct trap_view *view)
 {
 	struct thread_entry *t = &p->threads[i];
+	uint64_t tsc = view->header.tsc;
+	const char *cmdline;
 
 	end_mates(p, i, tsc);
 	if (t->pub.tid != t->pub.pid)
 		become_first(p, i);
 	if (!t->exe_told)
 		t->pub.exe = t->exec_path ? t->exec_path : "";
+	/* The new program's own stack has it whole, where the caller's strings may not have been in memory. */
+	cmdline = p->fds ? exec_cmdline(p, view, PLAN_LABEL_DEEP0) : NULL;
+	t->pub.cmdline = cmdline ? cmdline : t->exec_cmdline ? t->exec_cmdline : "";
+	process_fds_executed(p, i);
 	if (t->pub.cr3 && process_table_find(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull) == i)
 		u64_map_remove(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull);
 	t->pub.cr3 = 0;
@@ -293,13 +346,20 @@ static void fork_done(struct processes *p, uint32_t i, const struct trap_view *v
 	uint32_t at;
 
 	/* The child may have run before its parent came back. */
-	if (process_table_find(&p->by_tid, (uint32_t)child) != PROCESS_NONE)
+	at = process_table_find(&p->by_tid, (uint32_t)child);
+	if (at != PROCESS_NONE) {
+		process_fds_forked(p, i, at);
 		return;
+	}
 	at = process_table_add(p, 0, thread ? p->threads[i].pub.pid : child, child, view->header.tsc);
 	if (at == PROCESS_NONE)
 		return;
 	memcpy(p->threads[at].pub.comm, p->threads[i].pub.comm, sizeof(p->threads[at].pub.comm));
 	p->threads[at].pub.exe = p->threads[i].pub.exe;
+	p->threads[at].pub.cmdline = p->threads[i].pub.cmdline;
+	p->threads[at].pub.container = p->threads[i].pub.container;
+	p->threads[at].pub.pidns = thread ? p->threads[i].pub.pidns : 0;
+	process_fds_forked(p, i, at);
 	p->threads[at].pub.uid = p->threads[i].pub.uid;
 	p->threads[at].pub.uid_known = p->threads[i].pub.uid_known;
 	p->threads[at].pub.ppid = thread || flags & CLONE_PARENT_FLAG ? p->threads[i].pub.ppid : p->threads[i].pub.pid;
@@ -378,7 +438,7 @@ static void exit_call(struct processes *p, uint32_t i, const struct trap_view *v
 	if (!was_in_call)
 		return;
 	if (role == CALL_ROLE_EXEC && ret == 0)
-		exec_done(p, i, view->header.tsc);
+		exec_done(p, i, view);
 	else if (role == CALL_ROLE_FORK && ret > 0 && ret <= INT32_MAX)
 		fork_done(p, i, view, (int32_t)ret);
 	else if (role == CALL_ROLE_WAIT4 && ret > 0 && ret <= INT32_MAX)

@@ -3,6 +3,7 @@
 #ifndef PROCESS_TABLE_H
 #define PROCESS_TABLE_H
 
+#include "process_fds.h"
 #include "processes.h"
 #include "u64_map.h"
 
@@ -22,6 +23,8 @@ struct thread_entry {
 	enum call_role role;   /* of the call that it is in */
 	uint64_t args[3];
 	uint64_t clone_flags;
+	struct fd_thread *fd; /* NULL: nothing known */
+	const char *exec_cmdline;
 	uint32_t next_mate; /* next thread of the process; also chains the free ones */
 };
 
@@ -46,6 +49,7 @@ struct processes {
 	struct u64_map strings; /* hash to pointer */
 	char **string_list;
 	size_t nr_strings, room_strings, string_bytes;
+	struct process_fds *fds; /* NULL: not wanted */
 };
 
 uint32_t process_table_find(const struct u64_map *map, uint64_t key);

@@ -25,6 +25,7 @@ void processes_destroy(struct processes *p)
 {
 	if (!p)
 		return;
+	process_fds_deinit(p);
 	for (size_t i = 0; i < p->nr_strings; i++)
 		free(p->string_list[i]);
 	free(p->string_list);
@@ -124,7 +125,14 @@ uint32_t process_table_add(struct processes *p, uint64_t task, int32_t pid, int3
 	p->threads[i] = (struct thread_entry){
 		.used = true,
 		.on_snapshot = true,
-		.pub = {.task = task, .pid = pid, .tid = tid, .ppid = -1, .exe = "", .first_tsc = tsc},
+		.pub = {.task = task,
+			.pid = pid,
+			.tid = tid,
+			.ppid = -1,
+			.exe = "",
+			.cmdline = "",
+			.container = "",
+			.first_tsc = tsc},
 	};
 	process_table_confirm(p, &p->threads[i], tsc);
 	/* A map that can't grow leaves the thread unfound, never wrong. */
@@ -155,6 +163,7 @@ void process_table_remove(struct processes *p, uint32_t i, uint64_t tsc)
 		u64_map_remove(&p->by_task, t->pub.task);
 	if (process_table_find(&p->by_tid, id_key(t->pub.tid)) == i)
 		u64_map_remove(&p->by_tid, id_key(t->pub.tid));
+	process_fds_gone(p, i);
 	forget_cr3(p, i);
 	leave_process(p, i);
 	if (process_table_find(&p->by_pid, id_key(t->pub.pid)) == PROCESS_NONE) {
@@ -232,6 +241,10 @@ static void inherit_from(struct thread_entry *t, const struct thread_entry *from
 	/* A name that differs tells of an execve that was not seen. */
 	if (same_process || !strcmp(t->pub.comm, from->pub.comm))
 		t->pub.exe = from->pub.exe;
+	if (same_process)
+		t->pub.cmdline = from->pub.cmdline;
+	t->pub.container = from->pub.container;
+	t->pub.pidns = same_process ? from->pub.pidns : 0;
 	t->pub.uid = from->pub.uid;
 	t->pub.uid_known = from->pub.uid_known;
 }
@@ -258,6 +271,7 @@ void process_table_inherit(struct processes *p, uint32_t i)
 void processes_snapshot_begin(struct processes *p, uint64_t tsc)
 {
 	p->snapshot_tsc = tsc;
+	process_fds_snapshot_begin(p);
 	for (uint32_t i = 0; i < p->used; i++)
 		p->threads[i].on_snapshot = false;
 }
@@ -326,6 +340,7 @@ void processes_snapshot_end(struct processes *p, bool whole)
 	for (uint32_t i = 0; i < p->used; i++)
 		if (whole && p->threads[i].used && !p->threads[i].on_snapshot)
 			process_table_remove(p, i, p->snapshot_tsc);
+	process_fds_snapshot_end(p, whole);
 }
 
 struct vmtape_error *processes_hint(struct processes *p, const struct linux_task *task)
@@ -360,6 +375,13 @@ static void fill(const struct processes *p, uint32_t i, struct call_thread *out)
 	memcpy(out->comm, t->pub.comm, sizeof(out->comm));
 	out->exe = t->pub.exe;
 	out->uncertain = t->confirmed != p->gaps;
+	out->cmdline = t->pub.cmdline;
+	out->container = t->pub.container;
+	out->pidns = t->pub.pidns;
+	out->uid = t->pub.uid;
+	out->uid_known = t->pub.uid_known;
+	if (p->fds)
+		out->cwd = process_fds_cwd(p, t->pub.tid, &out->cwd_uncertain);
 }
 
 /* Without a task word, an address space names the process, and the thread if it is the only one. */

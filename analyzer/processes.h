@@ -20,7 +20,10 @@ struct process_thread {
 	int32_t pid, tid;
 	int32_t ppid; /* -1: not known; 0: none */
 	char comm[16 + 1];
-	const char *exe;   /* "": not known, or none */
+	const char *exe; /* "": not known, or none */
+	/* "": not known. Where descriptors are followed only: process_fds_want(). */
+	const char *cmdline, *container;
+	uint32_t pidns;    /* 0: not known */
 	uint64_t start_ns; /* since the guest's boot; 0: not known */
 	uint64_t cr3;      /* of a snapshot; 0: not known, or kernel thread */
 	uint32_t uid;

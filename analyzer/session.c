@@ -412,6 +412,26 @@ struct vmtape_error *session_tasks(struct session *s, uint32_t snapshot,
 	return error;
 }
 
+struct vmtape_error *session_with_memory(struct session *s, uint32_t snapshot,
+					 struct vmtape_error *(*fn)(void *ctx, const struct linux_guest *guest,
+								    struct guest_memory *memory),
+					 void *ctx)
+{
+	struct session_memory memory;
+	struct vmtape_error *error;
+
+	if (!session_guest(s))
+		return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND, "the guest is not identified");
+	if (lstar_of(s, snapshot) != s->guest_lstar)
+		return vmtape_error_create(VMTAPE_ERROR_NOT_RECORDED, "another system was running then");
+	error = memory_open(s, snapshot, &memory);
+	if (error)
+		return error;
+	error = fn(ctx, s->guest, memory.memory);
+	memory_close(&memory);
+	return error;
+}
+
 static bool exe_path_in(struct session *s, int64_t snapshot, gva_t mnt, gva_t dentry, char *out, size_t size_bytes)
 {
 	struct session_memory memory;

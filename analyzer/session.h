@@ -74,6 +74,11 @@ int64_t session_snapshot_at(const struct session *session, uint64_t tsc);
 /* The identified guest's tasks in that snapshot, if it was running then. */
 struct vmtape_error *session_tasks(struct session *session, uint32_t snapshot,
 				   void (*found)(void *ctx, const struct linux_task *task), void *ctx);
+/* Runs fn with that snapshot's memory, if the identified guest was running then. */
+struct vmtape_error *session_with_memory(struct session *session, uint32_t snapshot,
+					 struct vmtape_error *(*fn)(void *ctx, const struct linux_guest *guest,
+								    struct guest_memory *memory),
+					 void *ctx);
 /* Path of the executable by the snapshot after tsc, or else the one before; false: neither tells. */
 bool session_exe_path(struct session *session, uint64_t tsc, gva_t mnt, gva_t dentry, char *out, size_t size_bytes);
 

@@ -3,8 +3,15 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "linux/linux_state.h"
+#include "plan.h"
+#include "process_fds.h"
 #include "sequence.h"
+
+#define FD_CALLS    1024 /* numbers that a table may have; beyond, no call is about descriptors */
+#define MAX_PLAN_ID 4096
 
 struct tracker {
 	struct session *session;
@@ -24,6 +31,13 @@ struct tracker {
 	uint64_t passed_ordinal;     /* of the latest snapshot, + 1 */
 	uint64_t awaited_id;         /* of a snapshot that is not there yet */
 	bool awaits;
+	/* Descriptors, if they are wanted. */
+	struct fd_call *fd_calls[TRAP_ABIS]; /* by number */
+	uint8_t *fd_calls_known[TRAP_ABIS];
+	const struct linux_guest *fd_guest;
+	struct call_fds fds; /* of the record at hand */
+	struct linux_state *state;
+	bool fds_wanted;
 };
 
 /* ---- pairing's callbacks --------------------------------------------- */
@@ -79,8 +93,16 @@ static void on_gone(void *ctx, uint64_t task)
 static void add_task(void *ctx, const struct linux_task *task)
 {
 	struct tracker *t = ctx;
-	struct vmtape_error *error = processes_snapshot_add(t->processes, task);
+	struct vmtape_error *error = processes_snapshot_add(t->processes, task), *partly;
 
+	/* that a table can't be read leaves it as it was, uncertain after a gap */
+	if (!error && t->state) {
+		partly = process_fds_snapshot(t->processes, t->state, task);
+		if (partly && partly->code == VMTAPE_ERROR_NO_MEMORY)
+			error = partly;
+		else
+			vmtape_error_destroy(partly);
+	}
 	if (t->failed)
 		vmtape_error_destroy(error);
 	else
@@ -106,6 +128,22 @@ static struct vmtape_error *take_failure(struct tracker *t)
 	return error;
 }
 
+static struct vmtape_error *add_tasks(void *ctx, const struct linux_guest *guest, struct guest_memory *memory)
+{
+	struct tracker *t = ctx;
+	struct vmtape_error *error = NULL;
+
+	if (tracker_fds(t))
+		error = linux_state_create(&t->state, guest, memory);
+	if (error && error->code == VMTAPE_ERROR_NO_MEMORY)
+		return error;
+	vmtape_error_destroy(error);
+	error = linux_guest_tasks(guest, memory, add_task, t);
+	linux_state_destroy(t->state);
+	t->state = NULL;
+	return error;
+}
+
 /* A list that breaks off tells of those who are on it, and of nobody's end. */
 static struct vmtape_error *load_snapshot(struct tracker *t, uint32_t index)
 {
@@ -115,7 +153,7 @@ static struct vmtape_error *load_snapshot(struct tracker *t, uint32_t index)
 	if (!session_guest_at(t->session, info->tsc))
 		return NULL;
 	processes_snapshot_begin(t->processes, info->tsc);
-	error = session_tasks(t->session, index, add_task, t);
+	error = session_with_memory(t->session, index, add_tasks, t);
 	processes_snapshot_end(t->processes, !error && !t->failed);
 	vmtape_error_destroy(error);
 	return take_failure(t);
@@ -194,9 +232,102 @@ void tracker_destroy(struct tracker *t)
 		return;
 	tape_cursor_destroy(t->cursor);
 	pairing_destroy(t->pairing);
+	call_fds_release(&t->fds);
 	processes_destroy(t->processes);
+	for (int abi = 0; abi < TRAP_ABIS; abi++) {
+		free(t->fd_calls[abi]);
+		free(t->fd_calls_known[abi]);
+	}
 	sequence_deinit(&t->sequence);
 	free(t);
+}
+
+/* ---- descriptors ----------------------------------------------------- */
+
+/* A plan that leaves calls out: descriptors may be closed and opened unseen. */
+static bool leaves_out(struct tracker *t, uint32_t plan_id)
+{
+	const uint16_t skips = PLAN_F_DEFAULT_SKIP | PLAN_F_SKIP_ENTER | PLAN_F_SKIP_EXIT;
+	const struct plan_header *header;
+	const void *plan;
+	size_t size_bytes;
+
+	if (tape_reader_plan(session_reader(t->session), plan_id, &plan, &size_bytes) || size_bytes < sizeof(*header))
+		return false;
+	header = plan_get_header(plan);
+	return header->flags & skips || header->nr_cr3;
+}
+
+static void note_plan(struct tracker *t, const struct trap_view *view)
+{
+	struct trap_plan_change change;
+
+	trap_view_plan(view, &change);
+	process_fds_partial(t->processes, leaves_out(t, change.plan_id));
+}
+
+/* In the middle of a tape it is not known which of its plans ruled: as if all did. */
+static bool any_leaves_out(struct tracker *t)
+{
+	for (uint32_t id = 0; id < MAX_PLAN_ID; id++)
+		if (leaves_out(t, id))
+			return true;
+	return false;
+}
+
+struct vmtape_error *tracker_want_fds(struct tracker *t)
+{
+	for (int abi = 0; abi < TRAP_ABIS; abi++) {
+		t->fd_calls[abi] = calloc(FD_CALLS, sizeof(**t->fd_calls));
+		t->fd_calls_known[abi] = calloc(FD_CALLS, 1);
+		if (!t->fd_calls[abi] || !t->fd_calls_known[abi])
+			return &vmtape_error_no_memory;
+	}
+	t->fd_guest = session_guest(t->session);
+	t->fds_wanted = true;
+	if (!process_fds_want(t->processes))
+		return &vmtape_error_no_memory;
+	process_fds_partial(t->processes, t->skipped && any_leaves_out(t));
+	return NULL;
+}
+
+const struct call_fds *tracker_fds(const struct tracker *t)
+{
+	return t->fds_wanted ? &t->fds : NULL;
+}
+
+static const struct fd_call *fd_call_at(struct tracker *t, uint8_t abi, uint32_t nr)
+{
+	if (abi >= TRAP_ABIS || nr >= FD_CALLS)
+		return NULL;
+	if (!t->fd_calls_known[abi][nr]) {
+		const struct linux_syscall *syscall = session_syscall(t->session, t->tsc, abi, nr);
+
+		fd_call_of(syscall, &t->fd_calls[abi][nr]);
+		t->fd_calls_known[abi][nr] = syscall != NULL;
+	}
+	return &t->fd_calls[abi][nr];
+}
+
+static void follow_fds(struct tracker *t, const struct trap_view *view)
+{
+	static const struct fd_call other = {.dirfd = -1, .path = -1, .flags = -1};
+	const struct fd_call *call;
+
+	call_fds_release(&t->fds);
+	t->fds = (struct call_fds){0};
+	if (view->header.type == TRAP_ENTER) {
+		call = fd_call_at(t, view->header.abi, trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]));
+		process_fds_enter(t->processes, view, call ? call : &other, &t->fds);
+	} else if (view->header.type == TRAP_EXIT) {
+		call = trap_view_has(view, TRAP_REG_NR)
+			       ? fd_call_at(t, view->header.abi,
+					    trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_NR]))
+			       : NULL;
+		process_fds_exit(t->processes, view, call, &t->fds);
+	} else if (view->header.type == TRAP_PLAN) {
+		note_plan(t, view);
+	}
 }
 
 struct processes *tracker_processes(struct tracker *t)
@@ -254,6 +385,8 @@ static struct vmtape_error *follow(struct tracker *t, const struct trap_view *vi
 	if (error)
 		return error;
 	processes_identify(t->processes, view, &t->thread);
+	if (tracker_fds(t))
+		follow_fds(t, view);
 	if (t->sink.record)
 		t->sink.record(t->sink.ctx, view, &t->thread);
 	if (view->header.type == TRAP_GAP && t->sink.gap)
@@ -424,6 +557,9 @@ struct vmtape_error *tracker_go_on(struct tracker *t)
 
 	if (guest)
 		processes_set_cr3_mask(t->processes, linux_guest_facts(guest)->kernel_cr3_mask);
+	for (int abi = 0; tracker_fds(t) && guest != t->fd_guest && abi < TRAP_ABIS; abi++)
+		memset(t->fd_calls_known[abi], 0, FD_CALLS);
+	t->fd_guest = guest;
 	if (tape_cursor_go_on(t->cursor, &tape_error))
 		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
 	if (t->passed_ordinal)

@@ -16,6 +16,7 @@ struct tracker_sink {
 	/* Each record, after the table knows who made it and before it is paired. */
 	void (*record)(void *ctx, const struct trap_view *view, const struct call_thread *thread);
 	void (*begin)(void *ctx, uint64_t number, const struct trap_view *enter, const struct call_thread *thread);
+	/* In begin and end, tracker_fds() has what the call's descriptors are. */
 	void (*end)(void *ctx, uint64_t number, const struct pairing_end *end);
 	void (*exit_only)(void *ctx, uint64_t number, const struct trap_view *exit, const struct call_thread *thread);
 	void (*gap)(void *ctx, uint64_t number, const struct trap_view *view);
@@ -30,6 +31,11 @@ struct tracker;
 struct vmtape_error *tracker_create(struct tracker **out, struct session *session, const struct tracker_sink *sink,
 				    uint64_t from_tsc);
 void tracker_destroy(struct tracker *tracker);
+/*
+ * Follow descriptors, directories and command lines, too: before the first step. The threads and ends of calls that the
+ * sink gets have them then.
+ */
+struct vmtape_error *tracker_want_fds(struct tracker *tracker);
 /* One record on; *more is false at the end, when the calls that are left have been ended as open. */
 struct vmtape_error *tracker_step(struct tracker *tracker, bool *more);
 /* The same, but only if the next record is at or before tsc, and ends no call. */
@@ -50,6 +56,8 @@ struct vmtape_error *tracker_go_on(struct tracker *tracker);
 const struct tape_cursor *tracker_cursor(const struct tracker *tracker);
 
 struct processes *tracker_processes(struct tracker *tracker);
+/* Of the record at hand, if it begins or ends a call; lent. NULL: descriptors are not followed. */
+const struct call_fds *tracker_fds(const struct tracker *tracker);
 const struct pairing *tracker_pairing(const struct tracker *tracker);
 uint64_t tracker_records(const struct tracker *tracker);
 /* true: the tape was entered in its middle. */

@@ -112,6 +112,7 @@ struct vmtape_error *vmtape_calls_create(struct vmtape_calls **out, struct vmtap
 	calls->tape = tape;
 	if (filter)
 		error = filter_create(&calls->filter, filter, &times);
+	options.fds = filter_needs_fds(calls->filter);
 	if (!error)
 		error = call_stream_create(&calls->stream, tape->session, &options);
 	if (error) {

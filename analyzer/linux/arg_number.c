@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 
 #include "arg_put.h"
+#include "call_fd_text.h"
 
 static int64_t as_word(const struct arg_context *ctx, uint64_t value)
 {
@@ -123,13 +124,16 @@ bool put_number_arg(struct arg_context *ctx)
 	case ARG_FD:
 	case ARG_ID:
 		strbuf_put_i64(out, (int32_t)(uint32_t)value);
+		call_put_fd_name(ctx->call, ctx->index, out);
 		return false;
 	case ARG_DIRFD:
 		if ((int32_t)(uint32_t)value != AT_FDCWD) {
 			strbuf_put_i64(out, (int32_t)(uint32_t)value);
+			call_put_fd_name(ctx->call, ctx->index, out);
 			return false;
 		}
 		strbuf_put(out, "AT_FDCWD");
+		call_put_fd_name(ctx->call, ctx->index, out);
 		return true;
 	case ARG_UINT:
 		strbuf_put_u64(out, (uint32_t)value);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "arg_plain.h"
+#include "call_fd_text.h"
 #include "linux/arg_decode.h"
 #include "output/output.h"
 
@@ -154,6 +155,7 @@ void output_json_call(struct strbuf *out, const struct call *call)
 	put_known(out, call->nr_known, call->nr);
 	put_key(out, "args");
 	put_args(out, call);
+	call_put_fd_json(call, out);
 	put_key(out, "ret");
 	if (call->ret_known)
 		output_json_number(out, call->ret);

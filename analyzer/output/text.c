@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "arg_plain.h"
+#include "call_fd_text.h"
 #include "filter.h"
 #include "linux/arg_decode.h"
 #include "output/output.h"
@@ -62,10 +63,12 @@ void output_text_call(struct strbuf *out, const struct call *call, const struct 
 		strbuf_put(out, " <unfinished ...>");
 	} else {
 		strbuf_put(out, " = ");
-		if (call->ret_known)
+		if (call->ret_known) {
 			call_ret_text(call, out);
-		else
+			call_put_fd_name(call, CALL_FDS_RET, out);
+		} else {
 			strbuf_put_char(out, '?');
+		}
 	}
 	if (call->interrupted)
 		strbuf_put(out, " <interrupted>");

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* fd_calls.h - which system calls make, change and close file descriptors, and which arguments are descriptors. */
+#ifndef FD_CALLS_H
+#define FD_CALLS_H
+
+#include "linux/linux_guest.h"
+
+enum fd_action {
+	FD_DO_NOTHING,
+	FD_DO_OPEN,
+	FD_DO_OPENAT2,
+	FD_DO_NEW, /* returns a descriptor of a known kind, and that is all */
+	FD_DO_MEMFD,
+	FD_DO_SIGNALFD,
+	FD_DO_PIDFD_GETFD,
+	FD_DO_CLOSE,
+	FD_DO_CLOSE_RANGE,
+	FD_DO_DUP,
+	FD_DO_DUP2,
+	FD_DO_DUP3,
+	FD_DO_FCNTL,
+	FD_DO_IOCTL,
+	FD_DO_PIPE,
+	FD_DO_SOCKETPAIR,
+	FD_DO_SOCKET,
+	FD_DO_BIND,
+	FD_DO_CONNECT,
+	FD_DO_LISTEN,
+	FD_DO_ACCEPT,
+	FD_DO_GETSOCKNAME,
+	FD_DO_GETPEERNAME,
+	FD_DO_RECVMSG,
+	FD_DO_GETDENTS,
+	FD_DO_CHDIR,
+	FD_DO_FCHDIR,
+	FD_DO_CHROOT,
+	FD_DO_UNSHARE,
+	FD_DO_LOSE_NAMES, /* mounts and namespaces: directories may be others now */
+	FD_DO_SETUID,
+	FD_DO_SETRESUID, /* setreuid, too */
+};
+
+struct fd_call {
+	uint8_t action; /* enum fd_action */
+	uint8_t kind;   /* enum fd_kind of what it returns */
+	int8_t dirfd;   /* arguments; -1: none */
+	int8_t path;
+	int8_t flags;
+	uint32_t cloexec; /* bit of flags; UINT32_MAX: always */
+	uint8_t fd_args;  /* arguments that are descriptors, a bit each */
+	uint8_t dir_args; /* those of them that may be AT_FDCWD */
+};
+
+/* By the name that user space uses. */
+void fd_call_of(const struct linux_syscall *syscall, struct fd_call *out);
+
+#endif

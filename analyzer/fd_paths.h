@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* fd_paths.h - paths as calls name them, made absolute. */
+#ifndef FD_PATHS_H
+#define FD_PATHS_H
+
+#include "fd_object.h"
+
+/* The path below root; a relative one from base (NULL: not known). NULL: not known, too long, or no memory. */
+struct fd_object *fd_path_object(enum fd_kind kind, const char *root, const char *base, const char *path, size_t n);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fd_table.h - the descriptors of one files_struct, which the threads of a
+ * process share and fork copies, and of one fs_struct: working and root
+ * directory. What is not in a table is not known. Bounded in all by struct
+ * fd_room. One thread an object.
+ */
+#ifndef FD_TABLE_H
+#define FD_TABLE_H
+
+#include "fd_object.h"
+
+#define FD_TABLE_MAX (1u << 20) /* highest descriptor + 1: default of fs.nr_open */
+#define FD_ROOM_MAX  (4u << 20) /* slots of all tables: 64 MiB */
+
+struct fd_room {
+	size_t nr_slots;
+};
+
+/* An open file description: what dup and fork share. */
+struct fd_file {
+	uint32_t refs;
+	struct fd_object *object;
+};
+
+struct fd_slot {
+	struct fd_file *file; /* NULL: not known, or closed */
+	uint32_t confirmed;   /* number of gaps when it was last told */
+	uint32_t seq : 31;    /* of the table's change that made it so; 0: never touched */
+	uint32_t cloexec : 1;
+};
+
+struct fd_table {
+	uint32_t refs;
+	uint32_t room, seq;
+	uint32_t snapshot_seq; /* seq when a snapshot had filled it */
+	bool adopted;          /* it has what its first owner was born with; else the parent's fork may still tell */
+	bool async;            /* an io_uring may change it unseen */
+	struct fd_slot *slots;
+};
+
+/* One reference; NULL: no memory. */
+struct fd_table *fd_table_create(void);
+struct fd_table *fd_table_hold(struct fd_table *table);
+void fd_table_release(struct fd_room *room, struct fd_table *table);
+
+/* NULL: nothing known. Valid until the table changes. */
+static inline struct fd_slot *fd_table_slot(const struct fd_table *table, int64_t fd)
+{
+	return table && fd >= 0 && fd < table->room && table->slots[fd].file ? &table->slots[fd] : NULL;
+}
+
+/* Takes over the reference to file (NULL: what is there is not known); what has no room is forgotten. */
+void fd_table_set(struct fd_room *room, struct fd_table *table, int64_t fd, struct fd_file *file, bool cloexec,
+		  uint32_t confirmed);
+void fd_table_clear(struct fd_table *table, int64_t fd);
+/* Of the other table's slots, those that had not changed since seq, where this one has none of its own. */
+void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint32_t seq);
+/* What an execve closes. */
+void fd_table_exec(struct fd_table *table);
+
+/* Takes over the reference to the object; NULL: no memory, and it is released. */
+struct fd_file *fd_file_create(struct fd_object *object);
+struct fd_file *fd_file_hold(struct fd_file *file);
+void fd_file_release(struct fd_file *file);
+/* Takes over the reference to the object. */
+void fd_file_set(struct fd_file *file, struct fd_object *object);
+
+struct fd_fs {
+	uint32_t refs, seq; /* seq: counts changes */
+	uint32_t confirmed;
+	const char *cwd;  /* lives elsewhere; "": not known */
+	const char *root; /* "": not known to be another than "/" */
+};
+struct fd_fs *fd_fs_create(const struct fd_fs *like); /* like may be NULL: nothing known */
+struct fd_fs *fd_fs_hold(struct fd_fs *fs);
+void fd_fs_release(struct fd_fs *fs);
+
+#endif

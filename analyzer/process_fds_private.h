@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* process_fds_private.h - inside of process_fds.h: what a thread has, and what the call that it is in will do. */
+#ifndef PROCESS_FDS_PRIVATE_H
+#define PROCESS_FDS_PRIVATE_H
+
+#include "fd_paths.h"
+#include "process_fds.h"
+#include "process_table.h"
+
+#define FD_THREADS_MAX (1u << 18) /* further ones have no descriptors that are known */
+
+#define CLONE_FS_FLAG    0x00000200ull
+#define CLONE_FILES_FLAG 0x00000400ull
+#define CLONE_PARENT_BIT 0x00008000ull
+#define CLONE_THREAD_BIT 0x00010000ull
+#define CLONE_NEWNS_FLAG 0x00020000ull
+#define AT_FDCWD_        (-100)
+
+struct fd_thread {
+	struct fd_table *files;
+	struct fd_fs *fs;
+	bool guessed; /* that these are its, and no others */
+	/* The call that it is in. */
+	bool in_call;
+	uint8_t abi;
+	uint32_t nr;
+	const struct fd_call *call;
+	uint64_t args[LINUX_SYSCALL_ARGS];
+	uint32_t gaps, snapshots, fs_seq, files_seq; /* as it entered */
+	struct fd_object *object;                    /* what it makes, if it goes well */
+	struct fd_object *base;                      /* that a path which was not in memory yet starts from */
+	struct fd_file *file;                        /* what it makes a second descriptor of */
+	uint32_t file_confirmed;
+	bool unsure, openat2_cloexec;
+	uint64_t clone_flags;
+	bool clone_flags_known, delivered;
+	int32_t child; /* that was taken for its fork's: tid, 0: none */
+};
+
+struct process_fds {
+	struct fd_room room;
+	size_t nr_threads;
+	uint32_t snapshots;  /* passed */
+	uint32_t whole_gaps; /* gaps when the last list of all tasks was taken */
+	bool whole, partial;
+	struct u64_map by_files, by_fs, by_file; /* of the snapshot at hand: address to table, directories, file */
+};
+
+static inline uint32_t fd_gaps(const struct processes *p)
+{
+	return (uint32_t)p->gaps;
+}
+
+/* What is told at this time is sure, or as uncertain as before. */
+static inline uint32_t fd_confirmed(const struct processes *p, uint64_t tsc)
+{
+	return tsc >= p->lossy_until ? fd_gaps(p) : fd_gaps(p) - 1;
+}
+
+static inline bool fd_is_sure(const struct processes *p, const struct fd_thread *t, const struct fd_slot *slot)
+{
+	return slot->confirmed == fd_gaps(p) && !t->guessed && !t->files->async && !p->fds->partial;
+}
+
+/* The thread's state, made if there is none; NULL: no room. */
+struct fd_thread *process_fd_thread(struct processes *p, uint32_t i);
+void process_fd_call_over(struct fd_thread *t);
+/* Its own copies from now on. */
+void process_fds_unshare_files(struct processes *p, struct fd_thread *t);
+void process_fds_unshare_fs(struct fd_thread *t);
+
+#endif

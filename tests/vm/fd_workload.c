@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fd_workload - opens all kinds of descriptors in several processes.
+ *   state    sets them up, writes the processes' ids to /tmp/fd.pids, waits; at SIGUSR1 closes most, and waits again
+ *   churn N  N processes that open, copy and close files without rest: each file's content is its path
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FOLDER      "/tmp/fdw"
+#define CHURN       "/tmp/churn"
+#define CHURN_FILES 64
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static int must(int result, const char *what)
+{
+	if (result < 0)
+		die(what);
+	return result;
+}
+
+static void note_pid(const char *role)
+{
+	FILE *out = fopen("/tmp/fd.pids", "ae");
+
+	if (!out)
+		die("fd.pids");
+	fprintf(out, "%s %d\n", role, getpid());
+	fclose(out);
+}
+
+static void wait_for_signal(int number)
+{
+	sigset_t set;
+	int got;
+
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigwait(&set, &got);
+}
+
+static struct sockaddr_in address_of(uint16_t port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return address;
+}
+
+static void open_sockets(void)
+{
+	struct sockaddr_in server = address_of(4711), peer = address_of(53);
+	struct sockaddr_in6 six = {
+		.sin6_family = AF_INET6, .sin6_port = htons(4712), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = FOLDER "/sock"};
+	socklen_t len = sizeof(server);
+	int listener = must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"), client, one = 1, pair[2], fd;
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	must(bind(listener, (struct sockaddr *)&server, sizeof(server)), "bind");
+	must(listen(listener, 5), "listen");
+	client = must(socket(AF_INET, SOCK_STREAM, 0), "socket");
+	must(connect(client, (struct sockaddr *)&server, sizeof(server)), "connect");
+	must(getsockname(client, (struct sockaddr *)&peer, &len), "getsockname");
+	must(accept4(listener, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC), "accept");
+	must(send(client, "hello", 5, 0), "send");
+	peer = address_of(53);
+	fd = must(socket(AF_INET, SOCK_DGRAM, 0), "socket");
+	must(connect(fd, (struct sockaddr *)&peer, sizeof(peer)), "connect");
+	fd = socket(AF_INET6, SOCK_STREAM, 0);
+	if (fd >= 0 && (bind(fd, (struct sockaddr *)&six, sizeof(six)) || listen(fd, 1)))
+		close(fd);
+	fd = must(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
+	unlink(local.sun_path);
+	must(bind(fd, (struct sockaddr *)&local, sizeof(local)), "bind");
+	must(listen(fd, 1), "listen");
+	client = must(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
+	must(connect(client, (struct sockaddr *)&local, sizeof(local)), "connect");
+	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), "socketpair");
+}
+
+static void open_all(void)
+{
+	int pair[2], dir, fd;
+	sigset_t set;
+
+	must(open("/etc/passwd", O_RDONLY), "passwd");
+	must(open("/dev/null", O_RDWR | O_CLOEXEC), "null");
+	must(mkdir(FOLDER "/dir", 0755) && errno != EEXIST ? -1 : 0, "mkdir");
+	dir = must(open(FOLDER "/dir", O_RDONLY | O_DIRECTORY), "dir");
+	must(openat(dir, "inside", O_CREAT | O_RDWR, 0644), "inside");
+	must(chdir(FOLDER), "chdir");
+	must(open("relative", O_CREAT | O_RDWR | O_CLOEXEC, 0644), "relative");
+	fd = must(open("./dir/moved", O_CREAT | O_RDWR, 0644), "moved");
+	must(dup2(fd, 40), "dup2");
+	must(dup(fd), "dup");
+	must(fcntl(fd, F_DUPFD_CLOEXEC, 50), "fcntl");
+	must(dup3(fd, 41, O_CLOEXEC), "dup3");
+	must(pipe2(pair, O_CLOEXEC), "pipe2");
+	must(pipe(pair), "pipe");
+	must(eventfd(0, 0), "eventfd");
+	must(epoll_create1(EPOLL_CLOEXEC), "epoll");
+	must(timerfd_create(CLOCK_MONOTONIC, 0), "timerfd");
+	sigemptyset(&set);
+	must(signalfd(-1, &set, 0), "signalfd");
+	must(inotify_init1(0), "inotify");
+	must((int)syscall(SYS_memfd_create, "box", 0), "memfd");
+	open_sockets();
+	/* a hole, filled again */
+	close(fd);
+	must(open("/etc/group", O_RDONLY), "group");
+	must(fchdir(dir), "fchdir");
+	must(open("last", O_CREAT | O_RDWR, 0644), "last");
+}
+
+static void map_all(void)
+{
+	int fd = must(open("/etc/passwd", O_RDONLY), "passwd");
+	char *many = mmap(NULL, 16 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *file = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (many == MAP_FAILED || file == MAP_FAILED)
+		die("mmap");
+	must(mprotect(many + 4 * 4096, 4096, PROT_READ), "mprotect");
+	must(munmap(many + 8 * 4096, 2 * 4096), "munmap");
+	close(fd);
+	sbrk(3 * 4096);
+}
+
+static void *in_thread(void *unused)
+{
+	must(open("/etc/hostname", O_CREAT | O_RDONLY, 0644), "hostname");
+	wait_for_signal(SIGTERM);
+	return NULL;
+}
+
+static void run_child(const char *self)
+{
+	pid_t child = must(fork(), "fork");
+
+	if (child)
+		return;
+	close(3);
+	must(open("/etc/hosts", O_CREAT | O_RDONLY, 0644), "hosts");
+	execl(self, self, "child", (char *)NULL);
+	die("execl");
+}
+
+static int run_state(const char *self)
+{
+	pthread_t thread;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	mkdir(FOLDER, 0755);
+	open_all();
+	map_all();
+	if (pthread_create(&thread, NULL, in_thread, NULL))
+		die("pthread_create");
+	run_child(self);
+	usleep(200000);
+	note_pid("parent");
+	wait_for_signal(SIGUSR1);
+	for (int fd = 3; fd < 64; fd++)
+		close(fd);
+	must(open("/etc/group", O_RDONLY), "group");
+	must(chdir("/etc"), "chdir");
+	note_pid("closed");
+	wait_for_signal(SIGUSR2);
+	kill(0, SIGKILL);
+	return 0;
+}
+
+static void run_child_program(void)
+{
+	must(open("/etc/passwd", O_RDONLY | O_CLOEXEC), "passwd");
+	note_pid("child");
+	for (;;)
+		pause();
+}
+
+/* ---- churn ------------------------------------------------------------- */
+
+static void look_at(int fd)
+{
+	char text[64];
+
+	if (pread(fd, text, sizeof(text), 0) < 0 && errno != EBADF)
+		die("pread");
+}
+
+static int any_file(unsigned *seed)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), CHURN "/%u", rand_r(seed) % CHURN_FILES);
+	return must(open(path, O_RDONLY | (rand_r(seed) % 2 ? O_CLOEXEC : 0)), path);
+}
+
+static void churn(unsigned seed)
+{
+	for (;;) {
+		int fds[4];
+
+		for (int i = 0; i < 4; i++) {
+			fds[i] = any_file(&seed);
+			look_at(fds[i]);
+		}
+		must(dup2(fds[0], fds[3]), "dup2");
+		look_at(fds[3]);
+		if (rand_r(&seed) % 16 == 0) {
+			pid_t child = fork();
+
+			if (!child) {
+				int fd;
+
+				close(fds[1]);
+				fd = any_file(&seed);
+				look_at(fds[2]);
+				look_at(fd);
+				_exit(0);
+			}
+			waitpid(child, NULL, 0);
+		}
+		for (int i = 0; i < 4; i++) {
+			look_at(fds[i]);
+			close(fds[i]);
+		}
+	}
+}
+
+static int run_churn(int n)
+{
+	mkdir(CHURN, 0755);
+	for (int i = 0; i < CHURN_FILES; i++) {
+		char path[64];
+		int fd;
+
+		snprintf(path, sizeof(path), CHURN "/%d", i);
+		fd = must(open(path, O_CREAT | O_TRUNC | O_WRONLY, 0644), path);
+		if (write(fd, path, strlen(path)) < 0)
+			die("write");
+		close(fd);
+	}
+	for (int i = 1; i < n; i++)
+		if (!must(fork(), "fork"))
+			churn((unsigned)i);
+	churn(0);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "state"))
+		return run_state(argv[0]);
+	if (argc > 1 && !strcmp(argv[1], "child"))
+		run_child_program();
+	if (argc > 2 && !strcmp(argv[1], "churn"))
+		return run_churn(atoi(argv[2]));
+	fprintf(stderr, "usage: fd_workload state | child | churn N\n");
+	return 2;
+}
