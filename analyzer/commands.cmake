@@ -26,6 +26,16 @@ target_sources(vmtape-analyzer PRIVATE
   tracker.c
   u64_map.c)
 
+# libvmtape's functions: in the library, and in the command for hooks of users.
+add_library(vmtape-public OBJECT
+  hook_set.c
+  public_call.c
+  public_memory.c
+  public_trap.c
+  vmtape.c)
+target_compile_definitions(vmtape-public PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
+target_link_libraries(vmtape-public PUBLIC vmtape-analyzer)
+
 add_executable(vmtape
   cmd_events.c
   cmd_info.c
@@ -40,10 +50,9 @@ target_compile_definitions(vmtape PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(vmtape PRIVATE vmtape-analyzer)
 
 # Exports what libvmtape.map lists and nothing else.
-add_library(vmtape-shared SHARED vmtape.c)
+add_library(vmtape-shared SHARED $<TARGET_OBJECTS:vmtape-public>)
 set_target_properties(vmtape-shared PROPERTIES OUTPUT_NAME vmtape VERSION ${PROJECT_VERSION}
                       SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libvmtape.map)
-target_compile_definitions(vmtape-shared PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
 target_include_directories(vmtape-shared INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(vmtape-shared PRIVATE vmtape-analyzer)
 target_link_options(vmtape-shared PRIVATE -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/libvmtape.map)
@@ -58,3 +67,4 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_
 foreach(page vmtape vmtape-events vmtape-info vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()
+install(FILES ${PROJECT_SOURCE_DIR}/docs/man/libvmtape.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)

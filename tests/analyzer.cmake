@@ -16,6 +16,12 @@ vmtape_test(NAME output LABEL golden SOURCES unit/test_output.c LIBS call_fixtur
 
 # The public interface, as a user's program sees it.
 vmtape_test(NAME library LABEL unit SOURCES unit/test_library.c LIBS vmtape-shared call_fixture)
+add_library(guest_tape STATIC unit/guest_tape.c unit/tape_fixture.c unit/linux_guest_fixture.c unit/kallsyms_fixture.c)
+target_include_directories(guest_tape PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/unit)
+target_link_libraries(guest_tape PUBLIC call_fixture)
+vmtape_test(NAME library_guest LABEL unit SOURCES unit/test_library_guest.c LIBS vmtape-shared guest_tape)
+add_executable(make_guest_tape unit/make_guest_tape.c)
+target_link_libraries(make_guest_tape PRIVATE guest_tape)
 add_executable(count_calls ${PROJECT_SOURCE_DIR}/docs/examples/count_calls.c)
 target_link_libraries(count_calls PRIVATE vmtape-shared)
 add_test(NAME unit.library_exports
