@@ -11,6 +11,7 @@ target_sources(vmtape-analyzer PRIVATE
   filter.c
   filter_parse.c
   histogram.c
+  output/hook.c
   output/json.c
   output/text.c
   output/traps.c
@@ -36,18 +37,27 @@ add_library(vmtape-public OBJECT
 target_compile_definitions(vmtape-public PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(vmtape-public PUBLIC vmtape-analyzer)
 
-add_executable(vmtape
+# What `vmtape events` is made of, also inside Python.
+add_library(vmtape-events OBJECT
   cmd_events.c
+  command.c
+  events_follow.c
+  hook_plugin.c)
+target_link_libraries(vmtape-events PUBLIC vmtape-analyzer)
+
+add_executable(vmtape
+  $<TARGET_OBJECTS:vmtape-events>
+  $<TARGET_OBJECTS:vmtape-public>
   cmd_info.c
   cmd_plan.c
   cmd_ps.c
   cmd_stats.c
   cmd_verify.c
-  command.c
-  events_follow.c
   main.c)
 target_compile_definitions(vmtape PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
-target_link_libraries(vmtape PRIVATE vmtape-analyzer)
+target_link_libraries(vmtape PRIVATE vmtape-analyzer ${CMAKE_DL_LIBS})
+# What vmtape.h declares, for hooks in shared objects.
+set_target_properties(vmtape PROPERTIES ENABLE_EXPORTS ON)
 
 # Exports what libvmtape.map lists and nothing else.
 add_library(vmtape-shared SHARED $<TARGET_OBJECTS:vmtape-public>)
@@ -56,6 +66,8 @@ set_target_properties(vmtape-shared PROPERTIES OUTPUT_NAME vmtape VERSION ${PROJ
 target_include_directories(vmtape-shared INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(vmtape-shared PRIVATE vmtape-analyzer)
 target_link_options(vmtape-shared PRIVATE -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/libvmtape.map)
+
+include(python/python.cmake)
 
 # Relative to where the file lies, so that what was installed may be moved.
 file(RELATIVE_PATH VMTAPE_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})

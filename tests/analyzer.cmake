@@ -34,5 +34,26 @@ add_test(NAME unit.install COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_insta
          ${CMAKE_C_COMPILER} "${VMTAPE_SANITIZE}" ${PROJECT_SOURCE_DIR})
 set_tests_properties(unit.install PROPERTIES LABELS unit)
 
+# The examples of the document on hooks, as they stand there, and the Python module.
+find_package(Python3 3.10 QUIET COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME unit.hooks_doc COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/unit/hooks_doc_test.py
+           ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER} "${VMTAPE_SANITIZE}"
+           ${PROJECT_SOURCE_DIR}/docs/hooks.md $<TARGET_FILE:make_guest_tape> "$<TARGET_EXISTS:vmtape-python>")
+  set_tests_properties(unit.hooks_doc PROPERTIES LABELS unit TIMEOUT 300)
+endif()
+if(TARGET vmtape-python)
+  # A Python that is not built with the sanitizer gets its runtime beforehand, and leaks of its own.
+  set(python_env PYTHONPATH=$<TARGET_FILE_DIR:vmtape>/python PYTHONDONTWRITEBYTECODE=1)
+  if(VMTAPE_SANITIZE MATCHES "address")
+    execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE asan_runtime
+                    OUTPUT_STRIP_TRAILING_WHITESPACE)
+    list(APPEND python_env LD_PRELOAD=${asan_runtime} ASAN_OPTIONS=detect_leaks=0)
+  endif()
+  add_test(NAME unit.python_module COMMAND Python3::Interpreter
+           ${CMAKE_CURRENT_SOURCE_DIR}/unit/python_module_test.py $<TARGET_FILE:vmtape> $<TARGET_FILE:make_guest_tape>)
+  set_tests_properties(unit.python_module PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT "${python_env}")
+endif()
+
 # Records of any content, from the process table to every form of output.
 vmtape_fuzz(NAME analysis LIBS call_fixture)
