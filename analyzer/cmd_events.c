@@ -309,7 +309,13 @@ static struct vmtape_error *run(struct events *e, const char *path)
 		error = hook_plugin_open(&e->plugin, e->hooks_file);
 	if (error)
 		return error;
-	error = session_open(&e->session, path, &options);
+	/* Hooks may do what they want; the next tape is in the folder of the one before. */
+	if (e->follow && !e->plugin)
+		error = command_confine(&(struct sandbox_room){.read_beside = path});
+	if (error)
+		return error;
+	error = e->follow || e->plugin ? session_open(&e->session, path, &options)
+				       : command_open(&e->session, path, &options);
 	if (!error && e->follow)
 		return events_follow(e, path);
 	if (!error)

@@ -42,8 +42,12 @@ add_library(vmtape-events OBJECT
   cmd_events.c
   command.c
   events_follow.c
-  hook_plugin.c)
-target_link_libraries(vmtape-events PUBLIC vmtape-analyzer)
+  hook_plugin.c
+  sandbox.c)
+target_link_libraries(vmtape-events PUBLIC vmtape-analyzer PkgConfig::SECCOMP)
+if(VMTAPE_SANITIZE OR VMTAPE_FUZZ)
+  target_compile_definitions(vmtape-events PRIVATE VMTAPE_SANITIZED)
+endif()
 
 add_executable(vmtape
   $<TARGET_OBJECTS:vmtape-events>
@@ -55,7 +59,7 @@ add_executable(vmtape
   cmd_verify.c
   main.c)
 target_compile_definitions(vmtape PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
-target_link_libraries(vmtape PRIVATE vmtape-analyzer ${CMAKE_DL_LIBS})
+target_link_libraries(vmtape PRIVATE vmtape-analyzer PkgConfig::SECCOMP ${CMAKE_DL_LIBS})
 # What vmtape.h declares, for hooks in shared objects.
 set_target_properties(vmtape PROPERTIES ENABLE_EXPORTS ON)
 

@@ -14,6 +14,13 @@ vmtape_fuzz(NAME filter LIBS vmtape-analyzer)
 vmtape_test(NAME call_stream LABEL unit SOURCES unit/test_call_stream.c LIBS call_fixture)
 vmtape_test(NAME output LABEL golden SOURCES unit/test_output.c LIBS call_fixture)
 
+vmtape_test(NAME sandbox LABEL unit SOURCES unit/test_sandbox.c ${PROJECT_SOURCE_DIR}/analyzer/sandbox.c
+            LIBS vmtape-analyzer PkgConfig::SECCOMP)
+
+add_test(NAME unit.confined COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_confined $<TARGET_FILE:vmtape>
+         ${CMAKE_CURRENT_SOURCE_DIR}/golden/small-v1.vmt)
+set_tests_properties(unit.confined PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
+
 # The public interface, as a user's program sees it.
 vmtape_test(NAME library LABEL unit SOURCES unit/test_library.c LIBS vmtape-shared call_fixture)
 add_library(guest_tape STATIC unit/guest_tape.c unit/tape_fixture.c unit/linux_guest_fixture.c unit/kallsyms_fixture.c)

@@ -26,7 +26,7 @@ if(Python3_Development.Module_FOUND)
                         LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/python/module.map)
   target_include_directories(vmtape-python SYSTEM PRIVATE ${Python3_INCLUDE_DIRS})
   target_include_directories(vmtape-python PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-  target_link_libraries(vmtape-python PRIVATE vmtape-analyzer ${CMAKE_DL_LIBS})
+  target_link_libraries(vmtape-python PRIVATE vmtape-analyzer PkgConfig::SECCOMP ${CMAKE_DL_LIBS})
   target_link_options(vmtape-python PRIVATE
                       -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/python/module.map)
   foreach(file ${python_sources})
