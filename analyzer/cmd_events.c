@@ -23,6 +23,9 @@ static const char help[] =
 	"      --follow          go on as the tape is written, and in the next one of its series; each call when it\n"
 	"                        is over, until the end of the recording, or SIGINT\n"
 	"      --new             with --follow: only what enters from now on\n"
+	"      --hooks FILE      run the functions of FILE.py or FILE.so at each call: docs/hooks.md; with --traps "
+	"and\n"
+	"                        with nitro at each trap\n"
 	"      --check           only check the filter; no TAPE is needed\n"
 	"      --help            this text\n\n"
 	"Fields of a filter: proc.name proc.pid proc.ppid proc.exe proc.exepath proc.cmdline proc.cwd proc.pidns "
@@ -32,7 +35,9 @@ static const char help[] =
 	"  evt.cpu evt.time evt.state evt.abi evt.arg.NAME fd.num fd.type fd.name fd.l4proto fd.uncertain\n"
 	"  fd.ip fd.port fd.lip fd.lport fd.rip fd.rport fd.cip fd.cport fd.sip fd.sport\n"
 	"Operators: = != < <= > >= contains startswith endswith in (...) exists; and, or, not, parentheses.\n"
-	"Exit status: 0 done, 1 no call matched, 2 bad usage or bad input.\n";
+	"Exit status: 0 done, 1 no call matched, 2 bad usage or bad input, 3 a hook failed.\n";
+
+#define STATUS_HOOKS 3 /* all was shown, but hooks have failed */
 
 static bool read_count(struct events *e, const char *text)
 {
@@ -56,21 +61,31 @@ static int read_options(struct events *e, int argc, char **argv)
 		OPT_COUNT,
 		OPT_FOLLOW,
 		OPT_NEW,
+		OPT_HOOKS,
 		OPT_CHECK,
 		OPT_HELP
 	};
 	static const struct option options[] = {
-		{"filter", required_argument, NULL, 'f'},      {"from", required_argument, NULL, OPT_FROM},
-		{"to", required_argument, NULL, OPT_TO},       {"format", required_argument, NULL, OPT_FORMAT},
-		{"show-fds", no_argument, NULL, OPT_SHOW_FDS}, {"traps", no_argument, NULL, OPT_TRAPS},
-		{"local", no_argument, NULL, OPT_LOCAL},       {"assume-linux", no_argument, NULL, OPT_ASSUME},
-		{"count", required_argument, NULL, OPT_COUNT}, {"follow", no_argument, NULL, OPT_FOLLOW},
-		{"new", no_argument, NULL, OPT_NEW},           {"check", no_argument, NULL, OPT_CHECK},
-		{"help", no_argument, NULL, OPT_HELP},         {0},
+		{"filter", required_argument, NULL, 'f'},
+		{"from", required_argument, NULL, OPT_FROM},
+		{"to", required_argument, NULL, OPT_TO},
+		{"format", required_argument, NULL, OPT_FORMAT},
+		{"show-fds", no_argument, NULL, OPT_SHOW_FDS},
+		{"traps", no_argument, NULL, OPT_TRAPS},
+		{"local", no_argument, NULL, OPT_LOCAL},
+		{"assume-linux", no_argument, NULL, OPT_ASSUME},
+		{"count", required_argument, NULL, OPT_COUNT},
+		{"follow", no_argument, NULL, OPT_FOLLOW},
+		{"new", no_argument, NULL, OPT_NEW},
+		{"check", no_argument, NULL, OPT_CHECK},
+		{"hooks", required_argument, NULL, OPT_HOOKS},
+		{"help", no_argument, NULL, OPT_HELP},
+		{0},
 	};
 	int c;
 
 	opterr = 0;
+	optind = 0; /* inside Python it may have been used before */
 	while ((c = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
 		switch (c) {
 		case 'f':
@@ -114,6 +129,9 @@ static int read_options(struct events *e, int argc, char **argv)
 		case OPT_NEW:
 			e->only_new = true;
 			break;
+		case OPT_HOOKS:
+			e->hooks_file = optarg;
+			break;
 		case OPT_CHECK:
 			e->check = true;
 			break;
@@ -139,7 +157,42 @@ static int read_options(struct events *e, int argc, char **argv)
 static void count_shown(struct events *e)
 {
 	e->shown++;
-	e->stopped = !command_write(&e->line) || (e->count && e->shown == e->count);
+	e->stopped |= !command_write(&e->line) || (e->count && e->shown == e->count);
+}
+
+/* false: the line is to be left as it is. */
+static bool take_outcome(struct events *e, struct vmtape_error *error, const struct hook_outcome *outcome)
+{
+	e->hooks_failed = error;
+	e->stopped |= error || outcome->stop;
+	return !error && !e->line.failed;
+}
+
+/* The hooks of the call whose line was appended. */
+static void add_hook(struct events *e, const struct call *call)
+{
+	struct hook_outcome outcome;
+
+	if (!take_outcome(e, hook_plugin_call(e->plugin, e->session, call, &outcome), &outcome))
+		return;
+	if (e->format == FORMAT_JSON)
+		output_json_hook(&e->line, outcome.json);
+	else
+		output_text_hook(&e->line, outcome.json);
+}
+
+static void add_trap_hook(struct events *e, const struct trap_view *view, const struct call *call)
+{
+	struct hook_outcome outcome;
+
+	if (!take_outcome(e, hook_plugin_trap(e->plugin, e->session, view, call, &outcome), &outcome))
+		return;
+	if (e->format == FORMAT_NITRO)
+		output_nitro_hook(&e->line, outcome.json);
+	else if (e->format == FORMAT_JSON)
+		output_json_hook(&e->line, outcome.json);
+	else
+		output_text_hook(&e->line, outcome.json);
 }
 
 void events_show_item(struct events *e, const struct call_item *item)
@@ -161,8 +214,10 @@ void events_show_item(struct events *e, const struct call_item *item)
 		output_json_call(&e->line, &item->call);
 	else
 		output_text_call(&e->line, e->show_fds ? &call : &item->call, &e->output);
+	if (!item->is_gap && e->plugin)
+		add_hook(e, &item->call);
 	if (item->is_gap)
-		e->stopped = !command_write(&e->line);
+		e->stopped |= !command_write(&e->line);
 	else
 		count_shown(e);
 }
@@ -224,6 +279,8 @@ void events_show_trap(void *ctx, const struct trap_view *view, const struct call
 	} else {
 		output_text_trap(&e->line, &trap, &e->output);
 	}
+	if (is_call && e->plugin)
+		add_trap_hook(e, view, &call);
 	count_shown(e);
 }
 
@@ -276,9 +333,17 @@ static struct vmtape_error *run(struct events *e, const char *path)
 	/* A bad filter is told before a large tape is read; times in it need the tape's start. */
 	if (e->filter_text && !strstr(e->filter_text, "evt.time"))
 		error = filter_create(&e->filter, e->filter_text, NULL);
+	if (!error && e->hooks_file)
+		error = hook_plugin_open(&e->plugin, e->hooks_file);
 	if (error)
 		return error;
-	error = session_open(&e->session, path, &options);
+	/* Hooks may do what they want; the next tape is in the folder of the one before. */
+	if (e->follow && !e->plugin)
+		error = command_confine(&(struct sandbox_room){.read_beside = path});
+	if (error)
+		return error;
+	error = e->follow || e->plugin ? session_open(&e->session, path, &options)
+				       : command_open(&e->session, path, &options);
 	if (!error && e->follow)
 		return events_follow(e, path);
 	if (!error)
@@ -287,6 +352,17 @@ static struct vmtape_error *run(struct events *e, const char *path)
 		return error;
 	command_note_guest(e->session);
 	return events_are_traps(e) ? show_traps(e) : show_calls(e);
+}
+
+/* What hooks did wrong has been told as it came. */
+static int judge_hooks(const struct events *e, int status)
+{
+	uint64_t failures = e->plugin ? hook_plugin_failures(e->plugin) : 0;
+
+	if (!failures)
+		return status;
+	fprintf(stderr, "vmtape: hooks failed %" PRIu64 " time%s\n", failures, failures == 1 ? "" : "s");
+	return status == STATUS_BAD ? status : STATUS_HOOKS;
 }
 
 static int check_filter(struct events *e)
@@ -312,13 +388,19 @@ int cmd_events(int argc, char **argv)
 	path = command_operand("events", argc, argv, "tape");
 	if (!path)
 		return STATUS_BAD;
-	error = run(&e, path);
+	error = e.hooks_file && hook_plugin_is_foreign(e.hooks_file) ? hook_plugin_exec(argc, argv) : run(&e, path);
+	if (error)
+		vmtape_error_destroy(e.hooks_failed);
+	else
+		error = e.hooks_failed;
 	if (error) {
 		fflush(stdout);
 		status = command_failed(error);
 	} else {
 		status = command_finish(e.shown || e.interrupted ? STATUS_DONE : STATUS_NOTHING);
 	}
+	status = judge_hooks(&e, status);
+	hook_plugin_close(e.plugin);
 	strbuf_deinit(&e.line);
 	filter_destroy(e.filter);
 	session_close(e.session);

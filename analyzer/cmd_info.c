@@ -508,7 +508,7 @@ static struct vmtape_error *run(struct info *i, bool json)
 	FILE *log = i->steps ? open_memstream(&i->log, &i->log_bytes) : NULL;
 	struct session_options options = {.log = log};
 	struct progress progress;
-	struct vmtape_error *error = session_open(&i->session, i->path, &options);
+	struct vmtape_error *error = command_open(&i->session, i->path, &options);
 
 	if (error) {
 		if (log)

@@ -299,6 +299,7 @@ static struct vmtape_error *show_stored(struct plan_job *job, int *status)
 
 static struct vmtape_error *run(struct plan_job *job, int *status)
 {
+	struct sandbox_room room = {.read = job->path, .write_beside = job->output};
 	struct vmtape_error *error = job->filter_text ? parse_filter(job) : NULL;
 
 	if (error)
@@ -307,6 +308,9 @@ static struct vmtape_error *run(struct plan_job *job, int *status)
 		puts("the filter is valid");
 		return NULL;
 	}
+	error = command_confine(&room);
+	if (error)
+		return error;
 	if (!job->check) {
 		error = session_open(&job->session, job->path, NULL);
 		if (!error)

@@ -120,7 +120,7 @@ static struct vmtape_error *run(struct ps *ps, const char *path, size_t *shown)
 	uint64_t tsc = UINT64_MAX;
 	struct process_list list;
 	struct strbuf line = {0};
-	struct vmtape_error *error = session_open(&ps->session, path, NULL);
+	struct vmtape_error *error = command_open(&ps->session, path, NULL);
 
 	if (!error && ps->at)
 		error = command_resolve_time(ps->at, ps->session, ps->local, &tsc);

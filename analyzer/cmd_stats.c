@@ -337,7 +337,7 @@ static void print(struct stats *s)
 static struct vmtape_error *run(struct stats *s, const char *path)
 {
 	struct filter_times times = {.local = s->local};
-	struct vmtape_error *error = session_open(&s->session, path, NULL);
+	struct vmtape_error *error = command_open(&s->session, path, NULL);
 
 	if (error)
 		return error;

@@ -184,7 +184,7 @@ int cmd_verify(int argc, char **argv)
 		return command_misused("verify", "%s", key_error.message);
 	if (chain_text && !get_hex(chain, sizeof(chain), chain_text))
 		return command_misused("verify", "--chain %s: want the 64 hex digits that verify printed", chain_text);
-	error = session_open(&v.session, v.path, NULL);
+	error = command_open(&v.session, v.path, NULL);
 	if (error)
 		return command_failed(error);
 	tape_reader_expect(session_reader(v.session), key_path ? key : NULL, chain_text ? chain : NULL);

@@ -83,6 +83,70 @@ void command_note_guest(struct session *session)
 	fprintf(stderr, "vmtape: guest not identified: %s\n", session_guest_problem(session)->message);
 }
 
+/* ---- sandbox --------------------------------------------------------- */
+
+/* The sanitizers' runtimes need what the sandbox refuses. */
+#ifdef VMTAPE_SANITIZED
+static bool no_sandbox = true;
+#else
+static bool no_sandbox;
+#endif
+static bool verbose;
+
+void command_take_common(int *argc, char **argv)
+{
+	int kept = 1;
+
+	for (int i = 1; i < *argc; i++) {
+		if (!strcmp(argv[i], "--")) {
+			while (i < *argc)
+				argv[kept++] = argv[i++];
+			break;
+		}
+		if (!strcmp(argv[i], "--no-sandbox"))
+			no_sandbox = true;
+		else if (!strcmp(argv[i], "--verbose"))
+			verbose = true;
+		else
+			argv[kept++] = argv[i];
+	}
+	argv[kept] = NULL;
+	*argc = kept;
+}
+
+struct vmtape_error *command_confine(const struct sandbox_room *room)
+{
+	struct sandbox_state state;
+	struct vmtape_error *error;
+
+	if (no_sandbox) {
+		if (verbose)
+			fprintf(stderr, "vmtape: no sandbox\n");
+		return NULL;
+	}
+	error = sandbox_enter(room, &state);
+	if (error || !verbose)
+		return error;
+	if (state.landlock_abi)
+		fprintf(stderr, "vmtape: sandbox: seccomp and Landlock (ABI %d)\n", state.landlock_abi);
+	else
+		fprintf(stderr, "vmtape: sandbox: seccomp alone, without Landlock: %s\n",
+			strerror(state.landlock_error));
+	return NULL;
+}
+
+struct vmtape_error *command_open(struct session **out, const char *path, const struct session_options *options)
+{
+	struct sandbox_room room = {.read = path};
+	struct vmtape_error *error = command_confine(&room);
+
+	if (!error)
+		error = session_open(out, path, options);
+	if (error || no_sandbox)
+		return error;
+	return sandbox_seal();
+}
+
 /* ---- output ---------------------------------------------------------- */
 
 bool command_write(struct strbuf *line)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "error.h"
+#include "sandbox.h"
 #include "session.h"
 #include "strbuf.h"
 
@@ -57,6 +58,15 @@ struct vmtape_error *command_resolve_span(struct command_span *span, const struc
 struct vmtape_error *command_resolve_time(const char *text, const struct session *session, bool local, uint64_t *tsc);
 /* One line on stderr when the guest is not known. */
 void command_note_guest(struct session *session);
+
+/* ---- sandbox (sandbox.h) --------------------------------------------- */
+
+/* Takes --no-sandbox and --verbose, which all commands have, out of the arguments. */
+void command_take_common(int *argc, char **argv);
+/* Before anything of a tape is read: from here on only the room is open. Nothing happens with --no-sandbox. */
+struct vmtape_error *command_confine(const struct sandbox_room *room);
+/* session_open() of a tape by whom nothing else is opened: confined before, sealed behind. */
+struct vmtape_error *command_open(struct session **out, const char *path, const struct session_options *options);
 
 /* ---- output ---------------------------------------------------------- */
 

@@ -17,6 +17,7 @@ target_sources(vmtape-analyzer PRIVATE
   filter.c
   filter_parse.c
   histogram.c
+  output/hook.c
   output/json.c
   output/text.c
   output/traps.c
@@ -37,8 +38,31 @@ target_sources(vmtape-analyzer PRIVATE
   tracker.c
   u64_map.c)
 
-add_executable(vmtape
+# libvmtape's functions: in the library, and in the command for hooks of users.
+add_library(vmtape-public OBJECT
+  hook_set.c
+  public_call.c
+  public_memory.c
+  public_trap.c
+  vmtape.c)
+target_compile_definitions(vmtape-public PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
+target_link_libraries(vmtape-public PUBLIC vmtape-analyzer)
+
+# What `vmtape events` is made of, also inside Python.
+add_library(vmtape-events OBJECT
   cmd_events.c
+  command.c
+  events_follow.c
+  hook_plugin.c
+  sandbox.c)
+target_link_libraries(vmtape-events PUBLIC vmtape-analyzer PkgConfig::SECCOMP)
+if(VMTAPE_SANITIZE OR VMTAPE_FUZZ)
+  target_compile_definitions(vmtape-events PRIVATE VMTAPE_SANITIZED)
+endif()
+
+add_executable(vmtape
+  $<TARGET_OBJECTS:vmtape-events>
+  $<TARGET_OBJECTS:vmtape-public>
   call_report.c
   cmd_fds.c
   cmd_files.c
@@ -49,20 +73,21 @@ add_executable(vmtape
   cmd_ps.c
   cmd_stats.c
   cmd_verify.c
-  command.c
-  events_follow.c
   main.c)
 target_compile_definitions(vmtape PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
-target_link_libraries(vmtape PRIVATE vmtape-analyzer)
+target_link_libraries(vmtape PRIVATE vmtape-analyzer PkgConfig::SECCOMP ${CMAKE_DL_LIBS})
+# What vmtape.h declares, for hooks in shared objects.
+set_target_properties(vmtape PROPERTIES ENABLE_EXPORTS ON)
 
 # Exports what libvmtape.map lists and nothing else.
-add_library(vmtape-shared SHARED vmtape.c)
+add_library(vmtape-shared SHARED $<TARGET_OBJECTS:vmtape-public>)
 set_target_properties(vmtape-shared PROPERTIES OUTPUT_NAME vmtape VERSION ${PROJECT_VERSION}
                       SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libvmtape.map)
-target_compile_definitions(vmtape-shared PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
 target_include_directories(vmtape-shared INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(vmtape-shared PRIVATE vmtape-analyzer)
 target_link_options(vmtape-shared PRIVATE -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/libvmtape.map)
+
+include(python/python.cmake)
 
 # Relative to where the file lies, so that what was installed may be moved.
 file(RELATIVE_PATH VMTAPE_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
@@ -74,3 +99,4 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_
 foreach(page vmtape vmtape-events vmtape-fds vmtape-files vmtape-info vmtape-maps vmtape-net vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()
+install(FILES ${PROJECT_SOURCE_DIR}/docs/man/libvmtape.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)

@@ -6,6 +6,7 @@
 #include "call_stream.h"
 #include "command.h"
 #include "filter.h"
+#include "hook_plugin.h"
 #include "output/output.h"
 
 enum format {
@@ -15,7 +16,7 @@ enum format {
 };
 
 struct events {
-	const char *filter_text;
+	const char *filter_text, *hooks_file;
 	struct command_span span;
 	enum format format;
 	bool traps, assume_linux, follow, only_new, check;
@@ -25,6 +26,8 @@ struct events {
 	struct output_options output;
 	struct session *session;
 	struct filter *filter;
+	struct hook_plugin *plugin;        /* NULL: no hooks */
+	struct vmtape_error *hooks_failed; /* which ends it */
 	struct strbuf line;
 	uint64_t shown;
 	bool stopped;     /* nothing more is to be written */

@@ -28,8 +28,10 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < NR_COMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
 	fputs("\nOptions:\n"
-	      "  --help      this text; vmtape COMMAND --help tells of a command\n"
-	      "  --version   version, and the tape format that it reads\n\n"
+	      "  --no-sandbox  analyse without seccomp and Landlock; of every command that reads a tape\n"
+	      "  --verbose     say how the analysis is confined\n"
+	      "  --help        this text; vmtape COMMAND --help tells of a command\n"
+	      "  --version     version, and the tape format that it reads\n\n"
 	      "Exit status: 0 done, 1 found nothing or a check failed, 2 bad usage or bad input.\n",
 	      out);
 }
@@ -39,6 +41,7 @@ int main(int argc, char **argv)
 	static char buffer[1 << 16];
 
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+	command_take_common(&argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return STATUS_BAD;

@@ -5,24 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arg_plain.h"
-#include "call_stream.h"
-#include "filter.h"
-#include "linux/arg_decode.h"
-#include "output/output.h"
+#include "process_list.h"
+#include "public_call.h"
 
-struct vmtape_tape {
-	struct session *session;
-};
-
-struct vmtape_calls {
-	struct vmtape_tape *tape;
-	struct call_stream *stream;
-	struct filter *filter;
-	struct vmtape_call shown;
-	char comm[16 + 1];
-	struct strbuf ret_text, arg_texts[VMTAPE_CALL_ARGS];
-	uint64_t lost;
+struct vmtape_processes {
+	struct process_list list;
+	struct vmtape_process *shown;
 };
 
 const char *vmtape_version(void)
@@ -45,6 +33,7 @@ struct vmtape_error *vmtape_open(struct vmtape_tape **out, const char *path)
 	struct vmtape_tape *tape = calloc(1, sizeof(*tape));
 	struct vmtape_error *error;
 
+	*out = NULL;
 	if (!tape)
 		return &vmtape_error_no_memory;
 	error = session_open(&tape->session, path, NULL);
@@ -60,6 +49,7 @@ void vmtape_close(struct vmtape_tape *tape)
 {
 	if (!tape)
 		return;
+	public_memory_drop(tape);
 	session_close(tape->session);
 	free(tape);
 }
@@ -98,120 +88,83 @@ uint64_t vmtape_nr_records(const struct vmtape_tape *tape)
 	return session_info(tape->session)->nr_records;
 }
 
-/* ---- calls ----------------------------------------------------------- */
-
-struct vmtape_error *vmtape_calls_create(struct vmtape_calls **out, struct vmtape_tape *tape, const char *filter)
+bool vmtape_tsc_at(const struct vmtape_tape *tape, int64_t time_ns, uint64_t *tsc)
 {
-	struct call_stream_options options = {.to_tsc = UINT64_MAX};
-	struct filter_times times = {.start_ns = session_start_ns(tape->session)};
-	struct vmtape_calls *calls = calloc(1, sizeof(*calls));
-	struct vmtape_error *error = NULL;
+	return guest_clock_tsc(session_clock(tape->session), time_ns, tsc);
+}
 
-	if (!calls)
+struct vmtape_error *vmtape_parse_time(const struct vmtape_tape *tape, const char *text, uint64_t *tsc)
+{
+	int64_t time_ns;
+	struct vmtape_error *error = time_parse(text, session_start_ns(tape->session), false, &time_ns);
+
+	if (error)
+		return error;
+	if (vmtape_tsc_at(tape, time_ns, tsc))
+		return NULL;
+	return vmtape_error_create(VMTAPE_ERROR_USAGE,
+				   "time \"%s\": the tape has no clock (no snapshot), so that it can't be placed",
+				   text);
+}
+
+/* ---- processes ------------------------------------------------------- */
+
+static void show_process(struct vmtape_process *out, const struct process_row *row)
+{
+	const struct process_thread *leader = &row->leader;
+
+	*out = (struct vmtape_process){
+		.pid = leader->pid,
+		.ppid = row->ppid,
+		.nr_threads = row->nr_threads,
+		.name = leader->comm[0] ? leader->comm : NULL,
+		.exe = row->exe[0] ? row->exe : NULL,
+		.uid = leader->uid_known ? (int64_t)leader->uid : -1,
+		.started_ns = row->started_ns,
+		.kernel_thread = leader->kernel_thread,
+		.zombie = leader->zombie,
+	};
+}
+
+struct vmtape_error *vmtape_processes_create(struct vmtape_processes **out, struct vmtape_tape *tape, uint64_t tsc)
+{
+	struct vmtape_processes *processes = calloc(1, sizeof(*processes));
+	struct vmtape_error *error;
+
+	*out = NULL;
+	if (!processes)
 		return &vmtape_error_no_memory;
-	calls->tape = tape;
-	if (filter)
-		error = filter_create(&calls->filter, filter, &times);
-	options.fds = filter_needs_fds(calls->filter);
-	if (!error)
-		error = call_stream_create(&calls->stream, tape->session, &options);
+	error = process_list_create(&processes->list, tape->session, tsc);
 	if (error) {
-		vmtape_calls_destroy(calls);
+		free(processes);
 		return error;
 	}
-	*out = calls;
+	processes->shown = calloc(processes->list.count + 1, sizeof(*processes->shown));
+	if (!processes->shown) {
+		vmtape_processes_destroy(processes);
+		return &vmtape_error_no_memory;
+	}
+	for (size_t i = 0; i < processes->list.count; i++)
+		show_process(&processes->shown[i], &processes->list.rows[i]);
+	*out = processes;
 	return NULL;
 }
 
-void vmtape_calls_destroy(struct vmtape_calls *calls)
+void vmtape_processes_destroy(struct vmtape_processes *processes)
 {
-	if (!calls)
+	if (!processes)
 		return;
-	call_stream_destroy(calls->stream);
-	filter_destroy(calls->filter);
-	strbuf_deinit(&calls->ret_text);
-	for (int i = 0; i < VMTAPE_CALL_ARGS; i++)
-		strbuf_deinit(&calls->arg_texts[i]);
-	free(calls);
+	process_list_deinit(&processes->list);
+	free(processes->shown);
+	free(processes);
 }
 
-static const char *text_of(const struct strbuf *buf)
+size_t vmtape_processes_count(const struct vmtape_processes *processes)
 {
-	return buf->data ? buf->data : "";
+	return processes->list.count;
 }
 
-static void show_args(struct vmtape_calls *calls, const struct call *call)
+const struct vmtape_process *vmtape_processes_get(const struct vmtape_processes *processes, size_t row)
 {
-	struct vmtape_call *shown = &calls->shown;
-
-	shown->nr_args = call_shown_args(call);
-	for (int i = 0; i < shown->nr_args; i++) {
-		strbuf_reset(&calls->arg_texts[i]);
-		call_shown_arg(call, i, &calls->arg_texts[i]);
-		shown->args[i] = (struct vmtape_arg){
-			.name = call_arg_name(call, i),
-			.value = call->args[i],
-			.text = text_of(&calls->arg_texts[i]),
-		};
-	}
-}
-
-static void show(struct vmtape_calls *calls, const struct call *call)
-{
-	memcpy(calls->comm, call->thread.comm, sizeof(calls->comm));
-	strbuf_reset(&calls->ret_text);
-	if (call->ret_known)
-		call_ret_text(call, &calls->ret_text);
-	else
-		strbuf_put_char(&calls->ret_text, '?');
-	calls->shown = (struct vmtape_call){
-		.name = call->syscall ? call->syscall->name : NULL,
-		.nr = call->nr_known ? (int64_t)call->nr : -1,
-		.abi = output_abi_name(call->abi),
-		.state = (enum vmtape_call_state)call->state,
-		.time_ns = call->time_ns,
-		.duration_ns = call->duration_ns,
-		.tsc = call->tsc,
-		.vcpu = call->vcpu,
-		.pid = call->thread.pid,
-		.tid = call->thread.tid,
-		.ppid = call->thread.ppid,
-		.process = calls->comm[0] ? calls->comm : NULL,
-		.exe = call->thread.exe && call->thread.exe[0] ? call->thread.exe : NULL,
-		.ret_known = call->ret_known,
-		.ret = call->ret,
-		.ret_text = text_of(&calls->ret_text),
-		.error_name = call_error_name(call),
-		.interrupted = call->interrupted,
-		.uncertain = call->uncertain || call->thread.uncertain,
-	};
-	show_args(calls, call);
-}
-
-struct vmtape_error *vmtape_calls_next(struct vmtape_calls *calls, const struct vmtape_call **call)
-{
-	struct call_item item;
-	bool more;
-
-	*call = NULL;
-	for (;;) {
-		struct vmtape_error *error = call_stream_next(calls->stream, &item, &more);
-
-		if (error || !more)
-			return error;
-		if (item.is_gap) {
-			calls->lost += item.gap.lost_records;
-			continue;
-		}
-		if (!filter_match(calls->filter, &item.call, 0))
-			continue;
-		show(calls, &item.call);
-		*call = &calls->shown;
-		return NULL;
-	}
-}
-
-uint64_t vmtape_calls_lost(const struct vmtape_calls *calls)
-{
-	return calls->lost;
+	return row < processes->list.count ? &processes->shown[row] : NULL;
 }

@@ -17,6 +17,7 @@ need(XXHASH libxxhash 0.8 libxxhash-dev)
 need(URING liburing 2.3 liburing-dev)
 need(SODIUM libsodium 1.0.18 libsodium-dev)
 need(LIBBPF libbpf 1.0 libbpf-dev)
+need(SECCOMP libseccomp 2.5 libseccomp-dev)
 
 # CRoaring: Debian 12's own is too old to validate untrusted bitmaps. scripts/deps unpacks a newer one under the
 # cache, whose pkg-config file names the system's prefix: look for the files instead.

@@ -15,8 +15,21 @@ vmtape_fuzz(NAME filter LIBS vmtape-analyzer)
 vmtape_test(NAME call_stream LABEL unit SOURCES unit/test_call_stream.c LIBS call_fixture)
 vmtape_test(NAME output LABEL golden SOURCES unit/test_output.c LIBS call_fixture)
 
+vmtape_test(NAME sandbox LABEL unit SOURCES unit/test_sandbox.c ${PROJECT_SOURCE_DIR}/analyzer/sandbox.c
+            LIBS vmtape-analyzer PkgConfig::SECCOMP)
+
+add_test(NAME unit.confined COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_confined $<TARGET_FILE:vmtape>
+         ${CMAKE_CURRENT_SOURCE_DIR}/golden/small-v1.vmt)
+set_tests_properties(unit.confined PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
+
 # The public interface, as a user's program sees it.
 vmtape_test(NAME library LABEL unit SOURCES unit/test_library.c LIBS vmtape-shared call_fixture)
+add_library(guest_tape STATIC unit/guest_tape.c unit/tape_fixture.c unit/linux_guest_fixture.c unit/kallsyms_fixture.c)
+target_include_directories(guest_tape PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/unit)
+target_link_libraries(guest_tape PUBLIC call_fixture)
+vmtape_test(NAME library_guest LABEL unit SOURCES unit/test_library_guest.c LIBS vmtape-shared guest_tape)
+add_executable(make_guest_tape unit/make_guest_tape.c)
+target_link_libraries(make_guest_tape PRIVATE guest_tape)
 add_executable(count_calls ${PROJECT_SOURCE_DIR}/docs/examples/count_calls.c)
 target_link_libraries(count_calls PRIVATE vmtape-shared)
 add_test(NAME unit.library_exports
@@ -28,6 +41,27 @@ set_tests_properties(unit.command_usage PROPERTIES LABELS unit)
 add_test(NAME unit.install COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_install ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND}
          ${CMAKE_C_COMPILER} "${VMTAPE_SANITIZE}" ${PROJECT_SOURCE_DIR})
 set_tests_properties(unit.install PROPERTIES LABELS unit)
+
+# The examples of the document on hooks, as they stand there, and the Python module.
+find_package(Python3 3.10 QUIET COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME unit.hooks_doc COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/unit/hooks_doc_test.py
+           ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER} "${VMTAPE_SANITIZE}"
+           ${PROJECT_SOURCE_DIR}/docs/hooks.md $<TARGET_FILE:make_guest_tape> "$<TARGET_EXISTS:vmtape-python>")
+  set_tests_properties(unit.hooks_doc PROPERTIES LABELS unit TIMEOUT 300)
+endif()
+if(TARGET vmtape-python)
+  # A Python that is not built with the sanitizer gets its runtime beforehand, and leaks of its own.
+  set(python_env PYTHONPATH=$<TARGET_FILE_DIR:vmtape>/python PYTHONDONTWRITEBYTECODE=1)
+  if(VMTAPE_SANITIZE MATCHES "address")
+    execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE asan_runtime
+                    OUTPUT_STRIP_TRAILING_WHITESPACE)
+    list(APPEND python_env LD_PRELOAD=${asan_runtime} ASAN_OPTIONS=detect_leaks=0)
+  endif()
+  add_test(NAME unit.python_module COMMAND Python3::Interpreter
+           ${CMAKE_CURRENT_SOURCE_DIR}/unit/python_module_test.py $<TARGET_FILE:vmtape> $<TARGET_FILE:make_guest_tape>)
+  set_tests_properties(unit.python_module PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT "${python_env}")
+endif()
 
 # Records of any content, from the process table to every form of output.
 vmtape_fuzz(NAME analysis LIBS call_fixture)

@@ -33,6 +33,11 @@ void output_json_trap(struct strbuf *out, const struct output_trap *trap);
 /* An item of Nitro's array, without separator; false: Nitro has no such thing. */
 bool output_nitro_trap(struct strbuf *out, const struct output_trap *trap);
 
+/* What hooks have put, into the line or item that was appended last, one of these forms. NULL: nothing. */
+void output_text_hook(struct strbuf *out, const char *json);
+void output_json_hook(struct strbuf *out, const char *json);
+void output_nitro_hook(struct strbuf *out, const char *json);
+
 /* ---- pieces ---------------------------------------------------------- */
 
 /* cat[231], cat[231/232], ?[cr3=0x1c34000] */
