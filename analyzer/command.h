@@ -26,6 +26,7 @@ struct command {
 };
 
 int cmd_info(int argc, char **argv);
+int cmd_memory(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_stats(int argc, char **argv);

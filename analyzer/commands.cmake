@@ -8,9 +8,12 @@ target_sources(vmtape-analyzer PRIVATE
   call_live.c
   call_stream.c
   clock.c
+  core_elf.c
   filter.c
   filter_parse.c
   histogram.c
+  memory_image.c
+  out_file.c
   output/json.c
   output/text.c
   output/traps.c
@@ -29,6 +32,7 @@ target_sources(vmtape-analyzer PRIVATE
 add_executable(vmtape
   cmd_events.c
   cmd_info.c
+  cmd_memory.c
   cmd_plan.c
   cmd_ps.c
   cmd_stats.c
@@ -55,6 +59,6 @@ install(TARGETS vmtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS vmtape-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES vmtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-foreach(page vmtape vmtape-events vmtape-info vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
+foreach(page vmtape vmtape-events vmtape-info vmtape-memory vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()

@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{"events", "system calls, one a line", cmd_events},
 	{"ps", "the processes at a time", cmd_ps},
 	{"stats", "counts, errors and latencies", cmd_stats},
+	{"memory", "the guest's memory at a time, as an ELF core, raw or LiME", cmd_memory},
 	{"plan", "compile or show the capture plan", cmd_plan},
 	{"verify", "check every sum, index and sequence", cmd_verify},
 };
