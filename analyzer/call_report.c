@@ -94,7 +94,7 @@ static struct vmtape_error *take_all(struct report *r)
 static struct vmtape_error *run(struct report *r, const char *path)
 {
 	struct filter_times times = {.local = r->local};
-	struct vmtape_error *error = session_open(&r->session, path, NULL);
+	struct vmtape_error *error = command_open(&r->session, path, NULL);
 
 	if (error)
 		return error;

@@ -135,7 +135,7 @@ static struct vmtape_error *run(struct fds *f, const char *path)
 	struct tracker *moment;
 	uint64_t tsc = UINT64_MAX;
 	size_t count;
-	struct vmtape_error *error = session_open(&f->session, path, NULL);
+	struct vmtape_error *error = command_open(&f->session, path, NULL);
 
 	if (!error && f->at)
 		error = command_resolve_time(f->at, f->session, f->local, &tsc);

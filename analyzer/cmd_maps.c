@@ -78,7 +78,7 @@ static struct vmtape_error *run(struct maps *m, const char *path, bool *known)
 {
 	uint64_t tsc = UINT64_MAX;
 	struct process_maps maps;
-	struct vmtape_error *error = session_open(&m->session, path, NULL);
+	struct vmtape_error *error = command_open(&m->session, path, NULL);
 
 	if (!error && m->at)
 		error = command_resolve_time(m->at, m->session, m->local, &tsc);

@@ -27,6 +27,7 @@ struct command {
 };
 
 int cmd_info(int argc, char **argv);
+int cmd_memory(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_fds(int argc, char **argv);
 int cmd_files(int argc, char **argv);

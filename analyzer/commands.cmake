@@ -10,6 +10,7 @@ target_sources(vmtape-analyzer PRIVATE
   call_stream.c
   call_touch.c
   clock.c
+  core_elf.c
   fd_calls.c
   fd_object.c
   fd_paths.c
@@ -17,6 +18,8 @@ target_sources(vmtape-analyzer PRIVATE
   filter.c
   filter_parse.c
   histogram.c
+  memory_image.c
+  out_file.c
   output/hook.c
   output/json.c
   output/text.c
@@ -68,6 +71,7 @@ add_executable(vmtape
   cmd_files.c
   cmd_info.c
   cmd_maps.c
+  cmd_memory.c
   cmd_net.c
   cmd_plan.c
   cmd_ps.c
@@ -96,7 +100,7 @@ install(TARGETS vmtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS vmtape-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES vmtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-foreach(page vmtape vmtape-events vmtape-fds vmtape-files vmtape-info vmtape-maps vmtape-net vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
+foreach(page vmtape vmtape-events vmtape-fds vmtape-files vmtape-info vmtape-maps vmtape-memory vmtape-net vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/docs/man/libvmtape.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)

@@ -30,6 +30,7 @@ target_sources(vmtape-analyzer PRIVATE ${unistd_out}
   linux/linux_syscalls.c
   linux/linux_tasks.c
   linux/linux_vmas.c
+  linux/vmcoreinfo.c
   linux/syscalls_meta.c
   linux/syscalls_uapi.c)
 target_include_directories(vmtape-analyzer PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/generated)

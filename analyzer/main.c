@@ -15,6 +15,7 @@ static const struct command commands[] = {
 	{"net", "who talked to whom", cmd_net},
 	{"maps", "a process's memory regions at a time", cmd_maps},
 	{"stats", "counts, errors and latencies", cmd_stats},
+	{"memory", "the guest's memory at a time, as an ELF core, raw or LiME", cmd_memory},
 	{"plan", "compile or show the capture plan", cmd_plan},
 	{"verify", "check every sum, index and sequence", cmd_verify},
 };

@@ -273,6 +273,20 @@ const struct tape_snapshot *tape_reader_snapshot(const struct tape_reader *reade
 /* Page as of snapshot index. -ENOENT: no RAM there, or not recorded. */
 int tape_reader_page(struct tape_reader *reader, uint32_t index, uint64_t gfn, void *page, struct tape_error *error);
 
+/* Pages that are alike, from a gfn on: not recorded, all zero, with contents, or with a map that is damaged. */
+enum tape_run_kind {
+	TAPE_RUN_NONE,
+	TAPE_RUN_ZERO,
+	TAPE_RUN_STORED, /* the contents may be damaged still: tape_reader_page() tells */
+	TAPE_RUN_LOST,
+};
+struct tape_page_run {
+	enum tape_run_kind kind;
+	uint64_t nr_pages; /* not 0; the next run may be of the same kind */
+};
+int tape_reader_page_run(struct tape_reader *reader, uint32_t index, uint64_t gfn, struct tape_page_run *out,
+			 struct tape_error *error);
+
 /* Reads every chunk and checks all sums, indices and sequences; each problem is reported. Returns their number. */
 uint64_t tape_reader_verify(struct tape_reader *reader, void (*report)(void *ctx, uint64_t offset, const char *message),
 			    void *ctx);
