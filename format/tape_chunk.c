@@ -23,14 +23,21 @@ size_t tape_chunk_stored_bytes(const struct tape_chunk *chunk)
 	return tape_chunk_bytes(&chunk->header);
 }
 
+/* How a payload is compressed: by a context and what is set in it, or (NULL) at a level; 0: not at all. */
+struct effort {
+	ZSTD_CCtx *zstd;
+	int level;
+};
+
 /* Compressed size, or 0 when it is not smaller by an eighth: then decompressing it is not worth the time. */
-static size_t compress(uint8_t *out, size_t room_bytes, const void *raw, size_t raw_bytes, int zstd_level)
+static size_t compress(uint8_t *out, size_t room_bytes, const void *raw, size_t raw_bytes, struct effort effort)
 {
 	size_t size_bytes;
 
-	if (!zstd_level || !raw_bytes)
+	if (!raw_bytes || (!effort.zstd && !effort.level))
 		return 0;
-	size_bytes = ZSTD_compress(out, room_bytes, raw, raw_bytes, zstd_level);
+	size_bytes = effort.zstd ? ZSTD_compress2(effort.zstd, out, room_bytes, raw, raw_bytes)
+				 : ZSTD_compress(out, room_bytes, raw, raw_bytes, effort.level);
 	return ZSTD_isError(size_bytes) || size_bytes > raw_bytes - raw_bytes / 8 ? 0 : size_bytes;
 }
 
@@ -60,10 +67,11 @@ int tape_chunk_wrap(struct tape_chunk **out, const struct tape_chunk_header *hea
 
 /* With prefix_bytes of prefix, which stay as they are, before the payload. */
 static int encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *prefix,
-		  size_t prefix_bytes, const void *raw, size_t raw_bytes, int zstd_level, struct tape_error *error)
+		  size_t prefix_bytes, const void *raw, size_t raw_bytes, struct effort effort,
+		  struct tape_error *error)
 {
 	struct tape_chunk *chunk;
-	size_t room_bytes = zstd_level ? ZSTD_compressBound(raw_bytes) : raw_bytes;
+	size_t room_bytes = effort.zstd || effort.level ? ZSTD_compressBound(raw_bytes) : raw_bytes;
 	size_t stored_bytes;
 	uint8_t *payload, *fit;
 
@@ -82,7 +90,7 @@ static int encode(struct tape_chunk **out, const struct tape_chunk_header *heade
 	chunk->header.codec = TAPE_ZSTD;
 	if (prefix_bytes)
 		memcpy(payload, prefix, prefix_bytes);
-	stored_bytes = compress(payload + prefix_bytes, room_bytes, raw, raw_bytes, zstd_level);
+	stored_bytes = compress(payload + prefix_bytes, room_bytes, raw, raw_bytes, effort);
 	if (!stored_bytes) {
 		chunk->header.codec = TAPE_STORED;
 		stored_bytes = raw_bytes;
@@ -109,7 +117,13 @@ int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *h
 	struct tape_chunk_header with_layout = *header;
 
 	with_layout.layout = header->layout ? header->layout : TAPE_LAYOUT_1;
-	return encode(out, &with_layout, NULL, 0, raw, raw_bytes, zstd_level, error);
+	return encode(out, &with_layout, NULL, 0, raw, raw_bytes, (struct effort){.level = zstd_level}, error);
+}
+
+int tape_chunk_encode_by(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
+			 size_t raw_bytes, ZSTD_CCtx *zstd, struct tape_error *error)
+{
+	return encode(out, header, NULL, 0, raw, raw_bytes, (struct effort){.zstd = zstd}, error);
 }
 
 int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32_t nr_pages, const void *contents,
@@ -133,7 +147,7 @@ int tape_chunk_encode_pages(struct tape_chunk **out, const uint64_t *ids, uint32
 		result = tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a chunk of pages");
 	else
 		result = encode(out, &header, list.data, list.size_bytes, contents, (size_t)nr_pages * TAPE_PAGE_BYTES,
-				zstd_level, error);
+				(struct effort){.level = zstd_level}, error);
 	byte_buffer_deinit(&list);
 	return result;
 }

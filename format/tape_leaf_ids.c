@@ -5,7 +5,7 @@
 
 #include "tape_private.h"
 
-/* 2 KiB, half of what the list takes. */
+/* 2 KiB, as much as a list of near ids takes. */
 #define MAX_RUNS 128u
 #define MIN_ROOM 4u
 
@@ -18,6 +18,7 @@ struct tape_id_run {
 void tape_leaf_ids_deinit(struct tape_leaf_ids *ids)
 {
 	free(ids->runs);
+	free(ids->near);
 	free(ids->list);
 	*ids = (struct tape_leaf_ids){0};
 }
@@ -47,24 +48,84 @@ static uint64_t run_id(const struct tape_id_run *run, unsigned index)
 	return run->step ? run->id + (index - run->first) : run->id;
 }
 
+/* ---- ids of 32 bits -------------------------------------------------- */
+
+#define NEAR_NONE  UINT32_MAX
+#define NEAR_ZERO  (UINT32_MAX - 1)
+#define NEAR_BELOW (1u << 31)
+
+static bool is_near(uint64_t id, uint64_t base)
+{
+	return id == TAPE_PAGE_NONE || id == TAPE_PAGE_ZERO || (id >= base && id - base < NEAR_ZERO);
+}
+
+static uint32_t to_near(uint64_t id, uint64_t base)
+{
+	return id == TAPE_PAGE_NONE ? NEAR_NONE : id == TAPE_PAGE_ZERO ? NEAR_ZERO : (uint32_t)(id - base);
+}
+
+static uint64_t from_near(uint32_t near, uint64_t base)
+{
+	return near == NEAR_NONE ? TAPE_PAGE_NONE : near == NEAR_ZERO ? TAPE_PAGE_ZERO : base + near;
+}
+
 uint64_t tape_leaf_ids_get(const struct tape_leaf_ids *ids, unsigned index)
 {
+	if (ids->near)
+		return from_near(ids->near[index], ids->base);
 	if (ids->list)
 		return ids->list[index];
 	return ids->nr_runs ? run_id(&ids->runs[find_run(ids, index)], index) : TAPE_PAGE_NONE;
 }
 
-static int make_list(struct tape_leaf_ids *ids)
+/* Where a list of near ids could begin that is to hold this one, too; with room below, as ids come in any order. */
+static uint64_t find_base(const struct tape_leaf_ids *ids, uint64_t id)
 {
-	uint64_t *list = malloc(TAPE_LEAF_PAGES * sizeof(*list));
+	uint64_t base = id;
 
-	if (!list)
-		return -ENOMEM;
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++) {
+		uint64_t other = tape_leaf_ids_get(ids, i);
+
+		base = other < base ? other : base;
+	}
+	return base > NEAR_BELOW ? base - NEAR_BELOW : 0;
+}
+
+static bool all_near(const struct tape_leaf_ids *ids, uint64_t base)
+{
 	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++)
-		list[i] = tape_leaf_ids_get(ids, i);
+		if (!is_near(tape_leaf_ids_get(ids, i), base))
+			return false;
+	return true;
+}
+
+/* A list that can hold this id, too. */
+static int make_list(struct tape_leaf_ids *ids, uint64_t id)
+{
+	struct tape_leaf_ids made = {.base = find_base(ids, id)};
+
+	if (is_near(id, made.base) && all_near(ids, made.base))
+		made.near = malloc(TAPE_LEAF_PAGES * sizeof(*made.near));
+	else
+		made.list = malloc(TAPE_LEAF_PAGES * sizeof(*made.list));
+	if (!made.near && !made.list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++) {
+		uint64_t other = tape_leaf_ids_get(ids, i);
+
+		if (made.near)
+			made.near[i] = to_near(other, made.base);
+		else
+			made.list[i] = other;
+	}
 	tape_leaf_ids_deinit(ids);
-	ids->list = list;
+	*ids = made;
 	return 0;
+}
+
+static bool has_list(const struct tape_leaf_ids *ids)
+{
+	return ids->near || ids->list;
 }
 
 /* Room for two runs more. */
@@ -152,8 +213,14 @@ int tape_leaf_ids_set(struct tape_leaf_ids *ids, unsigned index, uint64_t id)
 
 	if (tape_leaf_ids_get(ids, index) == id)
 		return 0;
-	if (!ids->list && (ids->nr_runs + 2u > MAX_RUNS ? make_list(ids) : make_room(ids)))
+	if (ids->near && !is_near(id, ids->base) && make_list(ids, id))
 		return -ENOMEM;
+	if (!has_list(ids) && (ids->nr_runs + 2u > MAX_RUNS ? make_list(ids, id) : make_room(ids)))
+		return -ENOMEM;
+	if (ids->near) {
+		ids->near[index] = to_near(id, ids->base);
+		return 0;
+	}
 	if (ids->list) {
 		ids->list[index] = id;
 		return 0;
@@ -167,21 +234,28 @@ int tape_leaf_ids_set(struct tape_leaf_ids *ids, unsigned index, uint64_t id)
 	return 0;
 }
 
+/* As runs, if they are few enough. */
+static bool make_runs(struct tape_leaf_ids *ids)
+{
+	struct tape_leaf_ids made = {0};
+
+	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++) {
+		if (!tape_leaf_ids_set(&made, i, tape_leaf_ids_get(ids, i)) && !has_list(&made))
+			continue;
+		tape_leaf_ids_deinit(&made);
+		return false;
+	}
+	tape_leaf_ids_deinit(ids);
+	*ids = made;
+	return true;
+}
+
 void tape_leaf_ids_pack(struct tape_leaf_ids *ids)
 {
-	struct tape_leaf_ids packed = {0};
 	struct tape_id_run *fit;
 
-	for (unsigned i = 0; i < TAPE_LEAF_PAGES && ids->list; i++) {
-		if (!tape_leaf_ids_set(&packed, i, ids->list[i]) && !packed.list)
-			continue;
-		tape_leaf_ids_deinit(&packed);
-		return;
-	}
-	if (ids->list) {
-		tape_leaf_ids_deinit(ids);
-		*ids = packed;
-	}
+	if (has_list(ids) && !make_runs(ids) && ids->list)
+		make_list(ids, TAPE_PAGE_NONE);
 	fit = ids->nr_runs ? realloc(ids->runs, ids->nr_runs * sizeof(*fit)) : NULL;
 	if (fit) {
 		ids->runs = fit;

@@ -324,6 +324,8 @@ int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info 
 	if (!result)
 		result = tape_pages_drain(pages, error);
 	if (!result)
+		tape_page_queue_rest(&pages->queue);
+	if (!result)
 		result = tape_map_writer_init(&map, tape_writer_slot_bytes(pages->writer));
 	if (!result)
 		result = write_map(pages, info->base, &map);

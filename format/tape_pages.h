@@ -28,7 +28,8 @@ struct tape_page_job {
 	struct tape_page_job *next; /* of whoever compresses it */
 	struct tape_chunk_header header;
 	int zstd_level;
-	uint8_t *raw; /* owned */
+	struct ZSTD_CCtx_s *zstd; /* from the first run on until tape_page_queue_rest() */
+	uint8_t *raw;             /* owned */
 	struct tape_chunk *chunk;
 	int result;
 	struct tape_error error;
@@ -67,6 +68,8 @@ struct tape_leaf **tape_pages_sorted(const struct tape_pages *pages, bool (*want
 int tape_page_queue_init(struct tape_pages *pages, unsigned nr_jobs);
 /* Waits for those that are being compressed, and drops them. */
 void tape_page_queue_deinit(struct tape_page_queue *queue);
+/* All chunks were appended: what only the next ones need takes no memory until then. */
+void tape_page_queue_rest(struct tape_page_queue *queue);
 /* Where the next page goes; NULL and *result: an earlier chunk failed. */
 uint8_t *tape_pages_place(struct tape_pages *pages, int *result, struct tape_error *error);
 /* What was placed becomes a chunk. */

@@ -267,6 +267,10 @@ bool tape_page_ids_decode(uint64_t ids[TAPE_PAGES_MAX], size_t *list_bytes, cons
 /* Payload of header->type, compressed unless zstd_level is 0 or it does not pay. Sets sizes, codec and hash. */
 int tape_chunk_encode(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
 		      size_t raw_bytes, int zstd_level, struct tape_error *error);
+struct ZSTD_CCtx_s;
+/* The same, by a context that serves for many, and header->layout as it is. */
+int tape_chunk_encode_by(struct tape_chunk **out, const struct tape_chunk_header *header, const void *raw,
+			 size_t raw_bytes, struct ZSTD_CCtx_s *zstd, struct tape_error *error);
 
 /* The payload as it is stored, copied; all of *header but stored_bytes and payload_hash counts. */
 int tape_chunk_wrap(struct tape_chunk **out, const struct tape_chunk_header *header, const void *payload,

@@ -26,6 +26,7 @@ struct metrics_values {
 	uint64_t last_pause_ns, max_pause_ns, all_pauses_ns;
 	uint64_t snapshots_failed;
 	uint64_t triggers, copies, copies_failed;
+	uint64_t matches, watch_starts; /* of --trigger-when */
 };
 
 /* The text, which the caller frees; NULL: no memory. */

@@ -90,6 +90,9 @@ static void put_tape(struct writer *writer, const struct metrics_values *values)
 	      "Size of all tapes of this run together.");
 	count(writer, "tapes_total", tape->nr_tapes + 1u, "Tapes of this run, the one that is being written included.");
 	count(writer, "triggers_total", values->triggers, "Triggers of --on-trigger.");
+	count(writer, "trigger_matches_total", values->matches, "Calls that matched --trigger-when.");
+	count(writer, "trigger_watch_starts_total", values->watch_starts,
+	      "Starts of what looks for such calls; more than one: it died, and calls were missed.");
 	count(writer, "tape_copies_total", values->copies, "Copies of the tape that triggers made.");
 	count(writer, "tape_copies_failed_total", values->copies_failed, "Copies that could not be made.");
 	count(writer, "tape_write_errors_total", tape->write_errors, "Writes of the tape that failed.");

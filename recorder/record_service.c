@@ -34,6 +34,8 @@ static void fill_metrics(void *ctx, struct metrics_values *out)
 	out->triggers = session->trigger.nr_triggers;
 	out->copies = session->trigger.nr_copies;
 	out->copies_failed = session->trigger.nr_failed;
+	out->matches = session->watch.nr_matches;
+	out->watch_starts = session->watch.nr_starts;
 	out->last_pause_ns = session->snapshot.figures.pause_ns;
 	out->max_pause_ns = service->max_pause_ns;
 	out->all_pauses_ns = service->all_pauses_ns;

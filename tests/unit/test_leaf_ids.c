@@ -84,10 +84,10 @@ static void test_small(void)
 	CHECK_INT(ids.nr_runs, 2);
 	for (unsigned i = 0; i < TAPE_LEAF_PAGES; i += 2)
 		set(&ids, model, i, 3 * i);
-	CHECK(ids.list);
+	CHECK(ids.near);
 	check_all(&ids, model);
 	tape_leaf_ids_pack(&ids);
-	CHECK(ids.list);
+	CHECK(ids.near);
 	for (unsigned i = TAPE_LEAF_PAGES; i--;)
 		set(&ids, model, i, 90 + i);
 	tape_leaf_ids_pack(&ids);
@@ -100,9 +100,59 @@ static void test_small(void)
 	tape_leaf_ids_deinit(&ids);
 }
 
+/* Ids within 2^32 take half of what others do, whichever come first. */
+static void test_near(void)
+{
+	static const uint64_t bases[] = {0, 5, (1ull << 31) + 7, 1ull << 40, TAPE_PAGE_MAX - (1ull << 33)};
+	struct tape_leaf_ids ids = {0};
+	uint64_t model[TAPE_LEAF_PAGES], first;
+
+	for (unsigned k = 0; k < sizeof(bases) / sizeof(bases[0]); k++) {
+		forget(&ids, model);
+		for (unsigned i = 0; i < TAPE_LEAF_PAGES; i++)
+			set(&ids, model, i,
+			    i % 7 == 0   ? TAPE_PAGE_ZERO
+			    : i % 7 == 1 ? TAPE_PAGE_NONE
+					 : bases[k] + 3 * ((i * 77u) % TAPE_LEAF_PAGES));
+		CHECK(ids.near);
+		check_all(&ids, model);
+		/* up to the last that it can tell from none and zero */
+		first = ids.base;
+		set(&ids, model, 9, first + UINT32_MAX - 2);
+		CHECK(ids.near);
+		check_all(&ids, model);
+		set(&ids, model, 9, first + UINT32_MAX - 1);
+		CHECK(ids.list);
+		check_all(&ids, model);
+		tape_leaf_ids_pack(&ids);
+		check_all(&ids, model);
+		set(&ids, model, 9, bases[k] + (1ull << 33) - 1);
+		CHECK(ids.list);
+		set(&ids, model, 10, TAPE_PAGE_LOST);
+		check_all(&ids, model);
+		tape_leaf_ids_pack(&ids);
+		CHECK(ids.list);
+		set(&ids, model, 9, bases[k] + 1);
+		set(&ids, model, 10, bases[k] + 2);
+		tape_leaf_ids_pack(&ids);
+		CHECK(ids.near);
+		check_all(&ids, model);
+		/* below all that there are */
+		if (bases[k]) {
+			set(&ids, model, 11, bases[k] - 1);
+			CHECK(ids.near);
+			set(&ids, model, 11, 0);
+			CHECK(bases[k] < UINT32_MAX ? ids.near != NULL : ids.list != NULL);
+		}
+		check_all(&ids, model);
+	}
+	tape_leaf_ids_deinit(&ids);
+}
+
 int main(void)
 {
 	test_random();
 	test_small();
+	test_near();
 	return 0;
 }

@@ -413,17 +413,38 @@ static void ends_well(void)
 
 /* ---- a call as a trigger --------------------------------------------- */
 
+/* The value of a figure in a file of metrics. */
+static unsigned long figure(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	char line[512];
+	unsigned long value = 0;
+	bool is_there = false;
+
+	CHECK(file);
+	while (!is_there && fgets(line, sizeof(line), file)) {
+		is_there = !strncmp(line, name, strlen(name)) && line[strlen(name)] == '{';
+		if (is_there)
+			CHECK_INT(sscanf(strrchr(line, ' '), "%lu", &value), 1);
+	}
+	fclose(file);
+	CHECK(is_there);
+	return value;
+}
+
 static void fires_when(void)
 {
 	struct record_run recorder;
-	char copies[220];
+	char copies[220], metrics[220];
 	struct fake_vm vm;
 	glob_t found;
 
 	fake_vm_init(&vm, 2, 512, true);
 	fake_vm_start(&vm);
+	snprintf(metrics, sizeof(metrics), "%s/metrics.prom", vm.folder);
 	record_run_start(&recorder, vm.socket_path, vm.folder, 0, "--plan", "generic", "--snapshot-interval", "100ms",
-			 "--on-trigger", "copy", "--trigger-when", "evt.cpu = 1", "--trigger-rest", "1s", NULL);
+			 "--metrics", metrics, "--on-trigger", "copy", "--trigger-when", "evt.cpu = 1",
+			 "--trigger-rest", "1s", NULL);
 	fake_vm_wait_started(&vm);
 	record_run_expect_text(&recorder, "recording ");
 	for (unsigned i = 0; i < 60; i++) {
@@ -445,6 +466,11 @@ static void fires_when(void)
 	CHECK_INT(found.gl_pathc, 1);
 	unlink(found.gl_pathv[0]);
 	globfree(&found);
+	/* an entry and an exit each */
+	CHECK_INT(figure(metrics, "vmtape_trigger_matches_total"), 5);
+	CHECK_INT(figure(metrics, "vmtape_trigger_watch_starts_total"), 1);
+	CHECK_INT(figure(metrics, "vmtape_triggers_total"), 1);
+	unlink(metrics);
 	fake_vm_end(&vm);
 	record_run_deinit(&recorder);
 	fake_vm_deinit(&vm);

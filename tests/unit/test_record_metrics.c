@@ -115,6 +115,8 @@ static void test_text(void)
 		.lost_records = 18446744073709551615u,
 		.last_pause_ns = 1234567,
 		.all_pauses_ns = 3000000001,
+		.matches = 4711,
+		.watch_starts = 2,
 	};
 	char long_name[600], *text;
 	size_t size_bytes;
@@ -129,6 +131,8 @@ static void test_text(void)
 	CHECK(metric(text, "ring_fill_ratio", vile) > 0.369 && metric(text, "ring_fill_ratio", vile) < 0.371);
 	CHECK(metric(text, "snapshot_pause_last_seconds", vile) == 0.001234567);
 	CHECK(metric(text, "snapshot_pause_seconds_total", vile) == 3.000000001);
+	CHECK(metric(text, "trigger_matches_total", vile) == 4711);
+	CHECK(metric(text, "trigger_watch_starts_total", vile) == 2);
 	CHECK(strstr(text, " 9007199254740993\n"));
 	CHECK(strstr(text, " 18446744073709551615\n"));
 	free(text);
