@@ -261,12 +261,33 @@ static void times(void)
 	S(prctl, PR_GET_SECUREBITS);
 }
 
+static void signals(void)
+{
+	siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE}, got;
+	struct timespec none = {0, 0};
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2, .sigev_value.sival_int = 7};
+	struct itimerspec soon = {.it_value.tv_nsec = 1};
+	uint64_t set = 1ull << (SIGUSR1 - 1) | 1ull << (SIGUSR2 - 1);
+	int timer = 0;
+
+	info.si_value.sival_int = 9;
+	S(rt_sigprocmask, SIG_BLOCK, &set, 0L, 8L);
+	S(rt_sigqueueinfo, getpid(), SIGUSR1, &info);
+	S(rt_sigtimedwait, &set, &got, &none, 8L);
+	S(timer_create, CLOCK_MONOTONIC, &event, &timer);
+	S(timer_settime, timer, 0, &soon, 0L);
+	S(rt_sigtimedwait, &set, &got, 0L, 8L);
+	S(timer_delete, timer);
+	S(rt_sigtimedwait, &set, &got, &none, 8L);
+}
+
 int main(void)
 {
 	rings();
 	messages();
 	interfaces();
 	tracing();
+	signals();
 	keys();
 	mounts();
 	objects();
