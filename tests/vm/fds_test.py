@@ -7,11 +7,12 @@ one boot: from before the program began, attached when it waited, and of a progr
 a ring so small that records are lost. In the last, each file's content is its path: no descriptor may bear another's name
 without a mark.
 """
+import argparse
 import ipaddress
 import json
 import os
+import shutil
 import signal
-import sys
 import time
 
 from guest_vm import Guest
@@ -186,7 +187,7 @@ def record_from_start(failures, guest):
         files, places = truth(guest)
         child_maps = guest.must(f"cat /proc/{pids(guest)['child']}/maps")
         recorder.process.send_signal(signal.SIGUSR1)
-        recorder.wait_for("the snapshot taken|a snapshot taken|snapshot taken.*\n(.*\n)*.*snapshot taken")
+        recorder.wait_for("the snapshot taken")
         guest.must(f"kill -USR1 {pids(guest)['parent']}")
         wait_for(guest, "closed")
         later, later_places = truth(guest)
@@ -257,7 +258,7 @@ def record_with_gaps(failures, guest):
     with Recorder(guest.socket_path, tape, "--ring-bytes", "64K", "--snapshot-interval", "1s", "--duration", "4s",
                   "--cpus", "0") as recorder:
         recorder.wait(90)
-    guest.must("killall fd_workload")
+    guest.must("killall -9 fd_workload")
     events = vmtape_events(tape, "-f", "evt.type = pread64 and proc.name = fd_workload")
     gaps = sum("gap" in event for event in events)
     reads = [event for event in events if event.get("syscall") == "pread64" and event["process"] == "fd_workload"
@@ -272,8 +273,8 @@ def record_with_gaps(failures, guest):
     return tape
 
 
-def run_guest(failures, keep):
-    with Guest(qemu(), image("6.12"), smp=2) as guest:
+def run_guest(failures, kernel, keep):
+    with Guest(qemu(), image(kernel), smp=2) as guest:
         guest.wait_ready()
         with open(WORKLOAD, "rb") as program:
             guest.push({"/bin/fd_workload": (program.read(), 0o755)})
@@ -284,15 +285,22 @@ def run_guest(failures, keep):
             record_with_gaps(failures, guest)
         finally:
             if keep:
-                os.system(f"mkdir -p {keep}; cp {guest.folder}/*.vmt {keep}")
+                os.makedirs(keep, exist_ok=True)
+                for name in ("start.vmt", "late.vmt", "gaps.vmt"):
+                    if os.path.exists(os.path.join(guest.folder, name)):
+                        shutil.copy(os.path.join(guest.folder, name), keep)
 
 
 def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--kernel", default="6.12", help="series of the guest's kernel")
+    options.add_argument("--keep", metavar="FOLDER", help="copy the tapes there")
+    options = options.parse_args()
     need_programs()
     if not os.access(WORKLOAD, os.X_OK):
         skip(f"{WORKLOAD} is not built")
     failures = Failures()
-    with_live_guest(run_guest, failures, sys.argv[2] if sys.argv[1:2] == ["--keep"] else None)
+    with_live_guest(run_guest, failures, options.kernel, options.keep)
     failures.finish()
 
 
