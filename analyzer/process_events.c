@@ -6,6 +6,8 @@
 #include "process_table.h"
 
 #define CLONE_PARENT_FLAG       0x00008000ull
+#define CLONE_NEWPID_BIT        0x20000000ull
+#define CLONE_INTO_CGROUP_BIT   0x200000000ull
 #define CLONE_THREAD_FLAG       0x00010000ull
 #define PR_SET_CHILD_SUBREAPER_ 36
 #define SIGCHLD_                17
@@ -339,6 +341,17 @@ static void exec_done(struct processes *p, uint32_t i, const struct trap_view *v
 	t->pub.cr3 = 0;
 }
 
+/* Namespace of process ids and container of what a fork has made. */
+static void inherit_place(struct processes *p, uint32_t from, uint32_t to, uint64_t flags)
+{
+	const struct process_thread *parent = &p->threads[from].pub;
+	struct process_thread *child = &p->threads[to].pub;
+
+	child->pidns = flags & CLONE_THREAD_FLAG ? parent->pidns : flags & CLONE_NEWPID_BIT ? 0 : parent->child_pidns;
+	child->child_pidns = flags & CLONE_THREAD_FLAG ? parent->child_pidns : child->pidns;
+	child->container = flags & CLONE_INTO_CGROUP_BIT ? "" : parent->container;
+}
+
 static void fork_done(struct processes *p, uint32_t i, const struct trap_view *view, int32_t child)
 {
 	uint64_t flags = p->threads[i].clone_flags;
@@ -348,6 +361,8 @@ static void fork_done(struct processes *p, uint32_t i, const struct trap_view *v
 	/* The child may have run before its parent came back. */
 	at = process_table_find(&p->by_tid, (uint32_t)child);
 	if (at != PROCESS_NONE) {
+		if (!p->threads[at].pub.pidns)
+			inherit_place(p, i, at, flags);
 		process_fds_forked(p, i, at);
 		return;
 	}
@@ -357,8 +372,7 @@ static void fork_done(struct processes *p, uint32_t i, const struct trap_view *v
 	memcpy(p->threads[at].pub.comm, p->threads[i].pub.comm, sizeof(p->threads[at].pub.comm));
 	p->threads[at].pub.exe = p->threads[i].pub.exe;
 	p->threads[at].pub.cmdline = p->threads[i].pub.cmdline;
-	p->threads[at].pub.container = p->threads[i].pub.container;
-	p->threads[at].pub.pidns = thread ? p->threads[i].pub.pidns : 0;
+	inherit_place(p, i, at, flags);
 	process_fds_forked(p, i, at);
 	p->threads[at].pub.uid = p->threads[i].pub.uid;
 	p->threads[at].pub.uid_known = p->threads[i].pub.uid_known;

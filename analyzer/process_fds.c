@@ -752,12 +752,15 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		change_directory(p, t, tsc);
 		return;
 	case FD_DO_UNSHARE:
+		if (t->args[0] & CLONE_NEWPID_FLAG)
+			p->threads[i].pub.child_pidns = 0;
 		if (t->args[0] & CLONE_FILES_FLAG)
 			process_fds_unshare_files(p, t);
 		if (t->args[0] & (CLONE_FS_FLAG | CLONE_NEWNS_FLAG))
 			process_fds_unshare_fs(t);
 		return;
 	case FD_DO_LOSE_NAMES:
+		p->threads[i].pub.child_pidns = 0;
 		if (t->fs) {
 			process_fds_unshare_fs(t);
 			t->fs->cwd = t->fs->root = "";

@@ -464,6 +464,7 @@ struct vmtape_error *process_fds_snapshot(struct processes *p, struct linux_stat
 		entry->pub.cmdline = process_table_string(p, told.cmdline, told.cmdline_len);
 	entry->pub.container = process_table_string(p, told.container, strlen(told.container));
 	entry->pub.pidns = told.pidns;
+	entry->pub.child_pidns = told.child_pidns;
 	t = bare_thread(p, i);
 	if (!t)
 		return NULL;

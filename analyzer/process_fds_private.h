@@ -9,12 +9,13 @@
 
 #define FD_THREADS_MAX (1u << 18) /* further ones have no descriptors that are known */
 
-#define CLONE_FS_FLAG    0x00000200ull
-#define CLONE_FILES_FLAG 0x00000400ull
-#define CLONE_PARENT_BIT 0x00008000ull
-#define CLONE_THREAD_BIT 0x00010000ull
-#define CLONE_NEWNS_FLAG 0x00020000ull
-#define AT_FDCWD_        (-100)
+#define CLONE_FS_FLAG     0x00000200ull
+#define CLONE_FILES_FLAG  0x00000400ull
+#define CLONE_PARENT_BIT  0x00008000ull
+#define CLONE_THREAD_BIT  0x00010000ull
+#define CLONE_NEWNS_FLAG  0x00020000ull
+#define CLONE_NEWPID_FLAG 0x20000000ull
+#define AT_FDCWD_         (-100)
 
 struct fd_thread {
 	struct fd_table *files;

@@ -244,7 +244,10 @@ static void inherit_from(struct thread_entry *t, const struct thread_entry *from
 	if (same_process)
 		t->pub.cmdline = from->pub.cmdline;
 	t->pub.container = from->pub.container;
-	t->pub.pidns = same_process ? from->pub.pidns : 0;
+	if (same_process) {
+		t->pub.pidns = from->pub.pidns;
+		t->pub.child_pidns = from->pub.child_pidns;
+	}
 	t->pub.uid = from->pub.uid;
 	t->pub.uid_known = from->pub.uid_known;
 }

@@ -23,9 +23,9 @@ struct process_thread {
 	const char *exe; /* "": not known, or none */
 	/* "": not known. Where descriptors are followed only: process_fds_want(). */
 	const char *cmdline, *container;
-	uint32_t pidns;    /* 0: not known */
-	uint64_t start_ns; /* since the guest's boot; 0: not known */
-	uint64_t cr3;      /* of a snapshot; 0: not known, or kernel thread */
+	uint32_t pidns, child_pidns; /* its own, and that of what it forks; 0: not known */
+	uint64_t start_ns;           /* since the guest's boot; 0: not known */
+	uint64_t cr3;                /* of a snapshot; 0: not known, or kernel thread */
 	uint32_t uid;
 	bool uid_known;
 	bool kernel_thread;

@@ -8,6 +8,7 @@ vmtape_test(NAME u64_map LABEL unit SOURCES unit/test_u64_map.c LIBS vmtape-anal
 vmtape_test(NAME clock LABEL unit SOURCES unit/test_clock.c LIBS vmtape-analyzer)
 vmtape_test(NAME pairing LABEL unit SOURCES unit/test_pairing.c LIBS call_fixture)
 vmtape_test(NAME processes LABEL unit SOURCES unit/test_processes.c LIBS call_fixture)
+vmtape_test(NAME process_regions LABEL unit SOURCES unit/test_process_regions.c LIBS vmtape-analyzer)
 vmtape_test(NAME process_fds LABEL unit SOURCES unit/test_process_fds.c LIBS call_fixture)
 vmtape_test(NAME ring_names LABEL unit SOURCES unit/test_ring_names.c unit/tape_fixture.c LIBS call_fixture)
 vmtape_test(NAME memory_export LABEL unit SOURCES unit/test_memory_export.c unit/tape_fixture.c LIBS vmtape-analyzer)

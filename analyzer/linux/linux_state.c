@@ -79,6 +79,8 @@ struct vmtape_error *linux_state_create(struct linux_state **out, const struct l
 		/* Linux 6.15 renamed it: 633488947ef6. */
 		[STATE_KN_PARENT] = MAYBE("kernfs_node", "parent"),
 		[STATE_KN_PARENT_NEW] = MAYBE("kernfs_node", "__parent"),
+		[STATE_NSPROXY] = MAYBE("task_struct", "nsproxy"),
+		[STATE_CHILD_PIDNS] = MAYBE("nsproxy", "pid_ns_for_children"),
 		[STATE_PID_LEVEL] = MAYBE("pid", "level"),
 		[STATE_PID_NUMBERS] = MAYBE("pid", "numbers"),
 		[STATE_UPID_NS] = MAYBE("upid", "ns"),
@@ -242,6 +244,16 @@ static uint32_t read_pidns(struct linux_state *s, uint64_t task)
 	return (uint32_t)inum;
 }
 
+static uint32_t read_child_pidns(struct linux_state *s, uint64_t task)
+{
+	uint64_t proxy, ns, inum;
+
+	if (!linux_state_get(s, task, STATE_NSPROXY, &proxy) || !proxy ||
+	    !linux_state_get(s, proxy, STATE_CHILD_PIDNS, &ns) || !linux_state_get(s, ns, STATE_PIDNS_INUM, &inum))
+		return 0;
+	return (uint32_t)inum;
+}
+
 struct vmtape_error *linux_state_task(struct linux_state *s, const struct linux_task *task,
 				      struct linux_task_state *out)
 {
@@ -262,5 +274,6 @@ struct vmtape_error *linux_state_task(struct linux_state *s, const struct linux_
 	}
 	read_container(s, task->task.v, out->container);
 	out->pidns = read_pidns(s, task->task.v);
+	out->child_pidns = read_child_pidns(s, task->task.v);
 	return NULL;
 }

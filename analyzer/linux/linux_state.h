@@ -21,8 +21,8 @@ struct linux_task_state {
 	char cwd[512], root[512];
 	char cmdline[1024]; /* arguments joined by blanks */
 	size_t cmdline_len;
-	char container[64 + 1]; /* id of 64 digits out of the path of its cgroup */
-	uint32_t pidns;         /* inode number; 0: not known */
+	char container[64 + 1];      /* id of 64 digits out of the path of its cgroup */
+	uint32_t pidns, child_pidns; /* its own, and of what it forks: inode numbers; 0: not known */
 };
 struct vmtape_error *linux_state_task(struct linux_state *state, const struct linux_task *task,
 				      struct linux_task_state *out);

@@ -9,6 +9,7 @@
 
 #include "../unit/call_fixture.h"
 #include "output/output.h"
+#include "process_fds.h"
 #include "processes.h"
 
 #define MAX_OPEN 64
@@ -25,6 +26,7 @@ struct analysis {
 	struct pairing *pairing;
 	struct processes *processes;
 	struct call_thread thread;
+	struct call_fds fds; /* of the record at hand */
 	struct trap_view view;
 	struct open_call open[MAX_OPEN]; /* by number, modulo */
 	struct strbuf out;
@@ -36,8 +38,11 @@ static void show(struct analysis *a, enum call_state state, const struct trap_vi
 	static const struct output_options options;
 	struct call call;
 
+	/* whatever the descriptors are of: they are put behind arguments of any number */
 	strbuf_reset(&a->out);
 	call_build(&call, a->session, state, enter, leave, thread, false);
+	call.fds = &a->fds;
+	call.show_fds = true;
 	output_text_call(&a->out, &call, &options);
 	output_json_call(&a->out, &call);
 	/* One line each, whatever the guest put into its strings. */
@@ -99,6 +104,33 @@ static struct session *shared_session(void)
 	return session;
 }
 
+static struct fd_call *call_at(struct analysis *a, uint64_t rax)
+{
+	static struct fd_call calls[TRAP_ABIS][1024];
+	uint8_t abi = a->view.header.abi;
+	uint32_t nr = trap_syscall_nr(abi, rax);
+
+	if (abi >= TRAP_ABIS || nr >= 1024)
+		return NULL;
+	fd_call_of(session_syscall(a->session, 0, abi, nr), &calls[abi][nr]);
+	return &calls[abi][nr];
+}
+
+static void take_fds(struct analysis *a)
+{
+	static const struct fd_call other = {.dirfd = -1, .path = -1, .flags = -1};
+	const struct fd_call *call;
+
+	call_fds_release(&a->fds);
+	if (a->view.header.type == TRAP_ENTER) {
+		call = call_at(a, a->view.regs[TRAP_REG_RAX]);
+		process_fds_enter(a->processes, &a->view, call ? call : &other, &a->fds);
+	} else if (a->view.header.type == TRAP_EXIT) {
+		call = trap_view_has(&a->view, TRAP_REG_NR) ? call_at(a, a->view.regs[TRAP_REG_NR]) : NULL;
+		process_fds_exit(a->processes, &a->view, call, &a->fds);
+	}
+}
+
 static void take(struct analysis *a)
 {
 	static const struct output_options options;
@@ -107,6 +139,7 @@ static void take(struct analysis *a)
 
 	FIXTURE_OK(processes_before(a->processes, &a->view));
 	processes_identify(a->processes, &a->view, &a->thread);
+	take_fds(a);
 	FIXTURE_OK(pairing_feed(a->pairing, &a->view));
 	FIXTURE_OK(processes_after(
 		a->processes, &a->view,
@@ -128,6 +161,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	FIXTURE_OK(pairing_create(&a.pairing, &sink));
 	FIXTURE_OK(processes_create(&a.processes, on_gone, &a));
+	if (!process_fds_want(a.processes))
+		abort();
 	for (size_t at = 0; size - at >= sizeof(struct trap_record);) {
 		uint32_t record_bytes;
 
@@ -143,6 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (pairing_take_number(a.pairing) <= MAX_OPEN)
 		pairing_finish(a.pairing);
 	pairing_destroy(a.pairing);
+	call_fds_release(&a.fds);
 	processes_destroy(a.processes);
 	strbuf_deinit(&a.out);
 	free(copy);

@@ -146,7 +146,7 @@ static int add_struct(struct btf *btf, const char *name, uint32_t size, const st
 static size_t put_types(struct linux_guest_fixture *f)
 {
 	struct btf *btf = btf__new_empty();
-	int u32, u64, list, qstr, path, uid, vfsmount, chr, comm, words;
+	int u32, u64, list, qstr, path, uid, vfsmount, chr, comm, words, tree;
 	const void *data;
 	__u32 size;
 
@@ -165,7 +165,18 @@ static size_t put_types(struct linux_guest_fixture *f)
 	STRUCT("signal_struct", 64, {"thread_head", list, 16});
 	uid = STRUCT(NULL, 4, {"val", u32, 0});
 	STRUCT("cred", 64, {"uid", btf__add_typedef(btf, "kuid_t", uid), 8});
-	STRUCT("mm_struct", 256, {"pgd", u64, 72}, {"exe_file", u64, 200});
+	tree = STRUCT("maple_tree", 16, {"ma_flags", u32, 4}, {"ma_root", u64, 8});
+	if (f->maple)
+		STRUCT("mm_struct", 256, {"mm_mt", tree, 16}, {"pgd", u64, 72}, {"brk", u64, 88},
+		       {"exe_file", u64, 200});
+	else
+		STRUCT("mm_struct", 256, {"mmap", u64, 16}, {"pgd", u64, 72}, {"brk", u64, 88}, {"exe_file", u64, 200});
+	STRUCT("vm_area_struct", 64, {"vm_start", u64, 0}, {"vm_end", u64, 8}, {"vm_next", u64, 16},
+	       {"vm_flags", u64, 32}, {"vm_file", u64, 40}, {"vm_pgoff", u64, 48});
+	STRUCT("maple_range_64", 256, {"pivot", btf__add_array(btf, u32, u64, 15), 8},
+	       {"slot", btf__add_array(btf, u32, u64, 16), 128});
+	STRUCT("maple_arange_64", 256, {"pivot", btf__add_array(btf, u32, u64, 9), 8},
+	       {"slot", btf__add_array(btf, u32, u64, 10), 80});
 	STRUCT("files_struct", 64, {"fdt", u64, 32});
 	STRUCT("fdtable", 64, {"max_fds", u32, 0}, {"fd", u64, 8});
 	path = STRUCT("path", 16, {"mnt", u64, 0}, {"dentry", u64, 8});
@@ -441,9 +452,65 @@ static void make_files(struct linux_guest_fixture *f, uint64_t mm)
 	linux_guest_fixture_put(f, f->leader + TASK_FILES, files, 8);
 }
 
+static uint64_t make_vma(struct linux_guest_fixture *f, uint64_t start, uint64_t end, uint64_t flags)
+{
+	uint64_t vma = allocate(f, 64);
+
+	linux_guest_fixture_put(f, vma, start, 8);
+	linux_guest_fixture_put(f, vma + 8, end, 8);
+	linux_guest_fixture_put(f, vma + 32, flags, 8);
+	return vma;
+}
+
+static uint64_t make_node(struct linux_guest_fixture *f, unsigned type)
+{
+	return ((allocate(f, 512) + 255) & ~255ull) | type << 3 | 4;
+}
+
+static void put_slot(struct linux_guest_fixture *f, uint64_t node, unsigned slots_at, unsigned i, uint64_t last,
+		     uint64_t slot)
+{
+	linux_guest_fixture_put(f, (node & ~255ull) + 8 + 8 * i, last, 8);
+	linux_guest_fixture_put(f, (node & ~255ull) + slots_at + 8 * i, slot, 8);
+}
+
+/* 400000-402000 r-x of a file, 600000-601000 rw-, 7ffe0000-7fff0000 rw- shared. */
+static void make_regions(struct linux_guest_fixture *f, uint64_t mm, uint64_t file)
+{
+	uint64_t code = make_vma(f, 0x400000, 0x402000, 0x75), heap = make_vma(f, 0x600000, 0x601000, 0x73);
+	uint64_t shared = make_vma(f, 0x7ffe0000, 0x7fff0000, 0xfb), root, leaf;
+
+	linux_guest_fixture_put(f, code + 40, file, 8);
+	linux_guest_fixture_put(f, code + 48, 1, 8);
+	linux_guest_fixture_put(f, mm + 88, 0x600800, 8);
+	if (!f->maple) {
+		linux_guest_fixture_put(f, mm + 16, code, 8);
+		linux_guest_fixture_put(f, code + 16, heap, 8);
+		linux_guest_fixture_put(f, heap + 16, shared, 8);
+		return;
+	}
+	root = make_node(f, 3);
+	leaf = make_node(f, 1);
+	f->maple_leaf = make_node(f, 1);
+	linux_guest_fixture_put(f, mm + 16 + 8, (root & ~7ull) | 2, 8);
+	put_slot(f, root, 80, 0, 0x5fffff, leaf);
+	put_slot(f, root, 80, 1, UINT64_MAX, f->maple_leaf);
+	put_slot(f, leaf, 128, 0, 0x3fffff, 0);
+	put_slot(f, leaf, 128, 1, 0x401fff, code);
+	put_slot(f, leaf, 128, 2, 0x5fffff, 0);
+	/* left over from when the node had more */
+	put_slot(f, leaf, 128, 3, 0x7fffff, shared);
+	put_slot(f, f->maple_leaf, 128, 0, 0x600fff, heap);
+	put_slot(f, f->maple_leaf, 128, 1, 0x7ffdffff, 0);
+	put_slot(f, f->maple_leaf, 128, 2, 0x7ffeffff, shared);
+	/* no pivot: up to the node's end */
+	put_slot(f, f->maple_leaf, 128, 3, 0, 0);
+	put_slot(f, f->maple_leaf, 128, 4, 0, code);
+}
+
 static void make_tasks(struct linux_guest_fixture *f)
 {
-	uint64_t mm = allocate(f, 256), signal_head;
+	uint64_t mm = allocate(f, 256), signal_head, file;
 
 	f->init_task = FIXTURE_TEXT + AT_INIT_TASK;
 	f->kthread = allocate(f, TASK_BYTES);
@@ -471,6 +538,8 @@ static void make_tasks(struct linux_guest_fixture *f)
 	linux_guest_fixture_put(f, f->thread + TASK_MM, mm, 8);
 	linux_guest_fixture_put(f, mm + 72, f->direct_map + FIXTURE_PGD_GPA, 8);
 	make_files(f, mm);
+	memcpy(&file, f->ram + gpa_of(f, mm + 200), 8);
+	make_regions(f, mm, file);
 
 	f->gs_base = allocate(f, 4096);
 	linux_guest_fixture_put(f, f->gs_base + PERCPU_CURRENT + (f->pcpu_hot ? 24 : 0), f->thread, 8);

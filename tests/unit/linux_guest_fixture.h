@@ -49,12 +49,14 @@ struct linux_guest_fixture {
 	bool addresses_first; /* order of kallsyms */
 	bool no_metadata, no_btf;
 	bool booting;    /* system_state is SYSTEM_BOOTING */
+	bool maple;      /* regions in a maple tree, as from 6.1 on, not in a list */
 	bool i386_table; /* ia32_sys_call_table, as before 6.9 */
 
 	/* What was built. */
 	uint8_t *ram;
 	uint64_t direct_map, gs_base;
 	uint64_t init_task, kthread, leader, thread, zombie;
+	uint64_t maple_leaf;                /* the second one */
 	uint64_t exe_dentry, exe_directory; /* d_parent is at 24 */
 	uint64_t regs[VCPU_REGS];
 	struct linux_vcpu vcpu;

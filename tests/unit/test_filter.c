@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_filter.c - the filter language: what matches, what is refused and where, and that nothing is unbounded. */
 #include "check.h"
+#include "fd_object.h"
 #include "filter.h"
 
 static struct linux_syscall openat_call = {
@@ -45,6 +46,69 @@ static bool matches(const char *text, const struct call *call, char dir)
 	result = filter_match(filter, call, dir);
 	filter_destroy(filter);
 	return result;
+}
+
+static void test_descriptors(void)
+{
+	static const struct {
+		const char *text;
+		bool expected;
+	} cases[] = {
+		{"fd.num = 3 and fd.type = ipv4 and fd.l4proto = tcp", true},
+		{"fd.name = '10.0.0.9:40000->10.0.0.2:80'", true},
+		{"fd.name contains 10.0.0.2 and not fd.uncertain", true},
+		{"fd.lip = 10.0.0.9 and fd.lport = 40000 and fd.rip = 10.0.0.2 and fd.rport = 80", true},
+		{"fd.cip = 10.0.0.9 and fd.cport = 40000 and fd.sip = 10.0.0.2 and fd.sport = 80", true},
+		{"fd.ip = 10.0.0.2 and fd.ip = 10.0.0.9 and fd.port in (80, 443)", true},
+		{"fd.ip != 10.0.0.2", false},
+		{"fd.ip != 10.0.0.3 and fd.port > 100", true},
+		{"fd.port > 50000", false},
+		{"proc.cwd = /home and proc.cmdline = 'cat notes' and proc.exepath endswith cat", true},
+		{"user.uid = 1000 and proc.pidns = 4026531836", true},
+		{"container.id = 0123456789ab and container.full_id startswith 0123456789abcdef", true},
+		{"container.id = 0123456789abc", false},
+	};
+	struct fd_socket socket = {
+		.family = 2,
+		.type = 1,
+		.role = FD_ROLE_CLIENT,
+		.local = {true, 40000, {10, 0, 0, 9}},
+		.peer = {true, 80, {10, 0, 0, 2}},
+	};
+	struct call_fds fds = {.args = 1};
+	struct call call = sample();
+	struct filter *filter;
+
+	fds.objects[0] = fd_object_create_socket(&socket, "", 0);
+	call.args[0] = 3;
+	call.fds = &fds;
+	call.thread.cwd = "/home";
+	call.thread.cmdline = "cat notes";
+	call.thread.container = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	call.thread.uid = 1000;
+	call.thread.uid_known = true;
+	call.thread.pidns = 4026531836;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (matches(cases[i].text, &call, 0) == cases[i].expected)
+			continue;
+		fprintf(stderr, "%s: not %s\n", cases[i].text, cases[i].expected ? "matched" : "refused");
+		exit(1);
+	}
+	fds.uncertain = 1;
+	CHECK(matches("fd.uncertain and fd.num = 3", &call, 0));
+	call_fds_release(&fds);
+	/* a descriptor of which nothing is known; and a call without any */
+	CHECK(matches("fd.num = 3 and not fd.name exists and not fd.type exists and not fd.ip exists", &call, 0));
+	CHECK(!matches("fd.name != /x", &call, 0) && !matches("fd.ip != 1.2.3.4", &call, 0));
+	call.fds = NULL;
+	CHECK(!matches("fd.num exists", &call, 0));
+	CHECK(!filter_create(&filter, "proc.name = cat and evt.arg.fd = 3 and user.uid = 0", NULL));
+	CHECK(!filter_needs_fds(filter));
+	filter_destroy(filter);
+	CHECK(!filter_create(&filter, "evt.type = read or not (fd.ip exists)", NULL));
+	CHECK(filter_needs_fds(filter));
+	filter_destroy(filter);
+	CHECK(!filter_needs_fds(NULL));
 }
 
 static void test_matching(void)
@@ -232,6 +296,7 @@ static void test_bounds(void)
 int main(void)
 {
 	test_matching();
+	test_descriptors();
 	test_unknown();
 	test_errors();
 	test_bounds();

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A guest made by hand is identified and described whole; damaged or half-booted ones give errors that say why. */
 #include "check.h"
+#include "linux/linux_state.h"
+#include "linux/linux_vmas.h"
 #include "linux_guest_fixture.h"
 #include "plan.h"
 
@@ -185,6 +187,44 @@ static void see_fd(void *ctx, const struct linux_fd *fd)
 	seen->nr_fds++;
 }
 
+static void see_vma(void *ctx, const struct linux_vma *vma)
+{
+	size_t len = strlen(ctx);
+
+	snprintf((char *)ctx + len, 512 - len, "%" PRIx64 "-%" PRIx64 " %s%s%s%s %" PRIx64 " %s\n", vma->start,
+		 vma->end, vma->read ? "r" : "-", vma->write ? "w" : "-", vma->exec ? "x" : "-",
+		 vma->shared ? "s" : "p", vma->offset_bytes, vma->file);
+}
+
+static void check_regions(const struct linux_guest *guest, const struct linux_guest_fixture *f)
+{
+	char text[512] = "";
+	struct linux_mm mm;
+	bool has_mm;
+
+	CHECK(!linux_guest_vmas(guest, f->memory, GVA(f->leader), &mm, &has_mm, see_vma, text));
+	CHECK(has_mm);
+	CHECK_INT(mm.brk, 0x600800);
+	CHECK_STR(text, "400000-402000 r-xp 1000 /mnt/bin/app\n600000-601000 rw-p 0 \n7ffe0000-7fff0000 rw-s 0 \n");
+	CHECK(!linux_guest_vmas(guest, f->memory, GVA(f->kthread), &mm, &has_mm, see_vma, text));
+	CHECK(!has_mm);
+}
+
+/* Nodes that lead to themselves, or whose pivots fall, end the walk with an error. */
+static void check_broken_tree(const struct linux_guest *guest, struct linux_guest_fixture *f)
+{
+	char text[512] = "";
+	struct linux_mm mm;
+	bool has_mm;
+	struct vmtape_error *error;
+
+	linux_guest_fixture_put(f, (f->maple_leaf & ~255ull) + 16, 0x1000, 8);
+	linux_guest_fixture_reopen(f);
+	error = linux_guest_vmas(guest, f->memory, GVA(f->leader), &mm, &has_mm, see_vma, text);
+	CHECK(error && strstr(error->message, "pivots"));
+	vmtape_error_destroy(error);
+}
+
 static void check_tasks(const struct linux_guest *guest, const struct linux_guest_fixture *f)
 {
 	struct seen seen = {.nr_tasks = 0};
@@ -242,6 +282,7 @@ static void whole_guests(void)
 			.pcpu_hot = i & 4,
 			.booting = i % 3 == 1,
 			.addresses_first = i & 8,
+			.maple = i & 2,
 		};
 		struct linux_guest *guest;
 
@@ -251,6 +292,9 @@ static void whole_guests(void)
 		check_calls(guest);
 		check_identity(guest, &f);
 		check_tasks(guest, &f);
+		check_regions(guest, &f);
+		if (f.maple)
+			check_broken_tree(guest, &f);
 		linux_guest_destroy(guest);
 		linux_guest_fixture_deinit(&f);
 	}
@@ -400,6 +444,37 @@ static bool is_zero(const uint8_t *page)
 	return !page[0] && !memcmp(page, page + 1, GUEST_PAGE_BYTES - 1);
 }
 
+static void see_any_vma(void *ctx, const struct linux_vma *vma)
+{
+}
+
+static void see_any_file(void *ctx, const struct linux_open_file *file)
+{
+}
+
+/* Whatever can't be read. */
+static void check_state_survives(const struct linux_guest *guest, const struct linux_guest_fixture *f)
+{
+	struct linux_task task = {.task = GVA(f->leader), .cr3 = FIXTURE_PGD_GPA};
+	struct linux_task_state told;
+	struct linux_state *state;
+	struct vmtape_error *error;
+	struct linux_mm mm;
+	bool has_mm;
+
+	vmtape_error_destroy(linux_guest_vmas(guest, f->memory, task.task, &mm, &has_mm, see_any_vma, NULL));
+	error = linux_state_create(&state, guest, f->memory);
+	if (error) { /* the page had types in it */
+		CHECK_INT(linux_guest_facts(guest)->nr_types, 0);
+		vmtape_error_destroy(error);
+		return;
+	}
+	CHECK(!linux_state_task(state, &task, &told));
+	if (told.files)
+		vmtape_error_destroy(linux_state_files(state, told.files, see_any_file, NULL));
+	linux_state_destroy(state);
+}
+
 /* Each page of the image and of the kernel's data missing in turn: an error or less to tell, never a crash. */
 static void missing_pages(void)
 {
@@ -425,6 +500,7 @@ static void missing_pages(void)
 			identified++;
 			vmtape_error_destroy(linux_guest_tasks(guest, f.memory, see_task, &seen));
 			vmtape_error_destroy(linux_guest_fds(guest, f.memory, GVA(f.leader), see_fd, &seen));
+			check_state_survives(guest, &f);
 			CHECK(seen.nr_tasks <= 4);
 		}
 		vmtape_error_destroy(error);

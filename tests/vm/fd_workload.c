@@ -193,6 +193,7 @@ static int run_state(const char *self)
 		close(fd);
 	must(open("/etc/group", O_RDONLY), "group");
 	must(chdir("/etc"), "chdir");
+	map_all();
 	note_pid("closed");
 	wait_for_signal(SIGUSR2);
 	kill(0, SIGKILL);
