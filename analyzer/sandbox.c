@@ -206,12 +206,12 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_room *room)
 		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	/* Where seccomp() itself is refused, as by a service's own filter. */
 	if (!result)
-		result = allow_if(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP));
+		result = allow_if(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP, 0));
 	/* abort() */
 	if (!result)
-		result = allow_if(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+		result = allow_if(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	for (size_t i = 0; i < sizeof(terminal) / sizeof(terminal[0]) && !result; i++)
-		result = allow_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, terminal[i]));
+		result = allow_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, terminal[i], 0));
 	if (!result && room->write_beside)
 		result = allow(filter, making, sizeof(making) / sizeof(making[0]));
 	else if (!result && (room->read || room->read_beside))

@@ -46,13 +46,17 @@ set_tests_properties(unit.install PROPERTIES LABELS unit)
 
 # The examples of the document on hooks, as they stand there, and the Python module.
 find_package(Python3 3.10 QUIET COMPONENTS Interpreter)
-if(Python3_FOUND)
+# Python takes the runtime of gcc's AddressSanitizer, and no other sanitizer's.
+if(Python3_FOUND AND (NOT VMTAPE_SANITIZE OR (VMTAPE_SANITIZE MATCHES "address" AND CMAKE_C_COMPILER_ID STREQUAL GNU)))
+  set(python_tests ON)
+endif()
+if(python_tests)
   add_test(NAME unit.hooks_doc COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/unit/hooks_doc_test.py
            ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER} "${VMTAPE_SANITIZE}"
            ${PROJECT_SOURCE_DIR}/docs/hooks.md $<TARGET_FILE:make_guest_tape> "$<TARGET_EXISTS:vmtape-python>")
   set_tests_properties(unit.hooks_doc PROPERTIES LABELS unit TIMEOUT 300)
 endif()
-if(TARGET vmtape-python)
+if(TARGET vmtape-python AND python_tests)
   # A Python that is not built with the sanitizer gets its runtime beforehand, and leaks of its own.
   set(python_env PYTHONPATH=$<TARGET_FILE_DIR:vmtape>/python PYTHONDONTWRITEBYTECODE=1)
   if(VMTAPE_SANITIZE MATCHES "address")

@@ -21,6 +21,8 @@ static PyObject *call_type, *iterator_type;
 
 PyObject *module_call_create(PyObject *cls, PyObject *tape, const struct vmtape_call *call)
 {
+	/* Of vmtape.Call; asking for one that is not set would be slow. */
+	static const char *const slots[] = {"hook", "_trap", "_kept_args"};
 	PyObject *self = PyType_GenericAlloc((PyTypeObject *)cls, 0);
 	struct module_call *c = (struct module_call *)self;
 
@@ -33,6 +35,12 @@ PyObject *module_call_create(PyObject *cls, PyObject *tape, const struct vmtape_
 	}
 	Py_INCREF(tape);
 	c->tape = tape;
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+		if (PyObject_SetAttrString(self, slots[i], Py_None) < 0) {
+			Py_DECREF(self);
+			return NULL;
+		}
+	}
 	return self;
 }
 

@@ -130,6 +130,7 @@ static void put_calls(struct tape_writer *writer, const struct linux_guest_fixtu
 	r.args[2] = 4096;
 	add(&out, &r);
 	fixture_append_traps(writer, 0, &out);
+	byte_buffer_deinit(&out);
 }
 
 void guest_tape_write(const char *path)

@@ -83,30 +83,41 @@ class Arg(int):
 class Args(Mapping):
     """Arguments of a call, by name or by position from 0, in their order. Empty if they are not known."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_rows",)
 
     def __init__(self, rows):
-        self._by_name = {}
-        for position, (name, value, number, text) in enumerate(rows):
-            arg = Arg(value)
-            arg.name = name if name not in self._by_name else f"{name}_{position}"
-            arg.number = number
-            arg._text = text
-            self._by_name[arg.name] = arg
+        self._rows = rows
+
+    def _name(self, position):
+        # Some kernels give two arguments of a call one name.
+        name = self._rows[position][0]
+        again = any(row[0] == name for row in self._rows[:position])
+        return f"{name}_{position}" if again else name
+
+    def _arg(self, position):
+        _, value, number, text = self._rows[position]
+        arg = Arg(value)
+        arg.name = self._name(position)
+        arg.number = number
+        arg._text = text
+        return arg
 
     def __getitem__(self, key):
         if isinstance(key, int):
-            return list(self._by_name.values())[key]
-        return self._by_name[key]
+            return self._arg(range(len(self._rows))[key])
+        for position in range(len(self._rows)):
+            if self._name(position) == key:
+                return self._arg(position)
+        raise KeyError(key)
 
     def __iter__(self):
-        return iter(self._by_name)
+        return (self._name(position) for position in range(len(self._rows)))
 
     def __len__(self):
-        return len(self._by_name)
+        return len(self._rows)
 
     def __repr__(self):
-        return "(" + ", ".join(f"{arg.name}={arg.text}" for arg in self._by_name.values()) + ")"
+        return "(" + ", ".join(f"{arg.name}={arg.text}" for arg in self.values()) + ")"
 
 
 class Process:
@@ -173,12 +184,8 @@ class Call(_vmtape.Call):
     hook: of a hook's own choice, any value that JSON has; it is shown with the call. Shared by entry and exit.
     """
 
+    # None to begin with: module_call_create().
     __slots__ = ("hook", "_trap", "_kept_args")
-
-    def __getattr__(self, name):
-        if name in ("hook", "_trap", "_kept_args"):
-            return None
-        raise AttributeError(name)
 
     @property
     def args(self):

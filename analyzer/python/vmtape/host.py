@@ -11,6 +11,8 @@ import types
 from . import Call, Error, _vmtape
 
 _file = None  # of the hooks
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_surrogates = re.compile("[\ud800-\udfff]")
 
 
 def describe(error, trace):
@@ -27,7 +29,8 @@ def describe(error, trace):
 
 def dumps(value):
     """JSON in one line, of UTF-8."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", json.dumps(value, ensure_ascii=False, allow_nan=False))
+    text = _encode(value)
+    return text if text.isascii() else _surrogates.sub("\ufffd", text)
 
 
 def _hooks_of(module):
