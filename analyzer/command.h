@@ -26,6 +26,8 @@ struct command {
 };
 
 int cmd_info(int argc, char **argv);
+int cmd_cut(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_ps(int argc, char **argv);

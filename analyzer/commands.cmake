@@ -25,14 +25,17 @@ target_sources(vmtape-analyzer PRIVATE
   sequence.c
   session.c
   tape_census.c
+  tape_copy.c
   time_text.c
   tracker.c
   u64_map.c)
 
 add_executable(vmtape
+  cmd_cut.c
   cmd_events.c
   cmd_info.c
   cmd_memory.c
+  cmd_merge.c
   cmd_plan.c
   cmd_ps.c
   cmd_stats.c
@@ -59,6 +62,6 @@ install(TARGETS vmtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS vmtape-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES vmtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-foreach(page vmtape vmtape-events vmtape-info vmtape-memory vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
+foreach(page vmtape vmtape-cut vmtape-events vmtape-info vmtape-memory vmtape-merge vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()

@@ -12,6 +12,8 @@ static const struct command commands[] = {
 	{"ps", "the processes at a time", cmd_ps},
 	{"stats", "counts, errors and latencies", cmd_stats},
 	{"memory", "the guest's memory at a time, as an ELF core, raw or LiME", cmd_memory},
+	{"cut", "a part of a tape, as a tape of its own", cmd_cut},
+	{"merge", "the tapes of one recording as one", cmd_merge},
 	{"plan", "compile or show the capture plan", cmd_plan},
 	{"verify", "check every sum, index and sequence", cmd_verify},
 };
