@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "terminal.h"
 
 int command_misused(const char *name, const char *format, ...)
 {
@@ -47,6 +50,15 @@ const char *command_operand(const char *name, int argc, char **argv, const char 
 	else
 		return argv[optind];
 	return NULL;
+}
+
+bool command_number(const char *text, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
 struct vmtape_error *command_resolve_time(const char *text, const struct session *session, bool local, uint64_t *tsc)
@@ -100,7 +112,10 @@ bool command_write(struct strbuf *line)
 int command_finish(int status)
 {
 	bool failed = fflush(stdout) || ferror(stdout);
+	int why = errno;
 
+	terminal_end();
+	errno = why;
 	if (!failed || errno == EPIPE)
 		return status;
 	fprintf(stderr, "vmtape: standard output: %s\n", strerror(errno));

@@ -27,6 +27,7 @@ struct command {
 
 int cmd_info(int argc, char **argv);
 int cmd_cut(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
 int cmd_events(int argc, char **argv);
@@ -43,6 +44,9 @@ int command_failed(struct vmtape_error *error);
 int command_bad_option(const char *name, char **argv);
 /* The one operand, or NULL after a complaint. */
 const char *command_operand(const char *name, int argc, char **argv, const char *what);
+
+/* A decimal number and nothing else. */
+bool command_number(const char *text, uint64_t *out);
 
 /* ---- options of several commands ------------------------------------- */
 
@@ -61,7 +65,8 @@ void command_note_guest(struct session *session);
 
 /* Writes the line to stdout and empties it; false: stop, the reader is gone or the disk is full. */
 bool command_write(struct strbuf *line);
-/* Flushes stdout. status, or STATUS_BAD when something could not be written; a reader that went away is no error. */
+/* Flushes stdout and waits for the pager. status, or STATUS_BAD when something could not be written; a reader that went
+ * away is no error. */
 int command_finish(int status);
 
 /* ---- progress -------------------------------------------------------- */

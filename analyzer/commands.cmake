@@ -5,6 +5,7 @@ target_sources(vmtape-analyzer PRIVATE
   arg_raw.c
   boot_clock.c
   call_build.c
+  call_groups.c
   call_live.c
   call_stream.c
   clock.c
@@ -24,6 +25,7 @@ target_sources(vmtape-analyzer PRIVATE
   processes.c
   sequence.c
   session.c
+  table.c
   tape_census.c
   tape_copy.c
   time_text.c
@@ -32,6 +34,7 @@ target_sources(vmtape-analyzer PRIVATE
 
 add_executable(vmtape
   cmd_cut.c
+  cmd_diff.c
   cmd_events.c
   cmd_info.c
   cmd_memory.c
@@ -41,6 +44,7 @@ add_executable(vmtape
   cmd_stats.c
   cmd_verify.c
   command.c
+  terminal.c
   events_follow.c
   main.c)
 target_compile_definitions(vmtape PRIVATE VMTAPE_VERSION="${PROJECT_VERSION}")
@@ -62,6 +66,6 @@ install(TARGETS vmtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS vmtape-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES vmtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-foreach(page vmtape vmtape-cut vmtape-events vmtape-info vmtape-memory vmtape-merge vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
+foreach(page vmtape vmtape-cut vmtape-diff vmtape-events vmtape-info vmtape-memory vmtape-merge vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()

@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{"events", "system calls, one a line", cmd_events},
 	{"ps", "the processes at a time", cmd_ps},
 	{"stats", "counts, errors and latencies", cmd_stats},
+	{"diff", "two tapes beside each other: counts, errors, latencies", cmd_diff},
 	{"memory", "the guest's memory at a time, as an ELF core, raw or LiME", cmd_memory},
 	{"cut", "a part of a tape, as a tape of its own", cmd_cut},
 	{"merge", "the tapes of one recording as one", cmd_merge},
