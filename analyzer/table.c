@@ -79,6 +79,8 @@ static void put_text(struct strbuf *out, const struct table_column *column, cons
 		strbuf_put(out, text);
 	else
 		strbuf_printf(out, "%*s", width, text);
+	for (; last && out->len && out->data[out->len - 1] == ' '; out->len--)
+		;
 	strbuf_put_char(out, last ? '\n' : ' ');
 }
 

@@ -12,6 +12,7 @@ vmtape_test(NAME ring_names LABEL unit SOURCES unit/test_ring_names.c unit/tape_
 vmtape_test(NAME memory_export LABEL unit SOURCES unit/test_memory_export.c unit/tape_fixture.c LIBS vmtape-analyzer)
 vmtape_test(NAME tape_copy LABEL unit SOURCES unit/test_tape_copy.c unit/tape_fixture.c LIBS vmtape-analyzer)
 vmtape_test(NAME call_groups LABEL unit SOURCES unit/test_call_groups.c LIBS call_fixture)
+vmtape_test(NAME process_list LABEL unit SOURCES unit/test_process_list.c LIBS call_fixture)
 vmtape_test(NAME filter LABEL unit SOURCES unit/test_filter.c LIBS vmtape-analyzer)
 vmtape_fuzz(NAME filter LIBS vmtape-analyzer)
 vmtape_test(NAME call_stream LABEL unit SOURCES unit/test_call_stream.c LIBS call_fixture)
