@@ -194,8 +194,10 @@ static void say_written(const struct memory_job *job)
 static struct vmtape_error *run(struct memory_job *job, int *status)
 {
 	int64_t snapshot;
-	struct vmtape_error *error = session_open(&job->session, job->path, NULL);
+	struct vmtape_error *error = command_confine_maker((char *[]){(char *)job->path}, 1, job->output);
 
+	if (!error)
+		error = session_open(&job->session, job->path, NULL);
 	if (!error)
 		error = find_snapshot(job, &snapshot, status);
 	if (!error)

@@ -299,7 +299,7 @@ static struct vmtape_error *show_stored(struct plan_job *job, int *status)
 
 static struct vmtape_error *run(struct plan_job *job, int *status)
 {
-	struct sandbox_room room = {.read = job->path, .write_beside = job->output};
+	struct sandbox_room room = {.read = (char *[]){(char *)job->path}, .nr_read = 1, .write_beside = job->output};
 	struct vmtape_error *error = job->filter_text ? parse_filter(job) : NULL;
 
 	if (error)

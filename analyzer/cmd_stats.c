@@ -1,80 +1,160 @@
 /* SPDX-License-Identifier: MIT */
-/* vmtape stats - counts, errors and latencies by system call, process or vCPU. */
+/* vmtape stats - counts, errors and latencies of calls, by what they have in common. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "call_stream.h"
+#include "call_groups.h"
 #include "command.h"
-#include "filter.h"
-#include "histogram.h"
-#include "linux/arg_decode.h"
-#include "output/output.h"
-#include "u64_map.h"
+#include "table.h"
+#include "terminal.h"
 
-#define MAX_GROUPS 65536u /* a tape may name more processes than that; the rest are counted together */
-
-enum grouping {
-	BY_SYSCALL,
-	BY_PROCESS,
-	BY_VCPU,
+/* The columns of what it is grouped by come last, in the order of enum call_key. */
+enum column {
+	COL_COUNT,
+	COL_ERRORS,
+	COL_MEASURED,
+	COL_TOTAL,
+	COL_P50,
+	COL_P90,
+	COL_P99,
+	COL_MAX,
+	COL_NAME,
+	COL_KEYS,
+	NR_COLUMNS = COL_KEYS + CALL_KEYS
 };
 
-struct group {
-	char *name;
-	char comm[16 + 1]; /* by process: the name that it bears now */
-	uint64_t count, errors;
-	struct histogram latency;
+static const struct table_column columns[NR_COLUMNS] = {
+	{"count", "COUNT", 10, false, false},     {"errors", "ERRORS", 8, false, false},
+	{"measured", "TIMED", 10, false, true},   {"total_ns", "TOTAL", 9, true, false},
+	{"p50_ns", "P50", 9, true, false},        {"p90_ns", "P90", 9, true, false},
+	{"p99_ns", "P99", 9, true, false},        {"max_ns", "MAX", 9, true, false},
+	{"name", "NAME", -30, false, false},      {"syscall", "SYSCALL", -20, false, true},
+	{"process", "PROCESS", -22, false, true}, {"thread", "THREAD", -22, false, true},
+	{"vcpu", "VCPU", -8, false, true},        {"errno", "ERRNO", -12, false, true},
+	{"file", "FILE", -30, false, true},
 };
 
 struct stats {
-	enum grouping by;
-	bool json, local;
-	const char *filter_text;
+	bool local;
+	const char *filter_text, *fields, *by;
 	struct command_span span;
+	struct terminal terminal;
 	struct session *session;
 	struct filter *filter;
-	struct u64_map index;
-	struct group **groups;
-	size_t nr_groups, room;
-	uint64_t lost_records;
+	struct call_groups groups;
+	struct table table;
+	size_t top; /* 0: all */
+	enum column sort;
+	struct progress progress;
 };
 
 static const char help[] =
 	"Usage: vmtape stats TAPE [OPTION]...\n"
 	"Count system calls and their errors, and tell how long they took.\n\n"
-	"      --by WHAT         syscall (default), process or vcpu\n"
+	"      --by WHAT[,WHAT]  syscall (default), process, thread, vcpu, errno, file (the path that was given)\n"
 	"  -f, --filter FILTER   only calls that match, as in vmtape events\n"
 	"      --from TIME       entered at TIME or later\n"
 	"      --to TIME         entered before TIME\n"
-	"      --format FORMAT   text (default) or json: one object a line\n"
+	"      --sort FIELD      count (default), errors, total_ns, p50_ns, p90_ns, p99_ns, max_ns or name\n"
+	"      --top N           the first N lines only\n"
+	"      --fields LIST     only these columns: the above, measured, and what it is --by\n"
+	"      --format FORMAT   text (default), csv, or json: one object a line\n"
+	"      --color WHEN      auto (default), always or never\n"
+	"      --no-pager        no pager on a terminal\n"
 	"      --local           times of the options are local time, not UTC\n"
 	"      --help            this text\n\n"
 	"Percentiles are right to 1/16. Exit status: 0 done, 1 no call matched, 2 bad usage or bad input.\n";
 
+/* ---- options --------------------------------------------------------- */
+
+static int set_sort(struct stats *s, const char *name)
+{
+	for (size_t i = 0; i <= COL_NAME; i++) {
+		if (strcmp(columns[i].name, name))
+			continue;
+		s->sort = (enum column)i;
+		return STATUS_GO_ON;
+	}
+	return command_misused("stats",
+			       "--sort \"%s\" is none of count, errors, total_ns, p50_ns, p90_ns, p99_ns, "
+			       "max_ns, name",
+			       name);
+}
+
+/* What it is by is known only when all options are read. */
+static int choose_columns(struct stats *s)
+{
+	const char *bad;
+	int bad_len, nr_by = 0;
+	struct strbuf names = {0};
+
+	if (!s->by)
+		s->groups.by[CALL_KEY_SYSCALL] = true;
+	for (unsigned i = 0; i < CALL_KEYS; i++)
+		nr_by += s->groups.by[i];
+	if (s->table.form != TABLE_TEXT && !s->fields) {
+		s->table.nr_chosen = 0;
+		for (size_t i = 0; i < NR_COLUMNS; i++)
+			if (i < COL_KEYS || (nr_by > 1 && s->groups.by[i - COL_KEYS]))
+				s->table.chosen[s->table.nr_chosen++] = i;
+		/* The name comes first in JSON. */
+		memmove(s->table.chosen + 1, s->table.chosen, COL_NAME * sizeof(s->table.chosen[0]));
+		s->table.chosen[0] = COL_NAME;
+	}
+	if (s->fields && !table_choose(&s->table, s->fields, &bad, &bad_len)) {
+		table_put_names(&s->table, &names);
+		command_misused("stats", "--fields: \"%.*s\" is none of %s", bad_len, bad, names.data);
+		strbuf_deinit(&names);
+		return STATUS_BAD;
+	}
+	return STATUS_GO_ON;
+}
+
 static int read_options(struct stats *s, int argc, char **argv)
 {
-	enum { OPT_BY = 256, OPT_FROM, OPT_TO, OPT_FORMAT, OPT_LOCAL, OPT_HELP };
-	static const struct option options[] = {
-		{"by", required_argument, NULL, OPT_BY},         {"filter", required_argument, NULL, 'f'},
-		{"from", required_argument, NULL, OPT_FROM},     {"to", required_argument, NULL, OPT_TO},
-		{"format", required_argument, NULL, OPT_FORMAT}, {"local", no_argument, NULL, OPT_LOCAL},
-		{"help", no_argument, NULL, OPT_HELP},           {0},
+	enum {
+		OPT_BY = 256,
+		OPT_FROM,
+		OPT_TO,
+		OPT_SORT,
+		OPT_TOP,
+		OPT_FIELDS,
+		OPT_FORMAT,
+		OPT_COLOR,
+		OPT_PAGER,
+		OPT_LOCAL,
+		OPT_HELP
 	};
+	static const struct option options[] = {
+		{"by", required_argument, NULL, OPT_BY},
+		{"filter", required_argument, NULL, 'f'},
+		{"from", required_argument, NULL, OPT_FROM},
+		{"to", required_argument, NULL, OPT_TO},
+		{"sort", required_argument, NULL, OPT_SORT},
+		{"top", required_argument, NULL, OPT_TOP},
+		{"fields", required_argument, NULL, OPT_FIELDS},
+		{"format", required_argument, NULL, OPT_FORMAT},
+		{"color", required_argument, NULL, OPT_COLOR},
+		{"no-pager", no_argument, NULL, OPT_PAGER},
+		{"local", no_argument, NULL, OPT_LOCAL},
+		{"help", no_argument, NULL, OPT_HELP},
+		{0},
+	};
+	uint64_t top;
 	int c;
 
+	table_init(&s->table, columns, NR_COLUMNS);
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
 		switch (c) {
 		case OPT_BY:
-			if (!strcmp(optarg, "syscall"))
-				s->by = BY_SYSCALL;
-			else if (!strcmp(optarg, "process"))
-				s->by = BY_PROCESS;
-			else if (!strcmp(optarg, "vcpu"))
-				s->by = BY_VCPU;
-			else
-				return command_misused("stats", "--by \"%s\" is none of syscall, process, vcpu",
+			s->by = optarg;
+			if (!*optarg || !call_groups_parse(&s->groups, optarg))
+				return command_misused("stats",
+						       "--by \"%s\" is no list of syscall, process, thread, vcpu, "
+						       "errno, file",
 						       optarg);
 			break;
 		case 'f':
@@ -86,10 +166,29 @@ static int read_options(struct stats *s, int argc, char **argv)
 		case OPT_TO:
 			s->span.to = optarg;
 			break;
+		case OPT_SORT:
+			if (set_sort(s, optarg) != STATUS_GO_ON)
+				return STATUS_BAD;
+			break;
+		case OPT_TOP:
+			if (!command_number(optarg, &top) || !top)
+				return command_misused("stats", "--top: want a number, not %s", optarg);
+			s->top = (size_t)top;
+			break;
+		case OPT_FIELDS:
+			s->fields = optarg;
+			break;
 		case OPT_FORMAT:
-			s->json = !strcmp(optarg, "json");
-			if (!s->json && strcmp(optarg, "text"))
-				return command_misused("stats", "format \"%s\" is none of text, json", optarg);
+			if (!table_set_form(&s->table, optarg))
+				return command_misused("stats", "format \"%s\" is none of text, csv, json", optarg);
+			break;
+		case OPT_COLOR:
+			if (!terminal_set_color(&s->terminal, optarg))
+				return command_misused("stats", "--color \"%s\" is none of auto, always, never",
+						       optarg);
+			break;
+		case OPT_PAGER:
+			s->terminal.no_pager = true;
 			break;
 		case OPT_LOCAL:
 			s->local = true;
@@ -101,244 +200,139 @@ static int read_options(struct stats *s, int argc, char **argv)
 			return command_bad_option("stats", argv);
 		}
 	}
-	return STATUS_GO_ON;
-}
-
-/* ---- counting -------------------------------------------------------- */
-
-static uint64_t key_of(const struct stats *s, const struct call *call)
-{
-	switch (s->by) {
-	case BY_SYSCALL:
-		return call->nr_known ? (uint64_t)call->abi << 32 | call->nr : UINT64_MAX;
-	case BY_PROCESS:
-		return (uint64_t)(int64_t)call->thread.pid;
-	default:
-		return call->vcpu;
-	}
-}
-
-static void put_name(const struct stats *s, const struct call *call, struct strbuf *out)
-{
-	char buffer[32];
-
-	switch (s->by) {
-	case BY_SYSCALL:
-		strbuf_put(out, call_shown_name(call, buffer, sizeof(buffer)));
-		if (call->abi != TRAP_ABI_X86_64)
-			strbuf_printf(out, "/%s", output_abi_name(call->abi));
-		break;
-	case BY_PROCESS: {
-		/* Threads have names of their own; the process is what they share. */
-		struct call_thread thread = call->thread;
-
-		thread.tid = thread.pid;
-		thread.uncertain = false;
-		output_put_thread(out, &thread, 0);
-		break;
-	}
-	default:
-		strbuf_printf(out, "vCPU %u", call->vcpu);
-		break;
-	}
-}
-
-static struct group *new_group(struct stats *s, const char *name)
-{
-	struct group *group = calloc(1, sizeof(*group));
-
-	if (s->nr_groups == s->room) {
-		size_t room = s->room ? s->room * 2 : 64;
-		struct group **groups = realloc(s->groups, room * sizeof(*groups));
-
-		if (!groups) {
-			free(group);
-			return NULL;
-		}
-		s->groups = groups;
-		s->room = room;
-	}
-	if (!group)
-		return NULL;
-	group->name = strdup(name);
-	if (!group->name) {
-		free(group);
-		return NULL;
-	}
-	s->groups[s->nr_groups++] = group;
-	return group;
-}
-
-/* A process is shown by its last name: it is forked under its parent's. */
-static void rename_group(const struct stats *s, struct group *group, const struct call *call)
-{
-	struct strbuf name = {0};
-	char *copy;
-
-	if (call->thread.tid != call->thread.pid || !strcmp(group->comm, call->thread.comm))
-		return;
-	memcpy(group->comm, call->thread.comm, sizeof(group->comm));
-	put_name(s, call, &name);
-	copy = strdup(name.data ? name.data : "?");
-	strbuf_deinit(&name);
-	if (!copy)
-		return;
-	free(group->name);
-	group->name = copy;
-}
-
-static struct vmtape_error *count(struct stats *s, const struct call *call)
-{
-	struct strbuf name = {0};
-	struct group *group;
-	uint64_t key = key_of(s, call), at;
-
-	if (u64_map_get(&s->index, key, &at)) {
-		group = s->groups[at];
-	} else if (s->nr_groups == MAX_GROUPS + 1) {
-		group = s->groups[MAX_GROUPS];
-	} else {
-		put_name(s, call, &name);
-		group = new_group(s, s->nr_groups == MAX_GROUPS ? "(others)" : name.data ? name.data : "?");
-		strbuf_deinit(&name);
-		if (!group)
-			return &vmtape_error_no_memory;
-		if (s->nr_groups <= MAX_GROUPS && !u64_map_set(&s->index, key, s->nr_groups - 1))
-			return &vmtape_error_no_memory;
-	}
-	if (s->by == BY_PROCESS && call->thread.pid >= 0 &&
-	    (s->nr_groups <= MAX_GROUPS || group != s->groups[MAX_GROUPS]))
-		rename_group(s, group, call);
-	group->count++;
-	group->errors += call_error_name(call) != NULL;
-	if (call->duration_ns >= 0)
-		histogram_add(&group->latency, (uint64_t)call->duration_ns);
-	return NULL;
-}
-
-static struct vmtape_error *count_all(struct stats *s)
-{
-	struct call_stream_options options = {
-		.from_tsc = s->span.from_tsc, .to_tsc = s->span.to_tsc, .fds = filter_needs_fds(s->filter)};
-	struct call_stream_stats stats;
-	struct call_stream *stream;
-	struct call_item item;
-	struct progress progress;
-	struct vmtape_error *error = call_stream_create(&stream, s->session, &options);
-	bool more = true;
-
-	if (error)
-		return error;
-	progress_start(&progress, "stats", session_info(s->session)->nr_records);
-	while (!error) {
-		error = call_stream_next(stream, &item, &more);
-		if (error || !more)
-			break;
-		if (item.is_gap)
-			s->lost_records += item.gap.lost_records;
-		else if (filter_match(s->filter, &item.call, 0))
-			error = count(s, &item.call);
-		call_stream_get_stats(stream, &stats);
-		progress_show(&progress, stats.records);
-	}
-	progress_end(&progress);
-	call_stream_destroy(stream);
-	return error;
+	return choose_columns(s);
 }
 
 /* ---- output ---------------------------------------------------------- */
 
-static int by_count(const void *a, const void *b)
-{
-	const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
+struct row {
+	const struct call_group *group;
+	char *name;
+	uint64_t value; /* sorted by */
+};
 
-	if (x->count != y->count)
-		return x->count < y->count ? 1 : -1;
+static uint64_t value_of(const struct call_group *group, enum column column)
+{
+	switch (column) {
+	case COL_COUNT:
+		return group->count;
+	case COL_ERRORS:
+		return group->errors;
+	case COL_MEASURED:
+		return group->latency.count;
+	case COL_TOTAL:
+		return group->latency.total;
+	case COL_P50:
+		return histogram_percentile(&group->latency, 0.5);
+	case COL_P90:
+		return histogram_percentile(&group->latency, 0.9);
+	case COL_P99:
+		return histogram_percentile(&group->latency, 0.99);
+	case COL_MAX:
+		return group->latency.max;
+	default:
+		return 0;
+	}
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->value != y->value)
+		return x->value < y->value ? 1 : -1;
 	return strcmp(x->name, y->name);
 }
 
-/* "12.3 us": three digits, as more would not be right. */
-static void put_span(struct strbuf *out, uint64_t ns)
+static void put_row(struct stats *s, struct strbuf *out, const struct row *row)
 {
-	static const char *const units[] = {"ns", "us", "ms", "s"};
-	double value = (double)ns;
-	char text[32];
-	int unit = 0;
+	struct table_cell cells[NR_COLUMNS] = {0};
 
-	while (value >= 999.5 && unit < 3) {
-		value /= 1000;
-		unit++;
+	for (size_t i = 0; i < COL_NAME; i++) {
+		uint64_t value = value_of(row->group, (enum column)i);
+
+		if (s->table.form == TABLE_TEXT && columns[i].is_span && !row->group->latency.count)
+			continue;
+		cells[i].kind = CELL_NUMBER;
+		cells[i].number = value < INT64_MAX ? (int64_t)value : INT64_MAX;
 	}
-	snprintf(text, sizeof(text), "%.*f %s",
-		 unit == 0 || value >= 99.95 ? 0
-		 : value >= 9.995            ? 1
-					     : 2,
-		 value, units[unit]);
-	strbuf_printf(out, "%9s", text);
+	cells[COL_NAME] = (struct table_cell){.kind = CELL_TEXT, .text = row->name};
+	for (size_t i = 0; i < CALL_KEYS; i++)
+		if (row->group->names[i])
+			cells[COL_KEYS + i] = (struct table_cell){.kind = CELL_TEXT, .text = row->group->names[i]};
+	if (s->table.form == TABLE_TEXT && row->group->errors == row->group->count)
+		terminal_style(&s->terminal, out, STYLE_ERROR);
+	table_put_row(&s->table, out, cells);
+	if (s->table.form == TABLE_TEXT && row->group->errors == row->group->count)
+		terminal_plain(&s->terminal, out);
 }
 
-static void put_row(struct strbuf *out, const struct group *g)
+static struct row *make_rows(const struct stats *s)
 {
-	strbuf_printf(out, "%10" PRIu64 " %8" PRIu64 " ", g->count, g->errors);
-	if (!g->latency.count) {
-		strbuf_printf(out, "%9s %9s %9s %9s %9s", "-", "-", "-", "-", "-");
-	} else {
-		put_span(out, g->latency.total);
-		strbuf_put_char(out, ' ');
-		put_span(out, histogram_percentile(&g->latency, 0.5));
-		strbuf_put_char(out, ' ');
-		put_span(out, histogram_percentile(&g->latency, 0.9));
-		strbuf_put_char(out, ' ');
-		put_span(out, histogram_percentile(&g->latency, 0.99));
-		strbuf_put_char(out, ' ');
-		put_span(out, g->latency.max);
+	struct row *rows = calloc(s->groups.count + 1, sizeof(*rows));
+	struct strbuf name = {0};
+
+	for (size_t i = 0; i < s->groups.count && rows; i++) {
+		strbuf_reset(&name);
+		call_group_put_name(s->groups.list[i], &name);
+		rows[i].group = s->groups.list[i];
+		rows[i].name = strdup(name.data && !name.failed ? name.data : "?");
+		rows[i].value = value_of(s->groups.list[i], s->sort);
+		if (rows[i].name)
+			continue;
+		while (i--)
+			free(rows[i].name);
+		free(rows);
+		rows = NULL;
 	}
-	strbuf_printf(out, "  %s\n", g->name);
+	strbuf_deinit(&name);
+	return rows;
 }
 
-static void put_object(struct strbuf *out, const struct group *g)
+static struct vmtape_error *print(struct stats *s)
 {
-	strbuf_put(out, "{\"name\": \"");
-	strbuf_put_json(out, g->name, strlen(g->name));
-	strbuf_printf(out, "\", \"count\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"measured\": %" PRIu64, g->count,
-		      g->errors, g->latency.count);
-	strbuf_printf(out,
-		      ", \"total_ns\": %" PRIu64 ", \"p50_ns\": %" PRIu64 ", \"p90_ns\": %" PRIu64
-		      ", \"p99_ns\": %" PRIu64 ", \"max_ns\": %" PRIu64 "}\n",
-		      g->latency.total, histogram_percentile(&g->latency, 0.5), histogram_percentile(&g->latency, 0.9),
-		      histogram_percentile(&g->latency, 0.99), g->latency.max);
-}
-
-static void print(struct stats *s)
-{
+	struct row *rows = make_rows(s);
 	struct strbuf line = {0};
+	size_t left = s->top ? s->top : SIZE_MAX;
 
-	if (s->nr_groups)
-		qsort(s->groups, s->nr_groups, sizeof(struct group *), by_count);
-	if (!s->json)
-		strbuf_printf(&line, "%10s %8s %9s %9s %9s %9s %9s  %s\n", "COUNT", "ERRORS", "TOTAL", "P50", "P90",
-			      "P99", "MAX", "NAME");
-	for (size_t i = 0; i < s->nr_groups; i++) {
-		if (s->json)
-			put_object(&line, s->groups[i]);
-		else
-			put_row(&line, s->groups[i]);
+	if (!rows)
+		return &vmtape_error_no_memory;
+	qsort(rows, s->groups.count, sizeof(*rows), compare_rows);
+	s->table.bold = s->terminal.color;
+	table_put_head(&s->table, &line);
+	command_write(&line);
+	for (size_t i = 0; i < s->groups.count && left; i++, left--) {
+		put_row(s, &line, &rows[i]);
 		if (!command_write(&line))
 			break;
 	}
-	if (s->lost_records && !s->json) {
+	if (s->groups.lost_records && s->table.form == TABLE_TEXT) {
+		terminal_style(&s->terminal, &line, STYLE_ERROR);
 		strbuf_printf(&line, "%" PRIu64 " records were lost; what they told of is missing here.\n",
-			      s->lost_records);
+			      s->groups.lost_records);
+		terminal_plain(&s->terminal, &line);
 		command_write(&line);
 	}
 	strbuf_deinit(&line);
+	for (size_t i = 0; i < s->groups.count; i++)
+		free(rows[i].name);
+	free(rows);
+	return NULL;
+}
+
+static void progressed(void *ctx, uint64_t nr_records)
+{
+	progress_show(ctx, nr_records);
 }
 
 static struct vmtape_error *run(struct stats *s, const char *path)
 {
 	struct filter_times times = {.local = s->local};
-	struct vmtape_error *error = command_open(&s->session, path, NULL);
+	struct call_stream_options options = {0};
+	struct vmtape_error *error;
 
+	terminal_begin(&s->terminal);
+	error = command_open(&s->session, path, NULL);
 	if (error)
 		return error;
 	times.start_ns = session_start_ns(s->session);
@@ -349,7 +343,13 @@ static struct vmtape_error *run(struct stats *s, const char *path)
 	if (error)
 		return error;
 	command_note_guest(s->session);
-	return count_all(s);
+	options.from_tsc = s->span.from_tsc;
+	options.to_tsc = s->span.to_tsc;
+	options.fds = filter_needs_fds(s->filter);
+	progress_start(&s->progress, "stats", session_info(s->session)->nr_records);
+	error = call_groups_count(&s->groups, s->session, s->filter, &options, progressed, &s->progress);
+	progress_end(&s->progress);
+	return error ? error : print(s);
 }
 
 int cmd_stats(int argc, char **argv)
@@ -365,18 +365,8 @@ int cmd_stats(int argc, char **argv)
 	if (!path)
 		return STATUS_BAD;
 	error = run(&s, path);
-	if (error) {
-		status = command_failed(error);
-	} else {
-		print(&s);
-		status = command_finish(s.nr_groups ? STATUS_DONE : STATUS_NOTHING);
-	}
-	for (size_t i = 0; i < s.nr_groups; i++) {
-		free(s.groups[i]->name);
-		free(s.groups[i]);
-	}
-	free(s.groups);
-	u64_map_deinit(&s.index);
+	status = error ? command_failed(error) : command_finish(s.groups.count ? STATUS_DONE : STATUS_NOTHING);
+	call_groups_deinit(&s.groups);
 	filter_destroy(s.filter);
 	session_close(s.session);
 	return status;

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "terminal.h"
 
 int command_misused(const char *name, const char *format, ...)
 {
@@ -47,6 +50,15 @@ const char *command_operand(const char *name, int argc, char **argv, const char 
 	else
 		return argv[optind];
 	return NULL;
+}
+
+bool command_number(const char *text, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
 struct vmtape_error *command_resolve_time(const char *text, const struct session *session, bool local, uint64_t *tsc)
@@ -135,16 +147,35 @@ struct vmtape_error *command_confine(const struct sandbox_room *room)
 	return NULL;
 }
 
-struct vmtape_error *command_open(struct session **out, const char *path, const struct session_options *options)
+struct vmtape_error *command_confine_maker(char *const *paths, unsigned count, const char *output)
 {
-	struct sandbox_room room = {.read = path};
+	struct sandbox_room room = {
+		.read = paths, .nr_read = count, .write_beside = strcmp(output, "-") ? output : NULL};
+
+	return command_confine(&room);
+}
+
+static struct vmtape_error *open_all(struct session **out, char *const *paths, unsigned count,
+				     const struct session_options *options)
+{
+	struct sandbox_room room = {.read = paths, .nr_read = count};
 	struct vmtape_error *error = command_confine(&room);
 
-	if (!error)
-		error = session_open(out, path, options);
+	for (unsigned i = 0; i < count && !error; i++)
+		error = session_open(&out[i], paths[i], options);
 	if (error || no_sandbox)
 		return error;
 	return sandbox_seal();
+}
+
+struct vmtape_error *command_open(struct session **out, const char *path, const struct session_options *options)
+{
+	return open_all(out, (char *[]){(char *)path}, 1, options);
+}
+
+struct vmtape_error *command_open_all(struct session **out, char *const *paths, unsigned count)
+{
+	return open_all(out, paths, count, NULL);
 }
 
 /* ---- output ---------------------------------------------------------- */
@@ -164,7 +195,10 @@ bool command_write(struct strbuf *line)
 int command_finish(int status)
 {
 	bool failed = fflush(stdout) || ferror(stdout);
+	int why = errno;
 
+	terminal_end();
+	errno = why;
 	if (!failed || errno == EPIPE)
 		return status;
 	fprintf(stderr, "vmtape: standard output: %s\n", strerror(errno));

@@ -27,6 +27,9 @@ struct command {
 };
 
 int cmd_info(int argc, char **argv);
+int cmd_cut(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_fds(int argc, char **argv);
@@ -46,6 +49,9 @@ int command_failed(struct vmtape_error *error);
 int command_bad_option(const char *name, char **argv);
 /* The one operand, or NULL after a complaint. */
 const char *command_operand(const char *name, int argc, char **argv, const char *what);
+
+/* A decimal number and nothing else. */
+bool command_number(const char *text, uint64_t *out);
 
 /* ---- options of several commands ------------------------------------- */
 
@@ -68,12 +74,17 @@ void command_take_common(int *argc, char **argv);
 struct vmtape_error *command_confine(const struct sandbox_room *room);
 /* session_open() of a tape by whom nothing else is opened: confined before, sealed behind. */
 struct vmtape_error *command_open(struct session **out, const char *path, const struct session_options *options);
+/* The same of several tapes; those that were opened are in out, also with an error. */
+struct vmtape_error *command_open_all(struct session **out, char *const *paths, unsigned count);
+/* Before a command that makes a file of these tapes opens them; output "-" is standard output. */
+struct vmtape_error *command_confine_maker(char *const *paths, unsigned count, const char *output);
 
 /* ---- output ---------------------------------------------------------- */
 
 /* Writes the line to stdout and empties it; false: stop, the reader is gone or the disk is full. */
 bool command_write(struct strbuf *line);
-/* Flushes stdout. status, or STATUS_BAD when something could not be written; a reader that went away is no error. */
+/* Flushes stdout and waits for the pager. status, or STATUS_BAD when something could not be written; a reader that went
+ * away is no error. */
 int command_finish(int status);
 
 /* ---- progress -------------------------------------------------------- */

@@ -6,6 +6,7 @@ target_sources(vmtape-analyzer PRIVATE
   boot_clock.c
   call_build.c
   call_fd_text.c
+  call_groups.c
   call_live.c
   call_stream.c
   call_touch.c
@@ -36,7 +37,9 @@ target_sources(vmtape-analyzer PRIVATE
   processes.c
   sequence.c
   session.c
+  table.c
   tape_census.c
+  tape_copy.c
   time_text.c
   tracker.c
   u64_map.c)
@@ -57,7 +60,8 @@ add_library(vmtape-events OBJECT
   command.c
   events_follow.c
   hook_plugin.c
-  sandbox.c)
+  sandbox.c
+  terminal.c)
 target_link_libraries(vmtape-events PUBLIC vmtape-analyzer PkgConfig::SECCOMP)
 if(VMTAPE_SANITIZE OR VMTAPE_FUZZ)
   target_compile_definitions(vmtape-events PRIVATE VMTAPE_SANITIZED)
@@ -67,11 +71,14 @@ add_executable(vmtape
   $<TARGET_OBJECTS:vmtape-events>
   $<TARGET_OBJECTS:vmtape-public>
   call_report.c
+  cmd_cut.c
+  cmd_diff.c
   cmd_fds.c
   cmd_files.c
   cmd_info.c
   cmd_maps.c
   cmd_memory.c
+  cmd_merge.c
   cmd_net.c
   cmd_plan.c
   cmd_ps.c
@@ -100,7 +107,7 @@ install(TARGETS vmtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS vmtape-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES vmtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vmtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-foreach(page vmtape vmtape-events vmtape-fds vmtape-files vmtape-info vmtape-maps vmtape-memory vmtape-net vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
+foreach(page vmtape vmtape-cut vmtape-diff vmtape-events vmtape-fds vmtape-files vmtape-info vmtape-maps vmtape-memory vmtape-merge vmtape-net vmtape-plan vmtape-ps vmtape-stats vmtape-verify)
   install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/docs/man/libvmtape.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)

@@ -29,6 +29,18 @@ void histogram_add(struct histogram *h, uint64_t value)
 	h->buckets[bucket] += h->buckets[bucket] < UINT32_MAX;
 }
 
+void histogram_merge(struct histogram *h, const struct histogram *other)
+{
+	h->count += other->count;
+	h->total = h->total > UINT64_MAX - other->total ? UINT64_MAX : h->total + other->total;
+	h->max = other->max > h->max ? other->max : h->max;
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		uint64_t sum = (uint64_t)h->buckets[i] + other->buckets[i];
+
+		h->buckets[i] = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+	}
+}
+
 uint64_t histogram_percentile(const struct histogram *h, double part)
 {
 	uint64_t all = 0, seen = 0, wanted;

@@ -14,6 +14,8 @@ struct histogram {
 };
 
 void histogram_add(struct histogram *histogram, uint64_t value);
+/* Adds all that other has. */
+void histogram_merge(struct histogram *histogram, const struct histogram *other);
 /* Lowest value of the bucket that holds this part (0 to 1) of the values; 0: none. */
 uint64_t histogram_percentile(const struct histogram *histogram, double part);
 

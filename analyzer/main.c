@@ -15,7 +15,10 @@ static const struct command commands[] = {
 	{"net", "who talked to whom", cmd_net},
 	{"maps", "a process's memory regions at a time", cmd_maps},
 	{"stats", "counts, errors and latencies", cmd_stats},
+	{"diff", "two tapes beside each other: counts, errors, latencies", cmd_diff},
 	{"memory", "the guest's memory at a time, as an ELF core, raw or LiME", cmd_memory},
+	{"cut", "a part of a tape, as a tape of its own", cmd_cut},
+	{"merge", "the tapes of one recording as one", cmd_merge},
 	{"plan", "compile or show the capture plan", cmd_plan},
 	{"verify", "check every sum, index and sequence", cmd_verify},
 };

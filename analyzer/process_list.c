@@ -19,7 +19,7 @@ struct builder {
 	struct process_list *list;
 	const struct processes *processes;
 	struct u64_map by_pid; /* row of a process */
-	size_t room;
+	size_t room, threads_room;
 	uint64_t tsc;
 	struct boot_clock boot;
 	struct vmtape_error *error;
@@ -51,6 +51,24 @@ fail:
 	return NULL;
 }
 
+static bool list_thread(struct builder *b, const struct process_thread *thread)
+{
+	struct process_list *list = b->list;
+
+	if (list->nr_threads == b->threads_room) {
+		size_t room = b->threads_room ? b->threads_room * 2 : 64;
+		struct process_list_thread *threads = reallocarray(list->threads, room, sizeof(*threads));
+
+		if (!threads)
+			return false;
+		list->threads = threads;
+		b->threads_room = room;
+	}
+	list->threads[list->nr_threads] = (struct process_list_thread){*thread, -1};
+	list->threads[list->nr_threads++].thread.exe = "";
+	return true;
+}
+
 static void add_thread(struct builder *b, const struct process_thread *thread, int32_t ppid)
 {
 	struct process_row *row = b->error ? NULL : row_of(b, thread->pid);
@@ -58,6 +76,10 @@ static void add_thread(struct builder *b, const struct process_thread *thread, i
 	if (!row)
 		return;
 	row->nr_threads++;
+	if (thread->tid != thread->pid && !list_thread(b, thread)) {
+		b->error = &vmtape_error_no_memory;
+		return;
+	}
 	if (row->leader.pid >= 0 && thread->tid != thread->pid)
 		return;
 	free(row->exe);
@@ -259,6 +281,41 @@ static void set_start_times(struct builder *b)
 		if (row->leader.start_ns || row->leader.pid == 1)
 			row->started_ns = boot_clock_utc(&b->boot, session_clock(b->session), row->leader.start_ns);
 	}
+	for (size_t i = 0; i < b->list->nr_threads; i++) {
+		struct process_list_thread *thread = &b->list->threads[i];
+
+		if (thread->thread.start_ns)
+			thread->started_ns =
+				boot_clock_utc(&b->boot, session_clock(b->session), thread->thread.start_ns);
+	}
+}
+
+static int by_thread(const void *a, const void *b)
+{
+	const struct process_thread *x = &((const struct process_list_thread *)a)->thread;
+	const struct process_thread *y = &((const struct process_list_thread *)b)->thread;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+const struct process_list_thread *process_list_threads(const struct process_list *list, const struct process_row *row,
+						       size_t *count)
+{
+	size_t low = 0, high = list->nr_threads;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (list->threads[middle].thread.pid < row->leader.pid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (*count = 0; low + *count < list->nr_threads && list->threads[low + *count].thread.pid == row->leader.pid;)
+		++*count;
+	return list->threads + low;
 }
 
 struct vmtape_error *process_list_create(struct process_list *out, struct session *session, uint64_t tsc)
@@ -290,6 +347,8 @@ struct vmtape_error *process_list_create(struct process_list *out, struct sessio
 		error = b.error;
 	if (!error) {
 		set_start_times(&b);
+		if (out->nr_threads)
+			qsort(out->threads, out->nr_threads, sizeof(*out->threads), by_thread);
 		error = sort(out);
 	}
 	tracker_destroy(tracker);
@@ -304,5 +363,6 @@ void process_list_deinit(struct process_list *list)
 	for (size_t i = 0; i < list->count; i++)
 		free(list->rows[i].exe);
 	free(list->rows);
+	free(list->threads);
 	*list = (struct process_list){0};
 }

@@ -92,8 +92,8 @@ static struct vmtape_error *enter_landlock(const struct sandbox_room *room, stru
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, size_bytes, 0);
 	if (ruleset < 0)
 		return failed("Landlock");
-	if (room->read)
-		error = allow_path(ruleset, room->read, 0, LANDLOCK_ACCESS_FS_READ_FILE);
+	for (unsigned i = 0; i < room->nr_read && !error; i++)
+		error = allow_path(ruleset, room->read[i], 0, LANDLOCK_ACCESS_FS_READ_FILE);
 	if (!error && room->read_beside)
 		error = allow_beside(ruleset, room->read_beside, RIGHTS_READ);
 	if (!error && room->write_beside)
@@ -172,6 +172,7 @@ static const int harmless[] = {
 static const int making[] = {
 	SCMP_SYS(openat), SCMP_SYS(rename),   SCMP_SYS(renameat), SCMP_SYS(renameat2),
 	SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(fchmod),   SCMP_SYS(umask),
+	SCMP_SYS(link),   SCMP_SYS(linkat),
 };
 
 static const unsigned long terminal[] = {TCGETS, TIOCGWINSZ, FIONREAD};
@@ -214,7 +215,7 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_room *room)
 		result = allow_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, terminal[i], 0));
 	if (!result && room->write_beside)
 		result = allow(filter, making, sizeof(making) / sizeof(making[0]));
-	else if (!result && (room->read || room->read_beside))
+	else if (!result && (room->nr_read || room->read_beside))
 		result = allow_if(filter, SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, OPEN_WRITES, O_RDONLY));
 	return result;
 }

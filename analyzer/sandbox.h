@@ -13,7 +13,8 @@
 #include "error.h"
 
 struct sandbox_room {
-	const char *read;         /* this file may be read, until sandbox_seal(); NULL: none */
+	char *const *read;        /* these files may be read, until sandbox_seal() */
+	unsigned nr_read;
 	const char *read_beside;  /* files in the folder of this one may be read; NULL: none */
 	const char *write_beside; /* files in the folder of this one may be made, replaced and read; NULL: none */
 	bool without_landlock;    /* as on a kernel that has none: for tests */

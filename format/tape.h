@@ -253,6 +253,8 @@ struct tape_info {
 const struct tape_info *tape_reader_info(const struct tape_reader *reader);
 /* Value of a META key, the latest one, or NULL; lives as long as the reader. */
 const char *tape_reader_meta(const struct tape_reader *reader, const char *key);
+/* Each META line in order, whether a later one replaces it or not: its key, NULL behind the last one. */
+const char *tape_reader_meta_line(const struct tape_reader *reader, size_t number, const char **value);
 
 struct tape_problem {
 	uint64_t offset;
@@ -286,6 +288,13 @@ struct tape_page_run {
 };
 int tape_reader_page_run(struct tape_reader *reader, uint32_t index, uint64_t gfn, struct tape_page_run *out,
 			 struct tape_error *error);
+/*
+ * The same of the pages that this snapshot brings, in order; found() stops the walk by not returning 0. *whole: no part
+ * of its map is missing, and the snapshot before it is there. Returns what found() did.
+ */
+int tape_reader_brought_runs(struct tape_reader *reader, uint32_t index,
+			     int (*found)(void *ctx, uint64_t gfn, const struct tape_page_run *run), void *ctx,
+			     bool *whole, struct tape_error *error);
 
 /* Reads every chunk and checks all sums, indices and sequences; each problem is reported. Returns their number. */
 uint64_t tape_reader_verify(struct tape_reader *reader, void (*report)(void *ctx, uint64_t offset, const char *message),

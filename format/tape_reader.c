@@ -435,6 +435,14 @@ const char *tape_reader_meta(const struct tape_reader *reader, const char *key)
 	return NULL;
 }
 
+const char *tape_reader_meta_line(const struct tape_reader *reader, size_t number, const char **value)
+{
+	if (number >= reader->nr_metas)
+		return NULL;
+	*value = reader->metas[number].value;
+	return reader->metas[number].key;
+}
+
 int tape_reader_plan(const struct tape_reader *reader, uint32_t plan_id, const void **out, size_t *size_bytes)
 {
 	/* What a plan turns out to be is remembered; that does not change the answers. */

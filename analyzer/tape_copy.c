@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+#include "tape_copy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bytes.h"
+
+#define ZSTD_LEVEL      3
+#define CHUNK_BYTES     (512u << 10) /* of records */
+#define MAX_HELD_BYTES  (32u << 20)  /* of all vCPUs together */
+#define MAX_META_BYTES  (60u << 10)  /* of a chunk */
+#define MAX_PLAN_ID     65536u
+#define PROGRESS_PERIOD 4096
+
+struct vcpu_lane {
+	struct byte_buffer records;
+	uint64_t next_seq;
+	bool started;
+};
+
+struct tape_copy {
+	struct out_file *file;
+	struct tape_writer *writer;
+	struct tape_encoder *encoder;
+	struct tape_pages *pages;
+	struct vcpu_lane *lanes;
+	size_t nr_lanes;
+	size_t held_bytes;
+	struct byte_buffer meta;
+	struct {
+		uint32_t id;
+		size_t size_bytes;
+		void *bytes;
+	} * plans;
+	size_t nr_plans;
+	uint64_t last_tsc; /* of the newest snapshot that is written */
+	struct tape_copy_stats stats;
+};
+
+static struct vmtape_error *failed(const struct tape_error *why, int result)
+{
+	if (result == -ENOMEM)
+		return &vmtape_error_no_memory;
+	return vmtape_error_create(VMTAPE_ERROR_IO, "the new tape: %s", why->message);
+}
+
+static int write_at(void *ctx, uint64_t offset, void *buffer, size_t size_bytes,
+		    void (*done)(void *done_ctx, void *buffer, int result), void *done_ctx)
+{
+	const struct tape_copy *copy = ctx;
+	const uint8_t *bytes = buffer;
+
+	for (size_t at = 0; at < size_bytes;) {
+		ssize_t n = pwrite(out_file_fd(copy->file), bytes + at, size_bytes - at, (off_t)(offset + at));
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	done(done_ctx, buffer, 0);
+	return 0;
+}
+
+struct vmtape_error *tape_copy_create(struct tape_copy **out, struct out_file *file)
+{
+	struct tape_copy *copy = calloc(1, sizeof(*copy));
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	struct tape_sink sink = {.write = write_at, .ctx = copy};
+	int result;
+
+	if (!copy)
+		return &vmtape_error_no_memory;
+	copy->file = file;
+	result = tape_writer_create(&copy->writer, &sink, &why);
+	if (!result)
+		result = tape_encoder_create(&copy->encoder, ZSTD_LEVEL, &why);
+	if (!result)
+		result = tape_pages_create(&copy->pages, copy->writer, ZSTD_LEVEL, &why);
+	if (result) {
+		tape_copy_destroy(copy);
+		return failed(&why, result);
+	}
+	*out = copy;
+	return NULL;
+}
+
+void tape_copy_destroy(struct tape_copy *copy)
+{
+	if (!copy)
+		return;
+	tape_pages_destroy(copy->pages);
+	tape_encoder_destroy(copy->encoder);
+	tape_writer_destroy(copy->writer);
+	for (size_t i = 0; i < copy->nr_lanes; i++)
+		byte_buffer_deinit(&copy->lanes[i].records);
+	free(copy->lanes);
+	for (size_t i = 0; i < copy->nr_plans; i++)
+		free(copy->plans[i].bytes);
+	free(copy->plans);
+	byte_buffer_deinit(&copy->meta);
+	free(copy);
+}
+
+void tape_copy_get_stats(const struct tape_copy *copy, struct tape_copy_stats *out)
+{
+	*out = copy->stats;
+}
+
+static struct vmtape_error *append(struct tape_copy *copy, struct tape_chunk *chunk)
+{
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	int result = tape_writer_append(copy->writer, chunk, &why);
+
+	return result ? failed(&why, result) : NULL;
+}
+
+/* ---- META and plans -------------------------------------------------- */
+
+static struct vmtape_error *flush_meta(struct tape_copy *copy)
+{
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	struct tape_chunk *chunk;
+	int result;
+
+	if (copy->meta.bad)
+		return &vmtape_error_no_memory;
+	if (!copy->meta.size_bytes)
+		return NULL;
+	byte_buffer_add_u8(&copy->meta, 0);
+	if (copy->meta.bad)
+		return &vmtape_error_no_memory;
+	result = tape_chunk_encode_meta(&chunk, (const char *)copy->meta.data, &why);
+	copy->meta.size_bytes = 0;
+	return result ? failed(&why, result) : append(copy, chunk);
+}
+
+struct vmtape_error *tape_copy_meta(struct tape_copy *copy, const char *key, const char *value)
+{
+	size_t key_bytes = strlen(key), value_bytes = strlen(value), at;
+
+	if (!key_bytes || key_bytes + value_bytes + 2 > MAX_META_BYTES)
+		return NULL;
+	if (copy->meta.size_bytes + key_bytes + value_bytes + 2 > MAX_META_BYTES) {
+		struct vmtape_error *error = flush_meta(copy);
+
+		if (error)
+			return error;
+	}
+	byte_buffer_add(&copy->meta, key, key_bytes);
+	byte_buffer_add_u8(&copy->meta, '=');
+	at = copy->meta.size_bytes;
+	byte_buffer_add(&copy->meta, value, value_bytes);
+	for (; !copy->meta.bad && at < copy->meta.size_bytes; at++)
+		if (copy->meta.data[at] < 0x20)
+			copy->meta.data[at] = ' ';
+	byte_buffer_add_u8(&copy->meta, '\n');
+	return copy->meta.bad ? &vmtape_error_no_memory : NULL;
+}
+
+struct vmtape_error *tape_copy_metas(struct tape_copy *copy, struct session *session, bool first)
+{
+	struct vmtape_error *error = NULL;
+	const char *key, *value;
+
+	for (size_t i = 0; !error && (key = tape_reader_meta_line(session_reader(session), i, &value)); i++)
+		if (first || (strncmp(key, "continues", 9) && strncmp(key, "start_", 6)))
+			error = tape_copy_meta(copy, key, value);
+	return error;
+}
+
+static struct vmtape_error *add_plan(struct tape_copy *copy, uint32_t id, const void *plan, size_t size_bytes)
+{
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	struct tape_chunk *chunk;
+	void *plans;
+	int result;
+
+	for (size_t i = 0; i < copy->nr_plans; i++) {
+		if (copy->plans[i].id != id)
+			continue;
+		if (copy->plans[i].size_bytes == size_bytes && !memcmp(copy->plans[i].bytes, plan, size_bytes))
+			return NULL;
+		return vmtape_error_create(VMTAPE_ERROR_FORMAT,
+					   "plan %u is another one than the plan %u of the tapes before", id, id);
+	}
+	plans = reallocarray(copy->plans, copy->nr_plans + 1, sizeof(*copy->plans));
+	if (!plans)
+		return &vmtape_error_no_memory;
+	copy->plans = plans;
+	copy->plans[copy->nr_plans].bytes = malloc(size_bytes);
+	if (!copy->plans[copy->nr_plans].bytes)
+		return &vmtape_error_no_memory;
+	memcpy(copy->plans[copy->nr_plans].bytes, plan, size_bytes);
+	copy->plans[copy->nr_plans].id = id;
+	copy->plans[copy->nr_plans++].size_bytes = size_bytes;
+	result = tape_chunk_encode_plan(&chunk, plan, size_bytes, &why);
+	return result ? failed(&why, result) : append(copy, chunk);
+}
+
+struct vmtape_error *tape_copy_plans(struct tape_copy *copy, struct session *session)
+{
+	uint32_t left = session_info(session)->nr_plans;
+	struct vmtape_error *error = NULL;
+	const void *plan;
+	size_t size_bytes;
+
+	for (uint32_t id = 0; id < MAX_PLAN_ID && left && !error; id++) {
+		if (tape_reader_plan(session_reader(session), id, &plan, &size_bytes))
+			continue;
+		left--;
+		error = add_plan(copy, id, plan, size_bytes);
+	}
+	return error;
+}
+
+/* ---- snapshots ------------------------------------------------------- */
+
+struct page_job {
+	struct tape_copy *copy;
+	struct tape_reader *reader;
+	uint32_t index;
+	bool all; /* what can't be had is counted, and left out; else it ends the job */
+	uint64_t nr_missing;
+	struct tape_error why; /* of the new tape */
+	bool writing;          /* that it is of */
+};
+
+/* 0, -EBADMSG (a page can't be had), or another negative errno. */
+static int copy_run(void *ctx, uint64_t gfn, const struct tape_page_run *run)
+{
+	static const uint8_t zeros[TAPE_PAGE_BYTES];
+	struct page_job *job = ctx;
+	uint8_t page[TAPE_PAGE_BYTES];
+
+	if (run->kind == TAPE_RUN_NONE)
+		return 0;
+	if (run->kind == TAPE_RUN_LOST) {
+		job->nr_missing += run->nr_pages;
+		return job->all ? 0 : -EBADMSG;
+	}
+	for (uint64_t i = 0; i < run->nr_pages; i++) {
+		const uint8_t *bytes = zeros;
+		int result = 0;
+
+		if (run->kind == TAPE_RUN_STORED) {
+			result = tape_reader_page(job->reader, job->index, gfn + i, page, NULL);
+			bytes = page;
+		}
+		if (result == -ENOMEM)
+			return result;
+		if (result) {
+			job->nr_missing++;
+			if (!job->all)
+				return -EBADMSG;
+			continue;
+		}
+		result = tape_pages_add(job->copy->pages, gfn + i, bytes, &job->why);
+		if (result) {
+			job->writing = true;
+			return result;
+		}
+	}
+	return 0;
+}
+
+static int copy_all(struct page_job *job, const struct tape_snapshot_info *info)
+{
+	uint64_t done = 0; /* ranges of a damaged tape may overlap: each page once */
+
+	for (uint32_t i = 0; i < info->nr_ranges; i++) {
+		uint64_t gfn = info->ranges[i].gpa / TAPE_PAGE_BYTES, bytes = info->ranges[i].size_bytes;
+		uint64_t end = gfn + bytes / TAPE_PAGE_BYTES + (bytes % TAPE_PAGE_BYTES != 0);
+
+		for (gfn = gfn > done ? gfn : done; gfn < end; done = gfn) {
+			struct tape_page_run run;
+			int result = tape_reader_page_run(job->reader, job->index, gfn, &run, &job->why);
+
+			if (result)
+				return result;
+			run.nr_pages = run.nr_pages < end - gfn ? run.nr_pages : end - gfn;
+			result = copy_run(job, gfn, &run);
+			if (result)
+				return result;
+			gfn += run.nr_pages;
+		}
+	}
+	return 0;
+}
+
+/* An increment, if all that it brings is there and the one before it was copied; else all of memory. */
+static struct vmtape_error *copy_snapshot(struct tape_copy *copy, struct session *session, uint32_t index, bool first)
+{
+	struct page_job job = {.copy = copy, .reader = session_reader(session), .index = index};
+	const struct tape_snapshot *snapshot = tape_reader_snapshot(job.reader, index);
+	struct tape_snapshot_info info = snapshot->info;
+	bool whole = false;
+	int result = -EBADMSG;
+
+	/* A tape's snapshots lie in order of time; a part that overlaps the one before brings nothing new. */
+	if (copy->stats.snapshots && info.tsc <= copy->last_tsc)
+		return NULL;
+	job.why.offset = TAPE_NO_OFFSET;
+	if (!first && !info.base) {
+		result = tape_reader_brought_runs(job.reader, index, copy_run, &job, &whole, &job.why);
+		if (!result && !whole)
+			result = -EBADMSG;
+	}
+	if (result == -EBADMSG && !job.writing) {
+		job.nr_missing = 0;
+		job.all = true;
+		info.base = true;
+		result = copy_all(&job, &snapshot->info);
+		copy->stats.missing_pages += job.nr_missing;
+	}
+	if (!result)
+		result = tape_pages_commit(copy->pages, &info, &job.why);
+	if (result)
+		return failed(&job.why, result);
+	copy->stats.snapshots++;
+	copy->last_tsc = info.tsc;
+	return NULL;
+}
+
+/* ---- records --------------------------------------------------------- */
+
+static struct vmtape_error *flush_lane(struct tape_copy *copy, size_t vcpu)
+{
+	struct vcpu_lane *lane = &copy->lanes[vcpu];
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	struct tape_chunk *chunk;
+	int result;
+
+	if (!lane->records.size_bytes)
+		return NULL;
+	result = tape_encoder_traps(copy->encoder, &chunk, (uint16_t)vcpu, lane->records.data, lane->records.size_bytes,
+				    &why);
+	copy->held_bytes -= lane->records.size_bytes;
+	lane->records.size_bytes = 0;
+	return result ? failed(&why, result) : append(copy, chunk);
+}
+
+static struct vmtape_error *flush_all(struct tape_copy *copy)
+{
+	struct vmtape_error *error = NULL;
+
+	for (size_t i = 0; i < copy->nr_lanes && !error; i++)
+		error = flush_lane(copy, i);
+	return error;
+}
+
+static struct vcpu_lane *lane_of(struct tape_copy *copy, uint16_t vcpu)
+{
+	struct vcpu_lane *lanes;
+
+	if (vcpu < copy->nr_lanes)
+		return &copy->lanes[vcpu];
+	lanes = reallocarray(copy->lanes, vcpu + 1u, sizeof(*lanes));
+	if (!lanes)
+		return NULL;
+	memset(lanes + copy->nr_lanes, 0, (vcpu + 1u - copy->nr_lanes) * sizeof(*lanes));
+	copy->lanes = lanes;
+	copy->nr_lanes = vcpu + 1u;
+	return &lanes[vcpu];
+}
+
+/* Numbers that are missing before this record, but those that it tells of itself. */
+static struct vmtape_error *check_seq(struct tape_copy *copy, const struct vcpu_lane *lane,
+				      const struct trap_view *view, bool begins)
+{
+	uint64_t seq = view->header.seq, missing;
+	struct trap_gap gap = {0};
+
+	if (view->header.type == TRAP_GAP) {
+		trap_view_gap(view, &gap);
+		copy->stats.lost_records += gap.lost_records;
+	}
+	if (!lane->started)
+		return NULL;
+	if (seq < lane->next_seq)
+		return vmtape_error_create(VMTAPE_ERROR_FORMAT,
+					   "record %" PRIu64 " of vCPU %u comes after record %" PRIu64
+					   ": the tapes are not of one recording, or not in order",
+					   seq, view->header.vcpu, lane->next_seq - 1);
+	missing = seq - lane->next_seq;
+	if (missing && gap.first_seq == lane->next_seq && gap.lost_records == missing)
+		missing = 0;
+	if (missing && begins)
+		return vmtape_error_create(VMTAPE_ERROR_FORMAT,
+					   "records %" PRIu64 " to %" PRIu64
+					   " of vCPU %u lie between it and the tape before: a part is missing",
+					   lane->next_seq, seq - 1, view->header.vcpu);
+	copy->stats.missing_records += missing;
+	return NULL;
+}
+
+static struct vmtape_error *add_record(struct tape_copy *copy, const struct trap_view *view, bool begins)
+{
+	struct vcpu_lane *lane = lane_of(copy, view->header.vcpu);
+	size_t size_bytes = view->header.size_bytes;
+	struct vmtape_error *error;
+
+	if (!lane)
+		return &vmtape_error_no_memory;
+	error = check_seq(copy, lane, view, begins);
+	if (error)
+		return error;
+	if (lane->records.size_bytes + size_bytes > CHUNK_BYTES)
+		error = flush_lane(copy, view->header.vcpu);
+	if (!error && copy->held_bytes > MAX_HELD_BYTES)
+		error = flush_all(copy);
+	if (error)
+		return error;
+	byte_buffer_add(&lane->records, view->raw, size_bytes);
+	copy->held_bytes += size_bytes;
+	lane->next_seq = view->header.seq + 1;
+	lane->started = true;
+	copy->stats.records++;
+	return lane->records.bad ? &vmtape_error_no_memory : NULL;
+}
+
+/* ---- parts ----------------------------------------------------------- */
+
+/* Which vCPUs the part had records of already. */
+struct begun {
+	uint8_t vcpus[65536 / 8];
+};
+
+static bool begin_vcpu(struct begun *begun, uint16_t vcpu)
+{
+	uint8_t bit = (uint8_t)(1u << (vcpu & 7));
+	bool first = !(begun->vcpus[vcpu / 8] & bit);
+
+	begun->vcpus[vcpu / 8] |= bit;
+	return first;
+}
+
+static struct vmtape_error *copy_records(struct tape_copy *copy, struct session *session,
+					 const struct tape_copy_part *part, struct tape_cursor *cursor,
+					 struct begun *begun)
+{
+	int64_t snapshot = part->first_snapshot;
+	struct vmtape_error *error = NULL;
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	struct trap_view view;
+	uint64_t done = 0;
+	int result = tape_cursor_seek(cursor, part->from_tsc, &why);
+
+	while (!error && result >= 0 && (result = tape_cursor_next(cursor, &view, &why)) > 0) {
+		if (view.header.tsc >= part->to_tsc)
+			break;
+		while (!error && snapshot >= 0 && snapshot <= part->last_snapshot &&
+		       tape_reader_snapshot(session_reader(session), (uint32_t)snapshot)->info.tsc <= view.header.tsc) {
+			error = copy_snapshot(copy, session, (uint32_t)snapshot, snapshot == part->first_snapshot);
+			snapshot++;
+		}
+		if (!error)
+			error = add_record(copy, &view, begin_vcpu(begun, view.header.vcpu) && part->continues);
+		if (!(++done % PROGRESS_PERIOD) && part->progress)
+			part->progress(part->ctx, copy->stats.records);
+	}
+	if (!error && result < 0)
+		error = result == -ENOMEM ? &vmtape_error_no_memory
+					  : vmtape_error_create(VMTAPE_ERROR_IO, "%s", why.message);
+	for (; !error && snapshot >= 0 && snapshot <= part->last_snapshot; snapshot++)
+		error = copy_snapshot(copy, session, (uint32_t)snapshot, snapshot == part->first_snapshot);
+	return error ? error : flush_all(copy);
+}
+
+struct vmtape_error *tape_copy_part(struct tape_copy *copy, struct session *session, const struct tape_copy_part *part)
+{
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	struct begun *begun = calloc(1, sizeof(*begun));
+	struct tape_cursor *cursor = NULL;
+	struct vmtape_error *error;
+
+	if (!begun)
+		return &vmtape_error_no_memory;
+	error = flush_meta(copy);
+	if (!error && tape_cursor_create(&cursor, session_reader(session), &why))
+		error = vmtape_error_create(VMTAPE_ERROR_IO, "%s", why.message);
+	if (!error)
+		error = copy_records(copy, session, part, cursor, begun);
+	tape_cursor_destroy(cursor);
+	free(begun);
+	return error;
+}
+
+struct vmtape_error *tape_copy_finish(struct tape_copy *copy, const char *reason)
+{
+	const struct tape_totals totals = {copy->stats.records, copy->stats.lost_records, copy->stats.snapshots};
+	struct tape_error why = {.offset = TAPE_NO_OFFSET};
+	struct vmtape_error *error = flush_meta(copy);
+	int result;
+
+	if (error)
+		return error;
+	result = tape_writer_finish(copy->writer, reason, &totals, &why);
+	if (!result)
+		result = tape_writer_check(copy->writer, &why);
+	return result ? failed(&why, result) : NULL;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tape_copy.h - parts of tapes onto a new one: lines of META, plans, snapshots,
+ * records. What is damaged is left out and counted, and never replaced by
+ * older contents. Memory is bounded. One thread.
+ */
+#ifndef TAPE_COPY_H
+#define TAPE_COPY_H
+
+#include "out_file.h"
+#include "session.h"
+
+struct tape_copy_part {
+	uint64_t from_tsc, to_tsc;             /* records from, up to but without; UINT64_MAX: all */
+	int64_t first_snapshot, last_snapshot; /* -1: none */
+	bool continues;                        /* records must follow those of the part before */
+	/* Called now and then; may be NULL. */
+	void (*progress)(void *ctx, uint64_t nr_records);
+	void *ctx;
+};
+
+struct tape_copy_stats {
+	uint64_t records, lost_records, snapshots;
+	uint64_t missing_records; /* that the tape it was copied from should have */
+	uint64_t missing_pages;   /* the same, of snapshots that are written as base */
+};
+
+struct tape_copy;
+/* A new tape; the file must be a new one, and is finished by its owner. */
+struct vmtape_error *tape_copy_create(struct tape_copy **out, struct out_file *file);
+void tape_copy_destroy(struct tape_copy *copy);
+
+/* A line of META. What the text has of control characters is replaced. */
+struct vmtape_error *tape_copy_meta(struct tape_copy *copy, const char *key, const char *value);
+/* All lines of another tape, but those that speak of its signature and the tape before it if it is not the first. */
+struct vmtape_error *tape_copy_metas(struct tape_copy *copy, struct session *session, bool first);
+/* Plans that are not on the new tape yet. One with the id of another that differs is an error. */
+struct vmtape_error *tape_copy_plans(struct tape_copy *copy, struct session *session);
+/* Records and snapshots, in order of time. */
+struct vmtape_error *tape_copy_part(struct tape_copy *copy, struct session *session, const struct tape_copy_part *part);
+struct vmtape_error *tape_copy_finish(struct tape_copy *copy, const char *reason);
+
+void tape_copy_get_stats(const struct tape_copy *copy, struct tape_copy_stats *out);
+
+#endif
