@@ -16,9 +16,15 @@ import re
 import compare
 import strace_log
 from guest_vm import Guest
-from vm_env import (Failures, Recorder, image, need_programs, qemu, say, vmtape, with_live_guest)
+from vm_env import (Failures, Recorder, image, need_programs, programs_initrd, qemu, say, vmtape, with_live_guest)
 
 WORKLOADS = ("work_files", "work_process", "work_ipc", "shellwork.sh")
+# As many different calls as there are, in many forms.
+WIDE = ("work_paths", "work_mounts", "work_memory", "work_tasks", "work_net", "work_waits", "work_clocks", "work_admin",
+        "work_server")
+# Programs that others wrote, from an initramfs of their own.
+REAL = ("realwork.sh", "work_server")
+SETS = {"base": WORKLOADS, "wide": WORKLOADS + WIDE, "real": REAL, "all": WORKLOADS + WIDE + REAL[:1]}
 TRUTH = "/tmp/truth"
 # A program that runs before a late recorder comes, and on: its name can only come from the snapshot.
 OLD_PROCESS = "cp /bin/busybox /tmp/elder; ln -sf /tmp/elder /tmp/sleep; (cd /tmp && ./sleep 1000) & echo $!"
@@ -30,7 +36,7 @@ printf '%s\\n' '#!/tmp/sh' 'echo $$ $(readlink /proc/$$/exe)' '(read p x </proc/
 chmod +x s; ./s"""
 
 
-def run_workloads(guest, workloads=WORKLOADS):
+def run_workloads(failures, guest, workloads=WORKLOADS):
     """{path: bytes} of strace's logs: each workload once with raw numbers, once with texts."""
     script = [f"rm -rf {TRUTH}; mkdir -p {TRUTH}/raw {TRUTH}/text; cd /tmp; fails=0"]
     for name in workloads:
@@ -38,7 +44,8 @@ def run_workloads(guest, workloads=WORKLOADS):
             script.append(f"strace -ff -qqq -e signal=none {options} -o {TRUTH}/{kind}/t {name} >/tmp/out 2>&1 "
                           f"|| {{ echo {name} {kind} $?; cat /tmp/out; fails=1; }}")
     script.append("exit $fails")
-    guest.must("\n".join(script), timeout=300)
+    status, output = guest.run("\n".join(script), timeout=600)
+    failures.check(status == 0, f"{len(workloads)} workloads ran to their end{output and ': '}{output[-2000:]}")
     return guest.pull(TRUTH)
 
 
@@ -83,6 +90,7 @@ def main():
     parser.add_argument("--cpu", default="max", help="max,la57=off: page tables of 4 levels")
     parser.add_argument("--memory-mb", type=int, default=512)
     parser.add_argument("--private-ram", action="store_true", help="RAM that the recorder can't map")
+    parser.add_argument("--set", choices=SETS, default="base", help="which workloads")
     parser.add_argument("--keep", help="folder for the tape, strace's logs and the events")
     options = parser.parse_args()
     need_programs()
@@ -93,14 +101,17 @@ def main():
 
 def run(options, failures):
     before = options.attach == "before"
+    real = REAL[0] in SETS[options.set]
     with Guest(qemu(), image(options.kernel), options.append, smp=options.smp, paused=before,
-               memory_mb=options.memory_mb, shared=not options.private_ram, cpu=options.cpu) as guest:
+               memory_mb=options.memory_mb + 512 * real, shared=not options.private_ram, cpu=options.cpu,
+               more_initrd=(programs_initrd(),) if real else ()) as guest:
         folder = options.keep or guest.folder
         os.makedirs(folder, exist_ok=True)
         tape = os.path.join(folder, "truth.vmt")
         if os.path.exists(tape):
             os.unlink(tape)
-        truth = record_truth(failures, guest, before, Recorder(guest.socket_path, tape, "--snapshot-interval", "5s"))
+        truth = record_truth(failures, guest, before, Recorder(guest.socket_path, tape, "--snapshot-interval", "5s"),
+                             SETS[options.set])
         guest.power_off()
         check_tape(failures, tape, folder, truth)
 
@@ -127,7 +138,7 @@ def record_truth(failures, guest, before, with_recorder, workloads=WORKLOADS):
             guest.wait_ready()
         recorder.wait_for(PLAN_IN_FORCE)
         say(f"guest {guest.must('cut -c -100 /proc/version /proc/cmdline').strip()} is recorded, plan in force")
-        files = run_workloads(guest, workloads)
+        files = run_workloads(failures, guest, workloads)
         say("workloads have run under strace")
         exe_text = guest.must(EXECUTABLES)
         ps_text = guest.must("sleep 1; ps -o pid,ppid,comm")
