@@ -122,7 +122,7 @@ static void sleeping(void)
 static void queued(void)
 {
 	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER}, old;
-	siginfo_t info = {.si_code = SI_QUEUE, .si_value.sival_ptr = (void *)0x1234567890};
+	siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE, .si_value.sival_ptr = (void *)0x1234567890};
 	stack_t stack = {.ss_size = 65536}, former;
 	struct timespec soon = {0, 1000000};
 	sigset_t set, pending;
