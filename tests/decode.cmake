@@ -6,12 +6,14 @@ vmtape_test(NAME plan_compile LABEL unit SOURCES unit/test_plan_compile.c unit/d
 # The plan and the decoder against strace, on real calls of this machine.
 add_executable(decode_tracer unit/decode_tracer.c unit/decode_fixture.c)
 target_link_libraries(decode_tracer PRIVATE vmtape-analyzer)
-add_executable(decode_workload unit/decode_workload.c)
-# A sanitizer's runtime makes calls of its own.
-target_compile_options(decode_workload PRIVATE -fno-sanitize=all)
-target_link_options(decode_workload PRIVATE -fno-sanitize=all)
-add_test(NAME unit.decode_truth COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/unit/decode_truth.py
-         $<TARGET_FILE:decode_tracer> $<TARGET_FILE:decode_workload>)
-set_tests_properties(unit.decode_truth PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
+foreach(part "" _kernel)
+  add_executable(decode_workload${part} unit/decode_workload${part}.c)
+  # A sanitizer's runtime makes calls of its own.
+  target_compile_options(decode_workload${part} PRIVATE -fno-sanitize=all)
+  target_link_options(decode_workload${part} PRIVATE -fno-sanitize=all)
+  add_test(NAME unit.decode_truth${part} COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/unit/decode_truth.py
+           $<TARGET_FILE:decode_tracer> $<TARGET_FILE:decode_workload${part}>)
+  set_tests_properties(unit.decode_truth${part} PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
+endforeach()
 
 vmtape_fuzz(NAME arg_decode LIBS vmtape-analyzer)

@@ -46,7 +46,7 @@ static void put_ioctl(uint64_t value, struct strbuf *out)
 {
 	static const char *const directions[] = {"_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE"};
 	uint32_t request = (uint32_t)value;
-	const char *name = name_set_find(&names_ioctl, request);
+	const char *name = ioctl_name_find(request);
 
 	if (name)
 		strbuf_put(out, name);
@@ -65,10 +65,6 @@ static void put_ipc_flags(const struct name_set *names, uint64_t value, struct s
 	}
 	put_octal((uint32_t)value & 0777, out);
 }
-
-static const struct named_value ethernet_values[] = {NAMED(ETH_P_ALL),  NAMED(ETH_P_IP),  NAMED(ETH_P_ARP),
-						     NAMED(ETH_P_IPV6), NAMED(ETH_P_PAE), NAMED(ETH_P_LLDP)};
-static NAME_SET(names_ethernet, ethernet_values, .unknown = "ETH_P_???");
 
 static bool put_protocol(uint64_t family, uint64_t value, struct strbuf *out)
 {
@@ -89,6 +85,24 @@ static bool put_protocol(uint64_t family, uint64_t value, struct strbuf *out)
 		strbuf_put_u64(out, (uint32_t)value);
 		return false;
 	}
+}
+
+/* linux/quota.h: QCMD; commands of XFS and type in the lowest byte */
+static void put_quota_command(uint64_t value, struct strbuf *out)
+{
+	strbuf_put(out, "QCMD(");
+	name_set_put_one(&names_quota_command, (uint32_t)value >> 8, out);
+	strbuf_put(out, ", ");
+	name_set_put_one(&names_quota_type, value & 0xff, out);
+	strbuf_put_char(out, ')');
+}
+
+/* linux/ioprio.h: IOPRIO_PRIO_VALUE */
+void put_io_priority(uint64_t value, struct strbuf *out)
+{
+	strbuf_put(out, "IOPRIO_PRIO_VALUE(");
+	name_set_put_one(&names_ioprio_class, (uint32_t)value >> 13, out);
+	strbuf_printf(out, ", %u)", (unsigned)(value & 0x1fff));
 }
 
 bool put_number_arg(struct arg_context *ctx)
@@ -164,6 +178,12 @@ bool put_number_arg(struct arg_context *ctx)
 		return true;
 	case ARG_PROTOCOL:
 		return put_protocol(ctx->call->args[0], value, out);
+	case ARG_QUOTA:
+		put_quota_command(value, out);
+		return true;
+	case ARG_PRIORITY:
+		put_io_priority(value, out);
+		return true;
 	case ARG_HIDDEN:
 		put_hex_or_zero(value, out);
 		return false;

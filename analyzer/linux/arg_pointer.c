@@ -46,6 +46,19 @@ static bool length_at(const struct arg_context *ctx, int index, uint64_t *out)
 	return true;
 }
 
+static bool own_length(const struct arg_context *ctx, size_t offset, uint64_t *out)
+{
+	struct captured piece;
+	struct record_reader r = {.at = offset};
+
+	if (!arg_piece(ctx, CAPTURED_BEFORE, &piece) || piece.len < offset + 4)
+		return false;
+	r.data = piece.data;
+	r.len = piece.len;
+	*out = read_u32(&r);
+	return true;
+}
+
 bool arg_length(const struct arg_context *ctx, uint64_t *out)
 {
 	uint8_t len = ctx->arg.len;
@@ -56,6 +69,8 @@ bool arg_length(const struct arg_context *ctx, uint64_t *out)
 	}
 	if (len >= LEN_AT && len < LEN_AT + LINUX_SYSCALL_ARGS)
 		return length_at(ctx, len - LEN_AT, out);
+	if (len == LEN_OWN0 || len == LEN_OWN4)
+		return own_length(ctx, len == LEN_OWN0 ? 0 : 4, out);
 	if (len >= LINUX_SYSCALL_ARGS)
 		return false;
 	*out = ctx->narrow ? (uint32_t)ctx->call->args[len] : ctx->call->args[len];
@@ -289,7 +304,7 @@ static void put_layout(const struct arg_context *ctx, const struct captured *pie
 	struct record_reader r = {
 		.data = piece->data + at, .len = piece->len - at, .narrow = ctx->narrow, .brief = ctx->brief};
 
-	ctx->arg.layout->put(&r, ctx->out);
+	record_put(ctx->arg.layout, &r, ctx->out);
 }
 
 static bool whole_record(const struct arg_context *ctx, enum captured_when when, struct captured *out)
@@ -309,6 +324,11 @@ static bool put_record(struct arg_context *ctx)
 
 	if (!in && (!out || ctx->arg.direction == ARG_INOUT))
 		return false;
+	if (in && out && layout->written) {
+		ctx->arg.layout = layout->written;
+		put_layout(ctx, &after, 0);
+		return true;
+	}
 	if (layout->brackets)
 		strbuf_put_char(ctx->out, '[');
 	put_layout(ctx, in ? &before : &after, 0);
@@ -387,6 +407,14 @@ bool put_pointer_arg(struct arg_context *ctx)
 		return put_dirents_arg(ctx);
 	case ARG_CLONE_ARGS:
 		return put_clone_args_arg(ctx);
+	case ARG_SIZED:
+		return put_sized_arg(ctx);
+	case ARG_MESSAGES:
+		return put_messages_arg(ctx);
+	case ARG_QUEUED:
+		return put_queued_arg(ctx);
+	case ARG_CONTROL_BLOCKS:
+		return put_control_blocks_arg(ctx);
 	default:
 		return false;
 	}

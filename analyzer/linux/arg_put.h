@@ -39,6 +39,7 @@ void put_quoted(const uint8_t *data, size_t len, bool all, struct strbuf *out);
 
 /* arg_number.c: kinds without a pointer; true: the text says more than the number */
 bool put_number_arg(struct arg_context *ctx);
+void put_io_priority(uint64_t value, struct strbuf *out);
 /* arg_pointer.c */
 bool put_pointer_arg(struct arg_context *ctx);
 bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label, uint64_t gva, uint64_t items,
@@ -48,8 +49,14 @@ void put_sockaddr(const struct captured *piece, struct strbuf *out);
 bool put_sockaddr_arg(struct arg_context *ctx);
 bool put_socklen_arg(struct arg_context *ctx);
 bool put_option_arg(struct arg_context *ctx);
-bool put_message_arg(struct arg_context *ctx);
 const struct name_set *socket_option_names(uint64_t level);
+/* arg_message.c */
+bool put_message_arg(struct arg_context *ctx);
+bool put_messages_arg(struct arg_context *ctx);
+/* arg_structs.c */
+bool put_sized_arg(struct arg_context *ctx);
+bool put_queued_arg(struct arg_context *ctx);
+bool put_control_blocks_arg(struct arg_context *ctx);
 /* arg_sets.c */
 bool put_fd_set(const struct captured *piece, uint64_t count, struct strbuf *out);
 bool put_fdset_arg(struct arg_context *ctx);

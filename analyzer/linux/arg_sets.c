@@ -93,11 +93,6 @@ bool put_cpuset_arg(struct arg_context *ctx)
 
 #define DIRENT_HEAD_BYTES 19
 
-static const struct named_value entry_type_values[] = {NAMED(DT_UNKNOWN), NAMED(DT_FIFO), NAMED(DT_CHR),
-						       NAMED(DT_DIR),     NAMED(DT_BLK),  NAMED(DT_REG),
-						       NAMED(DT_LNK),     NAMED(DT_SOCK), NAMED(DT_WHT)};
-static NAME_SET(names_entry_type, entry_type_values, .unknown = "DT_???");
-
 static void put_entry(const uint8_t *data, size_t len, struct strbuf *out)
 {
 	struct record_reader r = {.data = data, .len = len};

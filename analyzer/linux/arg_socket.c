@@ -70,9 +70,72 @@ static void put_inet6(const struct captured *piece, struct strbuf *out)
 
 static void put_netlink(const struct captured *piece, struct strbuf *out)
 {
-	strbuf_printf(out, "{sa_family=AF_NETLINK, nl_pid=%d, nl_groups=%08x}",
+	strbuf_printf(out, "{sa_family=AF_NETLINK, nl_pid=%d, nl_groups=%#08x}",
 		      (int32_t)host_u32(piece->data + offsetof(struct sockaddr_nl, nl_pid)),
 		      host_u32(piece->data + offsetof(struct sockaddr_nl, nl_groups)));
+}
+
+static void put_packet(const struct captured *piece, struct strbuf *out)
+{
+	struct record_reader r = {.data = piece->data, .len = piece->len, .at = FAMILY_BYTES};
+	uint16_t protocol = read_u16(&r), hardware;
+	uint32_t interface = read_u32(&r);
+	uint8_t type, length;
+
+	hardware = read_u16(&r);
+	type = read_u8(&r);
+	length = read_u8(&r);
+	strbuf_put(out, "{sa_family=AF_PACKET, sll_protocol=htons(");
+	name_set_put_one(&names_ethernet, ntohs(protocol), out);
+	strbuf_printf(out, "), sll_ifindex=%d, sll_hatype=", (int32_t)interface);
+	name_set_put_one(&names_arp_hardware, hardware, out);
+	strbuf_put(out, ", sll_pkttype=");
+	name_set_put_one(&names_packet_type, type, out);
+	strbuf_printf(out, ", sll_halen=%u", length);
+	if (length) {
+		strbuf_put(out, ", sll_addr=[");
+		for (uint8_t i = 0; i < length && r.at < r.len; i++)
+			strbuf_printf(out, "%s%02x", i ? ", " : "", read_u8(&r));
+		strbuf_put_char(out, ']');
+	}
+	strbuf_put_char(out, '}');
+}
+
+static void put_vsock(const struct captured *piece, struct strbuf *out)
+{
+	struct record_reader r = {.data = piece->data, .len = piece->len, .at = 4};
+	uint32_t port = read_u32(&r), cid = read_u32(&r);
+
+	strbuf_put(out, "{sa_family=AF_VSOCK, svm_cid=");
+	name_set_put_one(&names_vsock_cid, cid, out);
+	strbuf_printf(out, ", svm_port=%#x, svm_flags=%#x}", port, read_u8(&r));
+}
+
+static void put_xdp(const struct captured *piece, struct strbuf *out)
+{
+	struct record_reader r = {.data = piece->data, .len = piece->len, .at = FAMILY_BYTES};
+	uint16_t flags = read_u16(&r);
+	uint32_t interface = read_u32(&r), queue = read_u32(&r);
+
+	strbuf_printf(out,
+		      "{sa_family=AF_XDP, sxdp_flags=%#x, sxdp_ifindex=%u, sxdp_queue_id=%u, sxdp_shared_umem_fd=%d}",
+		      flags, interface, queue, (int32_t)read_u32(&r));
+}
+
+/* linux/if_alg.h: struct sockaddr_alg {u16 family; u8 type[14]; u32 feat, mask; u8 name[64]} */
+#define ALG_BYTES      88
+#define ALG_TYPE_BYTES 14
+#define ALG_NAME       24
+static void put_alg(const struct captured *piece, struct strbuf *out)
+{
+	const char *type = (const char *)piece->data + FAMILY_BYTES, *name = (const char *)piece->data + ALG_NAME;
+
+	strbuf_put(out, "{sa_family=AF_ALG, salg_type=");
+	put_quoted((const uint8_t *)type, strnlen(type, ALG_TYPE_BYTES), true, out);
+	strbuf_printf(out, ", salg_feat=%#x, salg_mask=%#x, salg_name=", host_u32(piece->data + 16),
+		      host_u32(piece->data + 20));
+	put_quoted((const uint8_t *)name, strnlen(name, ALG_BYTES - ALG_NAME), true, out);
+	strbuf_put_char(out, '}');
 }
 
 void put_sockaddr(const struct captured *piece, struct strbuf *out)
@@ -87,6 +150,14 @@ void put_sockaddr(const struct captured *piece, struct strbuf *out)
 		put_inet6(piece, out);
 	} else if (family == AF_NETLINK && piece->len >= sizeof(struct sockaddr_nl)) {
 		put_netlink(piece, out);
+	} else if (family == AF_PACKET && piece->len >= 12) {
+		put_packet(piece, out);
+	} else if (family == AF_VSOCK && piece->len >= 16) {
+		put_vsock(piece, out);
+	} else if (family == AF_XDP && piece->len >= 16) {
+		put_xdp(piece, out);
+	} else if (family == AF_ALG && piece->len >= ALG_BYTES) {
+		put_alg(piece, out);
 	} else {
 		strbuf_put(out, "{sa_family=");
 		name_set_put_one(&names_family, family, out);
@@ -159,29 +230,90 @@ const struct name_set *socket_option_names(uint64_t level)
 		return &names_ipv6_option;
 	case IPPROTO_TCP:
 		return &names_tcp_option;
+	case IPPROTO_UDP:
+		return &names_udp_option;
+	case SOL_PACKET:
+		return &names_packet_option;
+	case SOL_NETLINK:
+		return &names_netlink_option;
 	default:
 		return NULL;
 	}
 }
 
-static bool put_known_option(struct arg_context *ctx, const struct captured *piece)
+static bool put_socket_level_option(struct arg_context *ctx, uint32_t option, const struct captured *piece)
 {
-	const uint64_t *args = ctx->call->args;
+	struct record_reader r = {.data = piece->data, .len = piece->len, .narrow = ctx->narrow};
 
-	if ((uint32_t)args[1] != SOL_SOCKET)
-		return false;
-	if ((uint32_t)args[2] == SO_LINGER && piece->len == 8) {
+	switch (option) {
+	case SO_LINGER:
+		if (piece->len != 8)
+			return false;
 		strbuf_printf(ctx->out, "{l_onoff=%d, l_linger=%d}", (int32_t)host_u32(piece->data),
 			      (int32_t)host_u32(piece->data + 4));
 		return true;
-	}
-	if ((uint32_t)args[2] == SO_ERROR && piece->len == 4 && linux_errno_name((int)host_u32(piece->data))) {
+	case SO_ERROR:
+		if (piece->len != 4 || !linux_errno_name((int)host_u32(piece->data)))
+			return false;
 		strbuf_printf(ctx->out, "[%s]", linux_errno_name((int)host_u32(piece->data)));
 		return true;
-	}
-	if ((uint32_t)args[2] == SO_PEERCRED && piece->len == 12) {
+	case SO_PEERCRED:
+		if (piece->len != 12)
+			return false;
 		strbuf_printf(ctx->out, "{pid=%d, uid=%d, gid=%d}", (int32_t)host_u32(piece->data),
 			      (int32_t)host_u32(piece->data + 4), (int32_t)host_u32(piece->data + 8));
+		return true;
+	case 20: /* SO_RCVTIMEO_OLD, SO_SNDTIMEO_OLD */
+	case 21:
+		if (piece->len < (ctx->narrow ? 8u : 16u))
+			return false;
+		put_timeval(&r, ctx->out);
+		return true;
+	case SO_ATTACH_FILTER:
+	case SO_ATTACH_REUSEPORT_CBPF:
+		if (piece->len < record_size(&layout_filter_program, ctx->narrow))
+			return false;
+		record_put(&layout_filter_program, &r, ctx->out);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* struct ip_mreq, or struct ip_mreqn with the interface's number */
+static bool put_membership(struct arg_context *ctx, const struct captured *piece)
+{
+	char group[INET_ADDRSTRLEN], interface[INET_ADDRSTRLEN];
+
+	if (piece->len < 8)
+		return false;
+	inet_ntop(AF_INET, piece->data, group, sizeof(group));
+	inet_ntop(AF_INET, piece->data + 4, interface, sizeof(interface));
+	if (piece->len < 12) {
+		strbuf_printf(ctx->out, "{imr_multiaddr=inet_addr(\"%s\"), imr_interface=inet_addr(\"%s\")}", group,
+			      interface);
+		return true;
+	}
+	strbuf_printf(ctx->out, "{imr_multiaddr=inet_addr(\"%s\"), imr_address=inet_addr(\"%s\"), imr_ifindex=%d}",
+		      group, interface, (int32_t)host_u32(piece->data + 8));
+	return true;
+}
+
+static bool put_known_option(struct arg_context *ctx, const struct captured *piece)
+{
+	uint32_t level = (uint32_t)ctx->call->args[1], option = (uint32_t)ctx->call->args[2];
+
+	if (level == SOL_SOCKET)
+		return put_socket_level_option(ctx, option, piece);
+	if (level == IPPROTO_IP && (option == IP_ADD_MEMBERSHIP || option == IP_DROP_MEMBERSHIP))
+		return put_membership(ctx, piece);
+	if (level == IPPROTO_IPV6 && (option == IPV6_ADD_MEMBERSHIP || option == IPV6_DROP_MEMBERSHIP) &&
+	    piece->len >= 20) {
+		char group[INET6_ADDRSTRLEN];
+
+		inet_ntop(AF_INET6, piece->data, group, sizeof(group));
+		strbuf_printf(ctx->out, "{inet_pton(AF_INET6, \"%s\", &ipv6mr_multiaddr), ipv6mr_interface=%d}", group,
+			      (int32_t)host_u32(piece->data + 16));
 		return true;
 	}
 	return false;
@@ -206,155 +338,5 @@ bool put_option_arg(struct arg_context *ctx)
 		strbuf_printf(ctx->out, "[%d]", (int32_t)host_u32(piece.data));
 	else
 		put_quoted(piece.data, piece.len, piece.len == len, ctx->out);
-	return true;
-}
-
-/* ---- struct msghdr ------------------------------------------------------ */
-
-static const struct named_value control_values[] = {NAMED_AS(1, "SCM_RIGHTS"), NAMED_AS(2, "SCM_CREDENTIALS")};
-static NAME_SET(names_control, control_values, .unknown = "SCM_???");
-
-struct message {
-	uint64_t name, iov, iov_len, control, control_len;
-	uint32_t name_len, flags;
-};
-
-static bool read_message(const struct arg_context *ctx, enum captured_when when, struct message *out)
-{
-	const struct user_msghdr *layout = user_msghdr(ctx->narrow);
-	struct record_reader r = {.narrow = ctx->narrow};
-	struct captured piece;
-
-	if (!arg_piece(ctx, when, &piece) || piece.len < layout->size_bytes)
-		return false;
-	r.data = piece.data;
-	r.len = piece.len;
-	out->name = read_word(&r);
-	out->name_len = read_u32(&r);
-	out->iov = read_word(&r);
-	out->iov_len = read_word(&r);
-	out->control = read_word(&r);
-	out->control_len = read_word(&r);
-	out->flags = read_u32(&r);
-	return true;
-}
-
-static void put_control_data(uint32_t type, const uint8_t *data, size_t len, struct strbuf *out)
-{
-	if (type == SCM_RIGHTS) {
-		strbuf_put_char(out, '[');
-		for (size_t i = 0; i + 4 <= len; i += 4)
-			strbuf_printf(out, "%s%d", i ? ", " : "", (int32_t)host_u32(data + i));
-		strbuf_put_char(out, ']');
-	} else if (type == SCM_CREDENTIALS && len >= 12) {
-		strbuf_printf(out, "{pid=%d, uid=%u, gid=%u}", (int32_t)host_u32(data), host_u32(data + 4),
-			      host_u32(data + 8));
-	} else {
-		put_quoted(data, len, true, out);
-	}
-}
-
-/* The list of struct cmsghdr {size_t len; int level, type}, each aligned to a word. */
-static void put_control(const struct arg_context *ctx, const struct captured *piece, uint64_t total)
-{
-	size_t word = ctx->narrow ? 4 : 8, head = word + 8, at = 0;
-	size_t end = piece->len < total ? piece->len : (size_t)total;
-	struct strbuf *out = ctx->out;
-
-	strbuf_put_char(out, '[');
-	while (at < end && end - at >= head) {
-		struct record_reader r = {.data = piece->data + at, .len = end - at, .narrow = ctx->narrow};
-		uint64_t len = read_word(&r);
-		uint32_t level = read_u32(&r), type = read_u32(&r);
-
-		if (len < head)
-			break;
-		strbuf_printf(out, "%s{cmsg_len=%llu, cmsg_level=", at ? ", " : "", (unsigned long long)len);
-		name_set_put_one(&names_sockopt_level, level, out);
-		strbuf_put(out, ", cmsg_type=");
-		if (level == SOL_SOCKET)
-			name_set_put_one(&names_control, type, out);
-		else
-			strbuf_printf(out, "%#x", type);
-		if (len > head) {
-			size_t n = len - head < end - at - head ? (size_t)(len - head) : end - at - head;
-
-			strbuf_put(out, ", cmsg_data=");
-			if (level == SOL_SOCKET)
-				put_control_data(type, piece->data + at + head, n, out);
-			else
-				put_quoted(piece->data + at + head, n, n == len - head, out);
-		}
-		strbuf_put_char(out, '}');
-		if (len > end - at)
-			break;
-		at += ((size_t)len + word - 1) / word * word;
-	}
-	strbuf_put_char(out, ']');
-}
-
-static void put_message_name(struct arg_context *ctx, enum captured_when when, const struct message *m,
-			     const struct message *before, uint8_t deep)
-{
-	struct captured piece;
-
-	strbuf_put(ctx->out, "{msg_name=");
-	if (m->name && m->name_len >= FAMILY_BYTES && captured_find(ctx->call, when, deep, m->name, &piece) &&
-	    piece.len >= FAMILY_BYTES) {
-		if (piece.len > m->name_len)
-			piece.len = m->name_len;
-		put_sockaddr(&piece, ctx->out);
-	} else {
-		put_address(m->name, ctx->out);
-	}
-	if (before && before->name_len != m->name_len)
-		strbuf_printf(ctx->out, ", msg_namelen=%d => %d", (int32_t)before->name_len, (int32_t)m->name_len);
-	else
-		strbuf_printf(ctx->out, ", msg_namelen=%d", (int32_t)m->name_len);
-}
-
-static void put_message(struct arg_context *ctx, enum captured_when when, const struct message *m,
-			const struct message *before)
-{
-	uint8_t deep = (uint8_t)(PLAN_LABEL_DEEP0 + ctx->index);
-	uint64_t left = when == CAPTURED_AFTER ? (uint64_t)ctx->call->ret : UINT64_MAX;
-	struct captured piece;
-
-	put_message_name(ctx, when, m, before, deep);
-	strbuf_put(ctx->out, ", msg_iov=");
-	if (!m->iov_len && m->iov)
-		strbuf_put(ctx->out, "[]");
-	else if (m->iov_len > UINT32_MAX || !put_iovecs(ctx, when, deep, m->iov, m->iov_len, left))
-		put_address(m->iov, ctx->out);
-	strbuf_printf(ctx->out, ", msg_iovlen=%llu", (unsigned long long)m->iov_len);
-	if (m->control && m->control_len) {
-		strbuf_put(ctx->out, ", msg_control=");
-		if (captured_find(ctx->call, when, deep, m->control, &piece) && piece.len)
-			put_control(ctx, &piece, m->control_len);
-		else
-			put_address(m->control, ctx->out);
-	}
-	strbuf_printf(ctx->out, ", msg_controllen=%llu, msg_flags=", (unsigned long long)m->control_len);
-	name_set_put_flags(&names_message, m->flags, ctx->out);
-	strbuf_put_char(ctx->out, '}');
-}
-
-bool put_message_arg(struct arg_context *ctx)
-{
-	struct message before, after;
-
-	if (!read_message(ctx, CAPTURED_BEFORE, &before))
-		return false;
-	if (ctx->arg.direction == ARG_IN) {
-		put_message(ctx, CAPTURED_BEFORE, &before, NULL);
-		return true;
-	}
-	if (!call_is_ok(ctx->call)) {
-		strbuf_printf(ctx->out, "{msg_namelen=%d}", (int32_t)before.name_len);
-		return true;
-	}
-	if (!read_message(ctx, CAPTURED_AFTER, &after))
-		return false;
-	put_message(ctx, CAPTURED_AFTER, &after, &before);
 	return true;
 }

@@ -12,6 +12,23 @@ const char *name_set_find(const struct name_set *set, uint64_t value)
 	return NULL;
 }
 
+const char *ioctl_name_find(uint32_t request)
+{
+	size_t low = 0, high = nr_ioctl_requests;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ioctl_requests[middle].value == request)
+			return ioctl_requests[middle].name;
+		if (ioctl_requests[middle].value < request)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 static uint64_t narrow(const struct name_set *set, uint64_t value)
 {
 	return set->wide ? value : (uint32_t)value;
@@ -19,7 +36,7 @@ static uint64_t narrow(const struct name_set *set, uint64_t value)
 
 static void put_unknown(const struct name_set *set, uint64_t value, struct strbuf *out)
 {
-	if (set->decimal)
+	if (set->decimal || !value)
 		strbuf_put_u64(out, value);
 	else
 		strbuf_put_hex(out, value);

@@ -13,6 +13,10 @@
 #define CAP_ITEM     256 /* of argv, of an environment, of an iovec */
 #define CAP_SOCKADDR 128 /* sizeof(struct sockaddr_storage) */
 #define CAP_DIRENTS  3072
+#define CAP_MESSAGES 512
+#define CAP_STRUCT   256
+#define MAX_MESSAGES 2 /* six steps each */
+#define MAX_BLOCKS   4 /* struct iocb */
 #define MAX_ARGV     32
 #define MAX_ENVIRON  PLAN_MAX_ITEMS
 #define MAX_IOVECS   16
@@ -175,6 +179,24 @@ static void add_message(struct compiler *c, struct step_list *list, uint8_t base
 	add_sized(c, list, pointer, length, 1, CAP_BUFFER, false, deep);
 }
 
+/* Of an array of struct mmsghdr: itself, and what the first MAX_MESSAGES say. */
+static void add_messages(struct compiler *c, struct step_list *list, uint8_t base, uint8_t len_from, int i)
+{
+	const struct user_msghdr *layout = user_msghdr(c->narrow);
+	size_t word = c->narrow ? 4 : 8, item_bytes = layout->size_bytes + word;
+	uint8_t deep = (uint8_t)(PLAN_LABEL_DEEP0 + i), pointer, length;
+
+	add_sized(c, list, base, len_from, item_bytes, CAP_MESSAGES, true, (uint8_t)(PLAN_LABEL_ARG0 + i));
+	for (size_t n = 0; n < MAX_MESSAGES; n++) {
+		pointer = add_value(c, list, base, n * item_bytes + layout->iov, word);
+		length = add_value(c, list, base, n * item_bytes + layout->iov_len, word);
+		add_iovec(c, list, pointer, length, deep);
+		pointer = add_value(c, list, base, n * item_bytes + layout->name, word);
+		length = add_value(c, list, base, n * item_bytes + layout->name_len, 4);
+		add_sized(c, list, pointer, length, 1, CAP_SOCKADDR, true, deep);
+	}
+}
+
 static bool is_in(const struct arg_spec *arg)
 {
 	return arg->direction & ARG_IN;
@@ -213,6 +235,12 @@ static void compile_sized(struct compiler *c, const struct arg_spec *arg, int i,
 		add_sized(c, &c->exit, base, length, size_bytes, cap, true, label);
 		return;
 	}
+	if (arg->len == LEN_OWN0 || arg->len == LEN_OWN4) {
+		uint8_t length = add_value(c, &c->enter, base, arg->len == LEN_OWN0 ? 0 : 4, 4);
+
+		add_sized(c, &c->enter, base, length, size_bytes, cap, true, label);
+		return;
+	}
 	if (arg->len == LEN_RET) {
 		add_sized(c, &c->exit, base, TRAP_REG_RAX, size_bytes, cap, false, label);
 		add_sized_by_frame(c, base, size_bytes, cap, label);
@@ -238,6 +266,24 @@ static void compile_fixed(struct compiler *c, const struct arg_spec *arg, int i,
 	/* What is left of an interrupted sleep is written although the call fails. */
 	if (arg->when == ARG_WHEN_INTERRUPTED && c->exit.n)
 		c->exit.steps[c->exit.n - 1].flags &= (uint8_t)~PLAN_STEP_IF_OK;
+}
+
+static size_t many_bytes(const struct compiler *c)
+{
+	return user_msghdr(c->narrow)->size_bytes + (c->narrow ? 4u : 8u);
+}
+
+/* struct msgbuf: the length that the call has is without the type's word, which is a piece of its own. */
+static void compile_queued(struct compiler *c, const struct arg_spec *arg, int i)
+{
+	struct step_list *list = is_in(arg) ? &c->enter : &c->exit;
+	uint8_t length = arg->len == LEN_RET ? (uint8_t)TRAP_REG_RAX : arg_reg(c, arg->len);
+	size_t word = c->narrow ? 4 : 8, first = list->n;
+
+	add_bytes(c, list, arg_reg(c, i), word, (uint8_t)(PLAN_LABEL_ARG0 + i));
+	add_sized(c, list, arg_reg(c, i), length, 1, CAP_BUFFER, false, (uint8_t)(PLAN_LABEL_DEEP0 + i));
+	if (list->n == first + 2)
+		list->steps[first + 1].offset = (int32_t)word;
 }
 
 static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
@@ -304,6 +350,28 @@ static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
 		add_bytes(c, &c->enter, base, user_msghdr(c->narrow)->size_bytes, label);
 		add_message(c, &c->exit, base, i);
 		break;
+	case ARG_SIZED:
+		compile_sized(c, arg, i, 1, CAP_STRUCT, true);
+		break;
+	case ARG_MESSAGES:
+		if (!is_out(arg)) {
+			add_messages(c, &c->enter, base, arg_reg(c, arg->len), i);
+			add_sized(c, &c->exit, base, TRAP_REG_RAX, many_bytes(c), CAP_MESSAGES, true, label);
+			break;
+		}
+		add_sized(c, &c->enter, base, arg_reg(c, arg->len), many_bytes(c), CAP_MESSAGES, true, label);
+		add_messages(c, &c->exit, base, TRAP_REG_RAX, i);
+		break;
+	case ARG_QUEUED:
+		compile_queued(c, arg, i);
+		break;
+	case ARG_CONTROL_BLOCKS:
+		compile_sized(c, arg, i, c->narrow ? 4 : 8, CAP_STRUCT, true);
+		for (size_t n = 0; n < MAX_BLOCKS; n++) {
+			value = add_value(c, &c->enter, base, n * (c->narrow ? 4 : 8), c->narrow ? 4 : 8);
+			add_bytes(c, &c->enter, value, record_size(&layout_iocb, false), deep);
+		}
+		break;
 	case ARG_CLONE_ARGS:
 		compile_sized(c, arg, i, 1, CLONE_ARGS_BYTES, false);
 		value = add_value(c, &c->exit, base, CLONE_ARGS_PARENT_TID, 8);
@@ -311,6 +379,28 @@ static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
 		break;
 	default:
 		break;
+	}
+}
+
+/* An argument whose length another one says, of one variant of the call: one step for all variants of that length. */
+static void compile_variant_sized(struct compiler *c, const struct variant_set *set, int i)
+{
+	const struct arg_spec *widest[LINUX_SYSCALL_ARGS] = {0};
+	size_t bytes[LINUX_SYSCALL_ARGS] = {0};
+
+	for (size_t v = 0; v < set->n; v++) {
+		const struct arg_spec *arg = &set->variants[v].args[i - set->at];
+		size_t item = arg->kind == ARG_RECORDS ? record_size(arg->layout, c->narrow) : 1;
+
+		if ((arg->kind != ARG_SIZED && arg->kind != ARG_BUFFER && arg->kind != ARG_RECORDS) ||
+		    arg->len >= LINUX_SYSCALL_ARGS || !is_in(arg) || item <= bytes[arg->len])
+			continue;
+		widest[arg->len] = arg;
+		bytes[arg->len] = item;
+	}
+	for (int n = 0; n < LINUX_SYSCALL_ARGS; n++) {
+		if (widest[n])
+			compile_sized(c, widest[n], i, bytes[n], CAP_STRUCT, true);
 	}
 }
 
@@ -332,6 +422,7 @@ static void compile_variants(struct compiler *c, const struct variant_set *set, 
 		string_in |= arg->kind == ARG_STRING && is_in(arg);
 		string_out |= arg->kind == ARG_STRING && is_out(arg);
 	}
+	compile_variant_sized(c, set, i);
 	if (string_in)
 		add_string(c, &c->enter, arg_reg(c, i), (uint8_t)(PLAN_LABEL_ARG0 + i));
 	if (string_out && out_bytes < USER_COMM_BYTES)

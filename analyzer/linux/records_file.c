@@ -252,27 +252,28 @@ static void put_epoll_event(struct record_reader *r, struct strbuf *out)
 		      (unsigned long long)(low | high << 32));
 }
 
-static const struct named_value fs_flag_values[] = {
-	NAMED(FS_SECRM_FL),     NAMED(FS_UNRM_FL),         NAMED(FS_COMPR_FL),       NAMED(FS_SYNC_FL),
-	NAMED(FS_IMMUTABLE_FL), NAMED(FS_APPEND_FL),       NAMED(FS_NODUMP_FL),      NAMED(FS_NOATIME_FL),
-	NAMED(FS_INDEX_FL),     NAMED(FS_JOURNAL_DATA_FL), NAMED(FS_DIRSYNC_FL),     NAMED(FS_TOPDIR_FL),
-	NAMED(FS_EXTENT_FL),    NAMED(FS_NOCOW_FL),        NAMED(FS_INLINE_DATA_FL), NAMED(FS_PROJINHERIT_FL),
-};
-static NAME_SET(names_fs_flags, fs_flag_values, .unknown = "FS_???_FL");
-
 static void put_fs_flags(struct record_reader *r, struct strbuf *out)
 {
 	name_set_put_flags(&names_fs_flags, read_u32(r), out);
 }
 
-const struct record_layout layout_stat = {{"struct stat"}, 144, 0, false, ARG_OUT, put_stat};
-const struct record_layout layout_statx = {{"struct statx"}, 256, 256, false, ARG_OUT, put_statx};
-const struct record_layout layout_statfs = {{"struct statfs"}, 120, 64, false, ARG_OUT, put_statfs};
-const struct record_layout layout_flock = {{NULL}, 32, 16, false, ARG_IN, put_flock};
-const struct record_layout layout_flock_owner = {{NULL}, 32, 16, false, ARG_OUT, put_flock_owner};
-const struct record_layout layout_flock64 = {{NULL}, 32, 24, false, ARG_IN, put_flock64};
-const struct record_layout layout_flock64_owner = {{NULL}, 32, 24, false, ARG_OUT, put_flock64_owner};
-const struct record_layout layout_open_how = {{"struct open_how"}, 24, 24, false, ARG_IN, put_open_how};
-const struct record_layout layout_pollfd = {{NULL}, 8, 8, false, ARG_IN, put_pollfd};
-const struct record_layout layout_epoll_event = {{NULL}, 12, 12, false, ARG_IN, put_epoll_event};
-const struct record_layout layout_fs_flags = {{NULL}, 4, 4, true, ARG_OUT, put_fs_flags};
+const struct record_layout layout_stat = {
+	.types = {"struct stat"}, .size_bytes = 144, .narrow_bytes = 0, .direction = ARG_OUT, .put = put_stat};
+const struct record_layout layout_statx = {
+	.types = {"struct statx"}, .size_bytes = 256, .narrow_bytes = 256, .direction = ARG_OUT, .put = put_statx};
+const struct record_layout layout_statfs = {
+	.types = {"struct statfs"}, .size_bytes = 120, .narrow_bytes = 64, .direction = ARG_OUT, .put = put_statfs};
+const struct record_layout layout_flock = {.size_bytes = 32, .narrow_bytes = 16, .direction = ARG_IN, .put = put_flock};
+const struct record_layout layout_flock_owner = {
+	.size_bytes = 32, .narrow_bytes = 16, .direction = ARG_OUT, .put = put_flock_owner};
+const struct record_layout layout_flock64 = {
+	.size_bytes = 32, .narrow_bytes = 24, .direction = ARG_IN, .put = put_flock64};
+const struct record_layout layout_flock64_owner = {
+	.size_bytes = 32, .narrow_bytes = 24, .direction = ARG_OUT, .put = put_flock64_owner};
+const struct record_layout layout_open_how = {
+	.types = {"struct open_how"}, .size_bytes = 24, .narrow_bytes = 24, .direction = ARG_IN, .put = put_open_how};
+const struct record_layout layout_pollfd = {.size_bytes = 8, .narrow_bytes = 8, .direction = ARG_IN, .put = put_pollfd};
+const struct record_layout layout_epoll_event = {
+	.size_bytes = 12, .narrow_bytes = 12, .direction = ARG_IN, .put = put_epoll_event};
+const struct record_layout layout_fs_flags = {
+	.size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_fs_flags};

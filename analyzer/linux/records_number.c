@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "record_layout.h"
 
-#include <fcntl.h>
-
 static uint64_t read_field(struct record_reader *r, size_t size_bytes)
 {
 	size_t align = r->narrow && size_bytes > 4 ? 4 : size_bytes;
@@ -148,9 +146,6 @@ static void put_cap_data(struct record_reader *r, struct strbuf *out)
 	strbuf_put_char(out, '}');
 }
 
-static const struct named_value owner_values[] = {NAMED(F_OWNER_TID), NAMED(F_OWNER_PID), NAMED(F_OWNER_PGRP)};
-static NAME_SET(names_owner, owner_values, .unknown = "F_OWNER_???");
-
 static void put_owner(struct record_reader *r, struct strbuf *out)
 {
 	strbuf_put(out, "{type=");
@@ -177,16 +172,49 @@ static void put_mq_attr(struct record_reader *r, struct strbuf *out)
 	strbuf_printf(out, ", mq_curmsgs=%lld}", (long long)read_sword(r));
 }
 
-const struct record_layout layout_int = {{"int"}, 4, 4, true, ARG_OUT, put_int};
-const struct record_layout layout_uint = {{"uid_t", "gid_t", "unsigned int"}, 4, 4, true, ARG_OUT, put_uint};
-const struct record_layout layout_word = {{"size_t"}, 8, 4, true, ARG_OUT, put_word};
-const struct record_layout layout_offset = {{"loff_t"}, 8, 8, true, ARG_INOUT, put_offset};
-const struct record_layout layout_address = {{NULL}, 8, 4, true, ARG_OUT, put_address};
-const struct record_layout layout_pair = {{NULL}, 8, 8, false, ARG_OUT, put_pair};
-const struct record_layout layout_signal = {{NULL}, 4, 4, true, ARG_OUT, put_signal};
-const struct record_layout layout_time = {{"__kernel_old_time_t"}, 8, 4, true, ARG_OUT, put_time};
-const struct record_layout layout_cap_header = {{"cap_user_header_t"}, 8, 8, false, ARG_IN, put_cap_header};
-const struct record_layout layout_cap_data = {{NULL}, 24, 24, false, ARG_OUT, put_cap_data};
-const struct record_layout layout_owner = {{NULL}, 8, 8, false, ARG_OUT, put_owner};
-const struct record_layout layout_sembuf = {{NULL}, 6, 6, false, ARG_IN, put_sembuf};
-const struct record_layout layout_mq_attr = {{"struct mq_attr"}, 64, 32, false, ARG_IN, put_mq_attr};
+const struct record_layout layout_int = {
+	.types = {"int"}, .size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_int};
+const struct record_layout layout_uint = {.types = {"uid_t", "gid_t", "unsigned int"},
+					  .size_bytes = 4,
+					  .narrow_bytes = 4,
+					  .brackets = true,
+					  .direction = ARG_OUT,
+					  .put = put_uint};
+const struct record_layout layout_word = {.types = {"size_t"},
+					  .size_bytes = 8,
+					  .narrow_bytes = 4,
+					  .brackets = true,
+					  .direction = ARG_OUT,
+					  .put = put_word};
+const struct record_layout layout_offset = {.types = {"loff_t"},
+					    .size_bytes = 8,
+					    .narrow_bytes = 8,
+					    .brackets = true,
+					    .direction = ARG_INOUT,
+					    .put = put_offset};
+const struct record_layout layout_address = {
+	.size_bytes = 8, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_address};
+const struct record_layout layout_pair = {.size_bytes = 8, .narrow_bytes = 8, .direction = ARG_OUT, .put = put_pair};
+const struct record_layout layout_signal = {
+	.size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_signal};
+const struct record_layout layout_time = {.types = {"__kernel_old_time_t"},
+					  .size_bytes = 8,
+					  .narrow_bytes = 4,
+					  .brackets = true,
+					  .direction = ARG_OUT,
+					  .put = put_time};
+const struct record_layout layout_cap_header = {
+	.types = {"cap_user_header_t"}, .size_bytes = 8, .narrow_bytes = 8, .direction = ARG_IN, .put = put_cap_header};
+const struct record_layout layout_cap_data = {
+	.size_bytes = 24, .narrow_bytes = 24, .direction = ARG_OUT, .put = put_cap_data};
+const struct record_layout layout_owner = {.size_bytes = 8, .narrow_bytes = 8, .direction = ARG_OUT, .put = put_owner};
+const struct record_layout layout_sembuf = {.size_bytes = 6, .narrow_bytes = 6, .direction = ARG_IN, .put = put_sembuf};
+const struct record_layout layout_mq_attr = {
+	.types = {"struct mq_attr"}, .size_bytes = 64, .narrow_bytes = 32, .direction = ARG_IN, .put = put_mq_attr};
+
+static void put_tsc(struct record_reader *r, struct strbuf *out)
+{
+	name_set_put_one(&names_tsc, read_u32(r), out);
+}
+const struct record_layout layout_tsc = {
+	.size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_tsc};

@@ -51,19 +51,26 @@ static void put_sigstack(struct record_reader *r, struct strbuf *out)
 	strbuf_printf(out, ", ss_size=%llu}", (unsigned long long)read_word(r));
 }
 
-static const struct named_value code_values[] = {
-	NAMED_AS((uint32_t)SI_USER, "SI_USER"),   NAMED_AS((uint32_t)SI_KERNEL, "SI_KERNEL"),
-	NAMED_AS((uint32_t)SI_QUEUE, "SI_QUEUE"), NAMED_AS((uint32_t)SI_TIMER, "SI_TIMER"),
-	NAMED_AS((uint32_t)SI_MESGQ, "SI_MESGQ"), NAMED_AS((uint32_t)SI_ASYNCIO, "SI_ASYNCIO"),
-	NAMED_AS((uint32_t)SI_SIGIO, "SI_SIGIO"), NAMED_AS((uint32_t)SI_TKILL, "SI_TKILL"),
-};
-static NAME_SET(names_code, code_values, .unknown = "SI_???");
-
-static const struct named_value child_code_values[] = {
-	NAMED(CLD_EXITED),  NAMED(CLD_KILLED),  NAMED(CLD_DUMPED),
-	NAMED(CLD_TRAPPED), NAMED(CLD_STOPPED), NAMED(CLD_CONTINUED),
-};
-static NAME_SET(names_child_code, child_code_values, .unknown = "CLD_???");
+/* Positive ones belong to the signal. */
+static const struct name_set *code_names(uint32_t number, uint32_t code)
+{
+	if ((int32_t)code <= 0 || code == (uint32_t)SI_KERNEL)
+		return &names_signal_code;
+	switch (number) {
+	case SIGCHLD:
+		return &names_child_code;
+	case SIGSEGV:
+		return &names_segv_code;
+	case SIGBUS:
+		return &names_bus_code;
+	case SIGILL:
+		return &names_ill_code;
+	case SIGFPE:
+		return &names_fpe_code;
+	default:
+		return &names_signal_code;
+	}
+}
 
 static void put_siginfo(struct record_reader *r, struct strbuf *out)
 {
@@ -79,7 +86,7 @@ static void put_siginfo(struct record_reader *r, struct strbuf *out)
 	if (!signal_name_put(number, out))
 		strbuf_put_u64(out, number);
 	strbuf_put(out, ", si_code=");
-	name_set_put_one(child ? &names_child_code : &names_code, code, out);
+	name_set_put_one(code_names(number, code), code, out);
 	if (!r->narrow)
 		read_skip(r, 4);
 	if (child || (int32_t)code == SI_USER || (int32_t)code == SI_TKILL || (int32_t)code == SI_QUEUE) {
@@ -200,10 +207,6 @@ static void put_sysinfo(struct record_reader *r, struct strbuf *out)
 
 static void put_sigevent(struct record_reader *r, struct strbuf *out)
 {
-	static const struct named_value notify_values[] = {NAMED(SIGEV_SIGNAL), NAMED(SIGEV_NONE), NAMED(SIGEV_THREAD),
-							   NAMED(SIGEV_THREAD_ID)};
-	static const struct name_set names_notify = {
-		.values = notify_values, .n = sizeof(notify_values) / sizeof(notify_values[0]), .unknown = "SIGEV_???"};
 	uint64_t value = read_word(r);
 	uint32_t number = read_u32(r), notify = read_u32(r);
 
@@ -215,7 +218,7 @@ static void put_sigevent(struct record_reader *r, struct strbuf *out)
 	if (!signal_name_put(number, out))
 		strbuf_put_u64(out, number);
 	strbuf_put(out, ", sigev_notify=");
-	name_set_put_one(&names_notify, notify, out);
+	name_set_put_one(&names_sigevent_notify, notify, out);
 	if (notify == SIGEV_THREAD_ID)
 		strbuf_printf(out, ", sigev_notify_thread_id=%d", (int32_t)read_u32(r));
 	strbuf_put_char(out, '}');
@@ -226,14 +229,39 @@ static void put_sched_param(struct record_reader *r, struct strbuf *out)
 	strbuf_put_i64(out, (int32_t)read_u32(r));
 }
 
-const struct record_layout layout_sigaction = {{"struct sigaction"}, 32, 20, false, ARG_OUT, put_sigaction};
-const struct record_layout layout_sigstack = {{"stack_t", "struct sigaltstack"}, 24, 12, false, ARG_OUT, put_sigstack};
-const struct record_layout layout_siginfo = {{"siginfo_t", "struct siginfo"}, 128, 128, false, ARG_OUT, put_siginfo};
-const struct record_layout layout_wait_status = {{NULL}, 4, 4, true, ARG_OUT, put_wait_status};
-const struct record_layout layout_rlimit = {{"struct rlimit"}, 16, 8, false, ARG_OUT, put_rlimit};
-const struct record_layout layout_rlimit64 = {{"struct rlimit64"}, 16, 16, false, ARG_OUT, put_rlimit64};
-const struct record_layout layout_utsname = {
-	{"struct new_utsname"}, 6 * UTS_FIELD_BYTES, 6 * UTS_FIELD_BYTES, false, ARG_OUT, put_utsname};
-const struct record_layout layout_sysinfo = {{"struct sysinfo"}, 112, 64, false, ARG_OUT, put_sysinfo};
-const struct record_layout layout_sigevent = {{"struct sigevent"}, 64, 64, false, ARG_IN, put_sigevent};
-const struct record_layout layout_sched_param = {{"struct sched_param"}, 4, 4, true, ARG_OUT, put_sched_param};
+const struct record_layout layout_sigaction = {.types = {"struct sigaction"},
+					       .size_bytes = 32,
+					       .narrow_bytes = 20,
+					       .direction = ARG_OUT,
+					       .put = put_sigaction};
+const struct record_layout layout_sigstack = {.types = {"stack_t", "struct sigaltstack"},
+					      .size_bytes = 24,
+					      .narrow_bytes = 12,
+					      .direction = ARG_OUT,
+					      .put = put_sigstack};
+const struct record_layout layout_siginfo = {.types = {"siginfo_t", "struct siginfo"},
+					     .size_bytes = 128,
+					     .narrow_bytes = 128,
+					     .direction = ARG_OUT,
+					     .put = put_siginfo};
+const struct record_layout layout_wait_status = {
+	.size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_wait_status};
+const struct record_layout layout_rlimit = {
+	.types = {"struct rlimit"}, .size_bytes = 16, .narrow_bytes = 8, .direction = ARG_OUT, .put = put_rlimit};
+const struct record_layout layout_rlimit64 = {
+	.types = {"struct rlimit64"}, .size_bytes = 16, .narrow_bytes = 16, .direction = ARG_OUT, .put = put_rlimit64};
+const struct record_layout layout_utsname = {.types = {"struct new_utsname"},
+					     .size_bytes = 6 * UTS_FIELD_BYTES,
+					     .narrow_bytes = 6 * UTS_FIELD_BYTES,
+					     .direction = ARG_OUT,
+					     .put = put_utsname};
+const struct record_layout layout_sysinfo = {
+	.types = {"struct sysinfo"}, .size_bytes = 112, .narrow_bytes = 64, .direction = ARG_OUT, .put = put_sysinfo};
+const struct record_layout layout_sigevent = {
+	.types = {"struct sigevent"}, .size_bytes = 64, .narrow_bytes = 64, .direction = ARG_IN, .put = put_sigevent};
+const struct record_layout layout_sched_param = {.types = {"struct sched_param"},
+						 .size_bytes = 4,
+						 .narrow_bytes = 4,
+						 .brackets = true,
+						 .direction = ARG_OUT,
+						 .put = put_sched_param};

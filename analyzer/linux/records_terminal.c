@@ -81,5 +81,7 @@ static void put_winsize(struct record_reader *r, struct strbuf *out)
 	strbuf_put_char(out, '}');
 }
 
-const struct record_layout layout_termios = {{"struct termios"}, 36, 36, false, ARG_OUT, put_termios};
-const struct record_layout layout_winsize = {{"struct winsize"}, 8, 8, false, ARG_OUT, put_winsize};
+const struct record_layout layout_termios = {
+	.types = {"struct termios"}, .size_bytes = 36, .narrow_bytes = 36, .direction = ARG_OUT, .put = put_termios};
+const struct record_layout layout_winsize = {
+	.types = {"struct winsize"}, .size_bytes = 8, .narrow_bytes = 8, .direction = ARG_OUT, .put = put_winsize};

@@ -58,6 +58,12 @@ static void put_itimerspec(struct record_reader *r, struct strbuf *out)
 	strbuf_put_char(out, '}');
 }
 
+static void put_itimerspec64(struct record_reader *r, struct strbuf *out)
+{
+	r->narrow = false;
+	put_itimerspec(r, out);
+}
+
 static void put_utime_item(struct record_reader *r, struct strbuf *out)
 {
 	int64_t seconds = read_sword(r);
@@ -80,6 +86,12 @@ static void put_timespecs_at(struct record_reader *r, struct strbuf *out)
 	strbuf_put(out, ", ");
 	put_utime_item(r, out);
 	strbuf_put_char(out, ']');
+}
+
+static void put_timespecs64_at(struct record_reader *r, struct strbuf *out)
+{
+	r->narrow = false;
+	put_timespecs_at(r, out);
 }
 
 static void put_timevals_at(struct record_reader *r, struct strbuf *out)
@@ -143,18 +155,45 @@ static void put_timezone(struct record_reader *r, struct strbuf *out)
 	strbuf_printf(out, "{tz_minuteswest=%d, tz_dsttime=%d}", west, (int32_t)read_u32(r));
 }
 
-const struct record_layout layout_timespec = {
-	{"struct timespec", "struct old_timespec32"}, 16, 8, false, ARG_OUT, put_timespec};
-const struct record_layout layout_timespec64 = {{"struct __kernel_timespec"}, 16, 16, false, ARG_OUT, put_timespec64};
+const struct record_layout layout_timespec = {.types = {"struct timespec", "struct old_timespec32"},
+					      .size_bytes = 16,
+					      .narrow_bytes = 8,
+					      .direction = ARG_OUT,
+					      .put = put_timespec};
+const struct record_layout layout_timespec64 = {.types = {"struct __kernel_timespec"},
+						.size_bytes = 16,
+						.narrow_bytes = 16,
+						.direction = ARG_OUT,
+						.put = put_timespec64};
 const struct record_layout layout_timeval = {
-	{"struct __kernel_old_timeval", "struct timeval", "struct old_timeval32"}, 16, 8, false, ARG_OUT, put_timeval};
-const struct record_layout layout_itimerval = {
-	{"struct __kernel_old_itimerval", "struct itimerval"}, 32, 16, false, ARG_OUT, put_itimerval};
-const struct record_layout layout_itimerspec = {
-	{"struct __kernel_itimerspec", "struct itimerspec"}, 32, 16, false, ARG_OUT, put_itimerspec};
-const struct record_layout layout_timespecs_at = {{NULL}, 32, 16, false, ARG_IN, put_timespecs_at};
-const struct record_layout layout_timevals_at = {{NULL}, 32, 16, false, ARG_IN, put_timevals_at};
-const struct record_layout layout_utimbuf = {{"struct utimbuf"}, 16, 8, false, ARG_IN, put_utimbuf};
-const struct record_layout layout_rusage = {{"struct rusage"}, 144, 72, false, ARG_OUT, put_rusage};
-const struct record_layout layout_tms = {{"struct tms"}, 32, 16, false, ARG_OUT, put_tms};
-const struct record_layout layout_timezone = {{"struct timezone"}, 8, 8, false, ARG_OUT, put_timezone};
+	.types = {"struct __kernel_old_timeval", "struct timeval", "struct old_timeval32"},
+	.size_bytes = 16,
+	.narrow_bytes = 8,
+	.direction = ARG_OUT,
+	.put = put_timeval};
+const struct record_layout layout_itimerval = {.types = {"struct __kernel_old_itimerval", "struct itimerval"},
+					       .size_bytes = 32,
+					       .narrow_bytes = 16,
+					       .direction = ARG_OUT,
+					       .put = put_itimerval};
+const struct record_layout layout_itimerspec = {.types = {"struct __kernel_itimerspec", "struct itimerspec"},
+						.size_bytes = 32,
+						.narrow_bytes = 16,
+						.direction = ARG_OUT,
+						.put = put_itimerspec};
+const struct record_layout layout_timespecs_at = {
+	.size_bytes = 32, .narrow_bytes = 16, .direction = ARG_IN, .put = put_timespecs_at};
+const struct record_layout layout_itimerspec64 = {
+	.size_bytes = 32, .narrow_bytes = 32, .direction = ARG_OUT, .put = put_itimerspec64};
+const struct record_layout layout_timespecs64_at = {
+	.size_bytes = 32, .narrow_bytes = 32, .direction = ARG_IN, .put = put_timespecs64_at};
+const struct record_layout layout_timevals_at = {
+	.size_bytes = 32, .narrow_bytes = 16, .direction = ARG_IN, .put = put_timevals_at};
+const struct record_layout layout_utimbuf = {
+	.types = {"struct utimbuf"}, .size_bytes = 16, .narrow_bytes = 8, .direction = ARG_IN, .put = put_utimbuf};
+const struct record_layout layout_rusage = {
+	.types = {"struct rusage"}, .size_bytes = 144, .narrow_bytes = 72, .direction = ARG_OUT, .put = put_rusage};
+const struct record_layout layout_tms = {
+	.types = {"struct tms"}, .size_bytes = 32, .narrow_bytes = 16, .direction = ARG_OUT, .put = put_tms};
+const struct record_layout layout_timezone = {
+	.types = {"struct timezone"}, .size_bytes = 8, .narrow_bytes = 8, .direction = ARG_OUT, .put = put_timezone};

@@ -84,7 +84,7 @@ static void put_left(struct ready *r, int index)
 	put_separator(r);
 	strbuf_put(r->out, "left ");
 	reader = (struct record_reader){.data = piece.data, .len = piece.len, .narrow = ctx.narrow};
-	ctx.arg.layout->put(&reader, r->out);
+	record_put(ctx.arg.layout, &reader, r->out);
 }
 
 #define POLLFD_BYTES 8
@@ -216,6 +216,12 @@ static void put_result(const struct call *call, enum ret_kind kind, const struct
 	case RET_POLL:
 	case RET_SELECT:
 		put_ready(call, kind, out);
+		break;
+	case RET_PRIORITY:
+		strbuf_put_i64(out, call->ret);
+		strbuf_put(out, " (");
+		put_io_priority(value, out);
+		strbuf_put_char(out, ')');
 		break;
 	case RET_TIME:
 		put_when(call->ret, out);

@@ -10,68 +10,7 @@
 #include <sys/stat.h>
 
 #include "record_layout.h"
-
-/* clang-format off */
-#define HIDDEN           {.kind = ARG_HIDDEN}
-#define INT              {.kind = ARG_INT}
-#define UINT             {.kind = ARG_UINT}
-#define LONG             {.kind = ARG_LONG}
-#define ULONG            {.kind = ARG_ULONG}
-#define HEX              {.kind = ARG_HEX}
-#define HEX32            {.kind = ARG_HEX32}
-#define ADDRESS          {.kind = ARG_ADDRESS}
-#define FD               {.kind = ARG_FD}
-#define DIRFD            {.kind = ARG_DIRFD}
-#define ID               {.kind = ARG_ID}
-#define MODE             {.kind = ARG_MODE}
-#define FMODE            {.kind = ARG_FMODE}
-#define DEVICE           {.kind = ARG_DEVICE}
-#define SIGNAL           {.kind = ARG_SIGNAL}
-#define NAME(set)        {.kind = ARG_NAME, .names = &names_##set}
-#define FLAGS(set)       {.kind = ARG_FLAGS, .names = &names_##set}
-#define IPC_FLAGS(set)   {.kind = ARG_IPC_FLAGS, .names = &names_##set}
-#define CLONE_FLAGS      {.kind = ARG_CLONE_FLAGS, .names = &names_clone}
-#define IOCTL            {.kind = ARG_IOCTL, .names = &names_ioctl}
-#define OPTION_NAME      {.kind = ARG_OPTION_NAME}
-#define PROTOCOL         {.kind = ARG_PROTOCOL}
-
-#define STRING           {.kind = ARG_STRING, .direction = ARG_IN, .len = LEN_NONE}
-#define STRING_OUT       {.kind = ARG_STRING, .direction = ARG_OUT, .len = LEN_NONE}
-#define BYTES(n)         {.kind = ARG_BUFFER, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
-#define BYTES_OUT        {.kind = ARG_BUFFER, .direction = ARG_OUT, .len = LEN_RET}
-#define STRINGS          {.kind = ARG_STRINGS, .direction = ARG_IN, .len = LEN_NONE}
-#define ENVIRON          {.kind = ARG_ENVIRON, .direction = ARG_IN, .len = LEN_NONE}
-#define IOVEC(n)         {.kind = ARG_IOVEC, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
-#define IOVEC_OUT(n)     {.kind = ARG_IOVEC, .direction = ARG_OUT, .len = LEN_ARG0 + (n)}
-#define RECORD(what)     {.kind = ARG_RECORD, .direction = ARG_IN, .len = LEN_NONE, .layout = &layout_##what}
-#define RECORD_OUT(what) {.kind = ARG_RECORD, .direction = ARG_OUT, .len = LEN_NONE, .layout = &layout_##what}
-#define RECORD_IO(what)  {.kind = ARG_RECORD, .direction = ARG_INOUT, .len = LEN_NONE, .layout = &layout_##what}
-#define RECORD_WHEN(what, when_) {.kind = ARG_RECORD, .direction = ARG_OUT, .len = LEN_NONE, .when = when_, \
-				  .layout = &layout_##what}
-#define RECORDS(what, n)    {.kind = ARG_RECORDS, .direction = ARG_IN, .len = LEN_ARG0 + (n), .layout = &layout_##what}
-#define RECORDS_IO(what, n) {.kind = ARG_RECORDS, .direction = ARG_INOUT, .len = LEN_ARG0 + (n), \
-			     .layout = &layout_##what}
-#define RECORDS_OUT(what)   {.kind = ARG_RECORDS, .direction = ARG_OUT, .len = LEN_RET, .layout = &layout_##what}
-#define SOCKADDR(n)      {.kind = ARG_SOCKADDR, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
-#define SOCKADDR_OUT(n)  {.kind = ARG_SOCKADDR, .direction = ARG_OUT, .len = LEN_AT + (n)}
-#define SOCKLEN          {.kind = ARG_SOCKLEN, .direction = ARG_INOUT, .len = LEN_NONE, .layout = &layout_int}
-#define OPTION(n)        {.kind = ARG_OPTION, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
-#define OPTION_OUT(n)    {.kind = ARG_OPTION, .direction = ARG_OUT, .len = LEN_AT + (n)}
-#define SIGSET           {.kind = ARG_SIGSET, .direction = ARG_IN, .len = LEN_NONE}
-#define SIGSET_OUT       {.kind = ARG_SIGSET, .direction = ARG_OUT, .len = LEN_NONE}
-#define SIGSET_PAIR      {.kind = ARG_SIGSET_PAIR, .direction = ARG_IN, .len = LEN_NONE}
-#define FDSET            {.kind = ARG_FDSET, .direction = ARG_INOUT, .len = LEN_ARG0}
-#define CPUSET(n)        {.kind = ARG_CPUSET, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
-#define CPUSET_OUT       {.kind = ARG_CPUSET, .direction = ARG_OUT, .len = LEN_RET}
-#define MESSAGE          {.kind = ARG_MESSAGE, .direction = ARG_IN, .len = LEN_NONE}
-#define MESSAGE_OUT      {.kind = ARG_MESSAGE, .direction = ARG_INOUT, .len = LEN_NONE}
-#define DIRENTS          {.kind = ARG_DIRENTS, .direction = ARG_OUT, .len = LEN_RET}
-#define CLONE_ARGS       {.kind = ARG_CLONE_ARGS, .direction = ARG_IN, .len = LEN_ARG0 + 1}
-
-#define CALL(call, ...)  {.name = #call, .args = {__VA_ARGS__}}
-#define RETURNS(kind)    .ret = RET_##kind
-#define FLAG(flag)       .flags = CALL_F_##flag
-/* clang-format on */
+#include "spec_macros.h"
 
 /* How many arguments strace shows of calls whose later ones are only looked at sometimes. */
 static int shown_by_open_flags(const struct call *call, int flags)
@@ -283,15 +222,15 @@ static const struct call_spec calls[] = {
 	CALL(shmget, NAME(ipc_key), ULONG, IPC_FLAGS(shm_get)),
 	{"shmat", RETURNS(ADDRESS), .args = {INT, ADDRESS, FLAGS(shm_at)}},
 	CALL(shmdt, ADDRESS),
-	CALL(shmctl, INT, NAME(ipc_ctl), ADDRESS),
+	{"shmctl", .args = {INT, NAME(ipc_ctl), ADDRESS}, .variants = &variants_shmctl},
 	CALL(semget, NAME(ipc_key), INT, IPC_FLAGS(ipc_get)),
-	CALL(semctl, INT, INT, NAME(sem_ctl), ADDRESS),
+	{"semctl", .args = {INT, INT, NAME(sem_ctl), ADDRESS}, .variants = &variants_semctl},
 	CALL(semop, INT, RECORDS(sembuf, 2), UINT),
 	CALL(semtimedop, INT, RECORDS(sembuf, 2), UINT, RECORD(timespec)),
 	CALL(msgget, NAME(ipc_key), IPC_FLAGS(ipc_get)),
-	CALL(msgctl, INT, NAME(msg_ctl), ADDRESS),
-	CALL(msgsnd, INT, ADDRESS, ULONG, FLAGS(msg)),
-	CALL(msgrcv, INT, ADDRESS, ULONG, LONG, FLAGS(msg)),
+	{"msgctl", .args = {INT, NAME(msg_ctl), ADDRESS}, .variants = &variants_msgctl},
+	CALL(msgsnd, INT, QUEUED(2), ULONG, FLAGS(msg)),
+	CALL(msgrcv, INT, QUEUED_OUT, ULONG, LONG, FLAGS(msg)),
 	{"mq_open", .args = {STRING, FLAGS(open), MODE, RECORD(mq_attr)}, .nr_shown = shown_mq_open},
 	CALL(mq_unlink, STRING),
 	CALL(mq_timedsend, FD, BYTES(2), ULONG, UINT, RECORD(timespec)),
@@ -350,7 +289,7 @@ static const struct call_spec calls[] = {
 	CALL(unshare, FLAGS(clone)),
 	CALL(setns, FD, FLAGS(clone)),
 	CALL(ptrace, NAME(ptrace), INT, ADDRESS, ADDRESS),
-	CALL(seccomp, NAME(seccomp_op), FLAGS(seccomp_flags), ADDRESS),
+	{"seccomp", .args = {NAME(seccomp_op), FLAGS(seccomp_flags), ADDRESS}, .variants = &variants_seccomp},
 	CALL(pidfd_open, INT, FLAGS(pidfd)),
 	CALL(pidfd_send_signal, FD, SIGNAL, RECORD(siginfo), UINT),
 	CALL(pidfd_getfd, FD, FD, UINT),
@@ -452,8 +391,8 @@ static const struct call_spec calls[] = {
 	CALL(recvfrom, FD, BYTES_OUT, ULONG, FLAGS(message), SOCKADDR_OUT(5), SOCKLEN),
 	CALL(sendmsg, FD, MESSAGE, FLAGS(message)),
 	CALL(recvmsg, FD, MESSAGE_OUT, FLAGS(message)),
-	CALL(sendmmsg, FD, ADDRESS, UINT, FLAGS(message)),
-	CALL(recvmmsg, FD, ADDRESS, UINT, FLAGS(message), RECORD(timespec)),
+	CALL(sendmmsg, FD, MESSAGES(2), UINT, FLAGS(message)),
+	CALL(recvmmsg, FD, MESSAGES_OUT(2), UINT, FLAGS(message), RECORD(timespec)),
 	CALL(setsockopt, FD, NAME(sockopt_level), OPTION_NAME, OPTION(4), INT),
 	CALL(getsockopt, FD, NAME(sockopt_level), OPTION_NAME, OPTION_OUT(4), SOCKLEN),
 	CALL(shutdown, FD, NAME(shutdown)),
@@ -469,20 +408,20 @@ static const struct call_spec calls[] = {
 	CALL(init_module, ADDRESS, ULONG, STRING),
 	CALL(finit_module, FD, STRING, FLAGS(module_init)),
 	CALL(delete_module, STRING, FLAGS(module_delete)),
-	CALL(add_key, STRING, STRING, BYTES(3), ULONG, INT),
-	CALL(request_key, STRING, STRING, STRING, INT),
 };
 /* clang-format on */
 #define NR_CALLS (sizeof(calls) / sizeof(calls[0]))
 
 size_t call_spec_count(void)
 {
-	return NR_CALLS;
+	return NR_CALLS + nr_kernel_calls;
 }
 
 const struct call_spec *call_spec_get(size_t index)
 {
-	return index < NR_CALLS ? &calls[index] : NULL;
+	if (index < NR_CALLS)
+		return &calls[index];
+	return index - NR_CALLS < nr_kernel_calls ? &kernel_calls[index - NR_CALLS] : NULL;
 }
 
 /* Names of 32-bit calls that mean the same as another's. */
@@ -498,7 +437,7 @@ static const struct {
 #define NR_ALIASES (sizeof(aliases) / sizeof(aliases[0]))
 
 /* Every event asks: names are hashed once, number of the call + 1 at the hash. */
-#define INDEX_SLOTS 1024u
+#define INDEX_SLOTS 2048u
 static uint16_t index_slots[INDEX_SLOTS];
 static pthread_once_t index_once = PTHREAD_ONCE_INIT;
 
@@ -511,15 +450,16 @@ static uint32_t hash_name(const char *name)
 	return hash;
 }
 
+/* Aliases first, then the calls. */
 static const char *index_name(unsigned entry)
 {
-	return entry < NR_CALLS ? calls[entry].name : aliases[entry - NR_CALLS].alias;
+	return entry < NR_ALIASES ? aliases[entry].alias : call_spec_get(entry - NR_ALIASES)->name;
 }
 
 static void index_build(void)
 {
-	_Static_assert(NR_CALLS + NR_ALIASES < INDEX_SLOTS / 2, "index is too full");
-	for (unsigned entry = 0; entry < NR_CALLS + NR_ALIASES; entry++) {
+	/* the kernel has less than 600 calls, of all ABIs */
+	for (unsigned entry = 0; entry < NR_ALIASES + call_spec_count() && entry < INDEX_SLOTS / 2; entry++) {
 		uint32_t slot = hash_name(index_name(entry)) % INDEX_SLOTS;
 
 		while (index_slots[slot])
@@ -540,7 +480,7 @@ const struct call_spec *call_spec_find(const char *name)
 
 		if (strcmp(index_name(entry), name))
 			continue;
-		return entry < NR_CALLS ? &calls[entry] : call_spec_find(aliases[entry - NR_CALLS].name);
+		return entry < NR_ALIASES ? call_spec_find(aliases[entry].name) : call_spec_get(entry - NR_ALIASES);
 	}
 	return NULL;
 }

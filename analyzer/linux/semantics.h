@@ -41,6 +41,8 @@ enum arg_kind {
 	ARG_IOCTL,
 	ARG_OPTION_NAME, /* of the socket level in argument 1 */
 	ARG_PROTOCOL,    /* of the family in argument 0 */
+	ARG_QUOTA,       /* QCMD(command, type) */
+	ARG_PRIORITY,    /* IOPRIO_PRIO_VALUE(class, data) */
 
 	ARG_POINTERS,              /* kinds from here on are pointers to something that is captured */
 	ARG_STRING = ARG_POINTERS, /* up to NUL */
@@ -60,6 +62,10 @@ enum arg_kind {
 	ARG_MESSAGE, /* struct msghdr */
 	ARG_DIRENTS,
 	ARG_CLONE_ARGS,
+	ARG_SIZED,          /* one struct of layout, as long as len says: a program may know a shorter or longer one */
+	ARG_MESSAGES,       /* array of struct mmsghdr; len: number of items */
+	ARG_QUEUED,         /* struct msgbuf: type and text; len: bytes of text */
+	ARG_CONTROL_BLOCKS, /* array of pointers to struct iocb; len: number of items */
 };
 
 enum arg_direction {
@@ -77,9 +83,11 @@ enum arg_when {
 
 /* Where the length of a pointer's target comes from. */
 enum arg_length {
-	LEN_ARG0 = 0, /* to 5: that argument, in bytes or items */
-	LEN_RET = 8,  /* the result */
-	LEN_AT = 16,  /* to 21: the 32-bit number that the argument points at */
+	LEN_ARG0 = 0,  /* to 5: that argument, in bytes or items */
+	LEN_RET = 8,   /* the result */
+	LEN_AT = 16,   /* to 21: the 32-bit number that the argument points at */
+	LEN_OWN0 = 24, /* the 32-bit number at the target's start */
+	LEN_OWN4 = 25, /* … behind its first four bytes */
 	LEN_NONE = 32,
 };
 
@@ -108,6 +116,7 @@ enum ret_kind {
 	RET_SELECT,
 	RET_SIGNAL,
 	RET_TIME,
+	RET_PRIORITY, /* of ioprio_get */
 };
 
 /* call_spec.flags */
@@ -152,6 +161,13 @@ const struct call_spec *call_spec_get(size_t index);
 /* variants.c */
 extern const struct variant_set variants_fcntl, variants_ioctl, variants_prctl, variants_futex, variants_arch_prctl,
 	variants_epoll_ctl;
+/* variants_kernel.c */
+extern const struct variant_set variants_bpf, variants_keyctl, variants_quotactl, variants_quotactl_fd,
+	variants_seccomp, variants_landlock, variants_fsconfig, variants_shmctl, variants_msgctl, variants_semctl,
+	variants_uring_register;
+/* semantics_kernel.c: the calls that are not in semantics.c */
+extern const struct call_spec kernel_calls[];
+extern const size_t nr_kernel_calls;
 /* NULL: the call has none, or none for this value. */
 const struct arg_variant *call_variant(const struct call_spec *spec, const uint64_t *args);
 

@@ -10,33 +10,7 @@
 
 #include "record_layout.h"
 #include "semantics.h"
-
-/* clang-format off */
-#define HIDDEN           {.kind = ARG_HIDDEN}
-#define INT              {.kind = ARG_INT}
-#define UINT             {.kind = ARG_UINT}
-#define ULONG            {.kind = ARG_ULONG}
-#define HEX              {.kind = ARG_HEX}
-#define HEX32            {.kind = ARG_HEX32}
-#define ADDRESS          {.kind = ARG_ADDRESS}
-#define SIGNAL           {.kind = ARG_SIGNAL}
-#define NAME(set)        {.kind = ARG_NAME, .names = &names_##set}
-#define FLAGS(set)       {.kind = ARG_FLAGS, .names = &names_##set}
-#define STRING           {.kind = ARG_STRING, .direction = ARG_IN, .len = LEN_NONE}
-#define STRING_OUT       {.kind = ARG_STRING, .direction = ARG_OUT, .len = LEN_NONE}
-#define RECORD(what)     {.kind = ARG_RECORD, .direction = ARG_IN, .len = LEN_NONE, .layout = &layout_##what}
-#define RECORD_OUT(what) {.kind = ARG_RECORD, .direction = ARG_OUT, .len = LEN_NONE, .layout = &layout_##what}
-
-#define CASE(value, n, ...)             {value, n, RET_INT, NULL, {__VA_ARGS__}}
-#define CASE_RET(value, n, ret, names)  {value, n, RET_##ret, names, {{0}}}
-/* clang-format on */
-
-#define VARIANTS(set, selector_, at_, mask_)                                   \
-	const struct variant_set variants_##set = {.selector = selector_,      \
-						   .at = at_,                  \
-						   .mask = mask_,              \
-						   .variants = set##_variants, \
-						   .n = sizeof(set##_variants) / sizeof(set##_variants[0])}
+#include "spec_macros.h"
 
 /* clang-format off */
 static const struct arg_variant fcntl_variants[] = {
@@ -135,8 +109,22 @@ static const struct arg_variant prctl_variants[] = {
 	CASE(PR_SET_PTRACER, 2, INT),
 	CASE(PR_SET_THP_DISABLE, 5, ULONG, HEX, HEX, HEX),
 	CASE(PR_GET_THP_DISABLE, 5, HEX, HEX, HEX, HEX),
-	CASE(PR_SET_SECUREBITS, 2, HEX),
-	CASE_RET(PR_GET_SECUREBITS, 1, INT, NULL),
+	CASE(PR_SET_SECUREBITS, 2, FLAGS(securebits)),
+	CASE_RET(PR_GET_SECUREBITS, 1, NAMES, &names_securebits),
+	CASE(PR_CAP_AMBIENT, 5, NAME(cap_ambient), NAME(capability), HEX, HEX),
+	CASE(PR_SET_MM, 5, NAME(set_mm), HEX, HEX, HEX),
+	{PR_GET_SPECULATION_CTRL, 2, RET_NAMES, &names_spec_control, {NAME(spec_which)}},
+	CASE(PR_SET_SPECULATION_CTRL, 3, NAME(spec_which), NAME(spec_control)),
+	CASE(PR_GET_TSC, 2, RECORD_OUT(tsc)),
+	CASE(PR_SET_TSC, 2, NAME(tsc)),
+	CASE(PR_SET_IO_FLUSHER, 5, ULONG, HEX, HEX, HEX),
+	CASE(PR_GET_IO_FLUSHER, 5, HEX, HEX, HEX, HEX),
+	CASE(PR_SCHED_CORE, 5, NAME(sched_core), INT, HEX, ADDRESS),
+	CASE(PR_SET_SYSCALL_USER_DISPATCH, 5, NAME(user_dispatch), HEX, HEX, ADDRESS),
+	CASE(PR_MCE_KILL, 5, NAME(mce_kill), HEX, HEX, HEX),
+	CASE_RET(PR_MCE_KILL_GET, 1, INT, NULL),
+	CASE_RET(PR_TASK_PERF_EVENTS_DISABLE, 1, INT, NULL),
+	CASE_RET(PR_TASK_PERF_EVENTS_ENABLE, 1, INT, NULL),
 	CASE(PR_GET_TID_ADDRESS, 2, RECORD_OUT(address)),
 	CASE(PR_SET_VMA, 5, NAME(set_vma), HEX, ULONG, STRING),
 };

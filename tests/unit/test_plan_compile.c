@@ -168,11 +168,11 @@ static void test_types(void)
 	static const char *const arg_names[] = {"path", "ts", "set", "n"};
 	const struct plan_call *call;
 
-	CHECK(!call_spec_find("quotactl_fd"));
-	fixture_set_prototype(TRAP_ABI_X86_64, "quotactl_fd", 4, types, arg_names);
+	CHECK(!call_spec_find("set_thread_area"));
+	fixture_set_prototype(TRAP_ABI_X86_64, "set_thread_area", 4, types, arg_names);
 	free(plan);
 	compile(&(struct linux_plan_choice){0});
-	call = find(TRAP_ABI_X86_64, "quotactl_fd");
+	call = find(TRAP_ABI_X86_64, "set_thread_area");
 	CHECK(call);
 	CHECK_INT(call->enter.count, 2);
 	CHECK_INT(step(call->enter, 0)->op, PLAN_OP_STRING);
