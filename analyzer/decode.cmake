@@ -22,12 +22,15 @@ target_sources(vmtape-analyzer PRIVATE ${names_source} ${names_header}
   linux/arg_types.c
   linux/captured.c
   linux/errno_names.c
+  linux/multiplexed.c
   linux/name_set.c
   linux/names_unexported.c
   linux/plan_compile.c
+  linux/plan_steps.c
   linux/record_fields.c
   linux/records_bpf.c
   linux/records_file.c
+  linux/records_i386.c
   linux/records_ipc.c
   linux/records_kernel.c
   linux/records_number.c
@@ -36,6 +39,7 @@ target_sources(vmtape-analyzer PRIVATE ${names_source} ${names_header}
   linux/records_time.c
   linux/ret_text.c
   linux/semantics.c
+  linux/semantics_i386.c
   linux/semantics_kernel.c
   linux/variants.c
   linux/variants_kernel.c)

@@ -6,7 +6,7 @@ vmtape_test(NAME plan_compile LABEL unit SOURCES unit/test_plan_compile.c unit/d
 # The plan and the decoder against strace, on real calls of this machine.
 add_executable(decode_tracer unit/decode_tracer.c unit/decode_fixture.c)
 target_link_libraries(decode_tracer PRIVATE vmtape-analyzer)
-foreach(part "" _kernel)
+foreach(part "" _kernel _compat)
   add_executable(decode_workload${part} unit/decode_workload${part}.c)
   # A sanitizer's runtime makes calls of its own.
   target_compile_options(decode_workload${part} PRIVATE -fno-sanitize=all)

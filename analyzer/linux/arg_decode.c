@@ -6,12 +6,13 @@
 #include <linux/sched.h>
 
 #include "arg_put.h"
+#include "multiplexed.h"
 #include "plan_abi.h"
 #include "user_abi.h"
 
 static const struct call_spec *spec_of(const struct call *call)
 {
-	return call_spec_find(call->syscall ? call->syscall->name : NULL);
+	return call_spec_of(call->syscall);
 }
 
 /* Its argument is no register, but the frame on the stack that it returns through. */
@@ -65,7 +66,7 @@ bool arg_context_init(struct arg_context *ctx, const struct call *call, int inde
 	ctx->spec = spec_of(call);
 	ctx->variant = call_variant(ctx->spec, call->args);
 	ctx->index = index;
-	ctx->narrow = call->abi == TRAP_ABI_I386;
+	ctx->narrow = user_abi_is_narrow(call->abi, call->nr);
 	ctx->out = out;
 	call_spec_arg(call->syscall, ctx->spec, ctx->variant, index, &ctx->arg);
 	return true;
@@ -99,12 +100,20 @@ static bool put_arg(struct arg_context *ctx)
 bool call_arg_text(const struct call *call, int i, struct strbuf *out)
 {
 	struct arg_context ctx;
+	struct call inner;
 
 	if (call->has_enter && i == 0 && is_sigreturn(call))
 		return sigreturn_mask(call, out);
 	if (!arg_context_init(&ctx, call, i, out)) {
 		strbuf_put_char(out, '?');
 		return false;
+	}
+	/* the arguments of the call that this one stands for are behind its last */
+	if (i == call_nr_args(call) - 1 && multiplexed_inner(call, &inner)) {
+		strbuf_put_char(out, '[');
+		call_args_text(&inner, out);
+		strbuf_put_char(out, ']');
+		return true;
 	}
 	if (is_beyond(&ctx))
 		ctx.arg.kind = ARG_HIDDEN;
@@ -139,6 +148,7 @@ static void put_clone_args(const struct call *call, struct strbuf *out)
 
 void call_args_text(const struct call *call, struct strbuf *out)
 {
+	struct call inner;
 	bool any = false;
 
 	if (is_sigreturn(call)) {
@@ -147,6 +157,10 @@ void call_args_text(const struct call *call, struct strbuf *out)
 	}
 	if (!call->args_known) {
 		strbuf_put_char(out, '?');
+		return;
+	}
+	if (multiplexed_inner(call, &inner)) {
+		multiplexed_args_text(call, &inner, out);
 		return;
 	}
 	if (call->syscall && !strcmp(call->syscall->name, "clone")) {

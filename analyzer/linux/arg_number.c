@@ -105,6 +105,13 @@ void put_io_priority(uint64_t value, struct strbuf *out)
 	strbuf_printf(out, ", %u)", (unsigned)(value & 0x1fff));
 }
 
+#define PAGE_SHIFT 12 /* of mmap2's offset, whatever the page's size is */
+
+static uint64_t pair_value(const struct arg_context *ctx, int low, int high)
+{
+	return (uint32_t)ctx->call->args[low] | (high < LINUX_SYSCALL_ARGS ? ctx->call->args[high] << 32 : 0);
+}
+
 bool put_number_arg(struct arg_context *ctx)
 {
 	uint64_t value = arg_value(ctx);
@@ -178,6 +185,24 @@ bool put_number_arg(struct arg_context *ctx)
 		return true;
 	case ARG_PROTOCOL:
 		return put_protocol(ctx->call->args[0], value, out);
+	case ARG_HANDLER:
+		put_handler(value, out);
+		return true;
+	case ARG_OLD_SIGSET:
+		signal_set_put_old((uint32_t)value, out);
+		return true;
+	case ARG_PAIR:
+		strbuf_put_i64(out, (int64_t)pair_value(ctx, ctx->index, ctx->index + 1));
+		return false;
+	case ARG_PAIR_HIGH:
+		strbuf_put_i64(out, (int64_t)pair_value(ctx, ctx->index + 1, ctx->index));
+		return false;
+	case ARG_PAIR_FLAGS:
+		name_set_put_flags(names, pair_value(ctx, ctx->index, ctx->index + 1), out);
+		return true;
+	case ARG_PAGES:
+		put_hex_or_zero(value << PAGE_SHIFT, out);
+		return false;
 	case ARG_QUOTA:
 		put_quota_command(value, out);
 		return true;

@@ -413,6 +413,8 @@ bool put_pointer_arg(struct arg_context *ctx)
 		return put_messages_arg(ctx);
 	case ARG_QUEUED:
 		return put_queued_arg(ctx);
+	case ARG_NODES:
+		return put_nodes_arg(ctx);
 	case ARG_CONTROL_BLOCKS:
 		return put_control_blocks_arg(ctx);
 	default:

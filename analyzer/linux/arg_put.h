@@ -56,6 +56,7 @@ bool put_messages_arg(struct arg_context *ctx);
 /* arg_structs.c */
 bool put_sized_arg(struct arg_context *ctx);
 bool put_queued_arg(struct arg_context *ctx);
+bool put_nodes_arg(struct arg_context *ctx);
 bool put_control_blocks_arg(struct arg_context *ctx);
 /* arg_sets.c */
 bool put_fd_set(const struct captured *piece, uint64_t count, struct strbuf *out);

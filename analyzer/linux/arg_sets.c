@@ -121,34 +121,40 @@ static size_t entry_bytes(const struct captured *piece, size_t at)
 bool put_dirents_arg(struct arg_context *ctx)
 {
 	struct captured piece = {0};
-	size_t entries = 0;
+	size_t entries = 0, end;
 	uint64_t total;
+	bool all;
 
 	if (!arg_is_written(ctx) || !arg_length(ctx, &total))
 		return false;
-	if (total && (!arg_piece(ctx, CAPTURED_AFTER, &piece) || piece.len < total))
+	if (total && !arg_piece(ctx, CAPTURED_AFTER, &piece))
 		return false;
-	if (total)
+	all = piece.len >= total;
+	if (all)
 		piece.len = (size_t)total;
-	for (size_t at = 0; at < piece.len; entries++) {
-		size_t bytes = entry_bytes(&piece, at);
+	for (end = 0; end < piece.len; entries++) {
+		size_t bytes = entry_bytes(&piece, end);
 
 		if (!bytes)
-			return false;
-		at += bytes;
+			break;
+		end += bytes;
 	}
+	/* what ends in the middle of an entry was cut by the capture; else it is no list of entries */
+	if (end < piece.len && (all || !entries))
+		return false;
 	if (ctx->brief) {
 		put_address(arg_value(ctx), ctx->out);
-		strbuf_printf(ctx->out, " /* %zu entr%s */", entries, entries == 1 ? "y" : "ies");
+		strbuf_printf(ctx->out, " /* %zu %sentr%s */", entries, all ? "" : "or more ",
+			      entries == 1 ? "y" : "ies");
 		return true;
 	}
 	strbuf_put_char(ctx->out, '[');
-	for (size_t at = 0; at < piece.len; at += entry_bytes(&piece, at)) {
+	for (size_t at = 0; at < end; at += entry_bytes(&piece, at)) {
 		if (at)
 			strbuf_put(ctx->out, ", ");
 		put_entry(piece.data + at, entry_bytes(&piece, at), ctx->out);
 	}
-	strbuf_put_char(ctx->out, ']');
+	strbuf_put(ctx->out, all ? "]" : ", ...]");
 	return true;
 }
 

@@ -47,6 +47,30 @@ bool put_queued_arg(struct arg_context *ctx)
 	return true;
 }
 
+bool put_nodes_arg(struct arg_context *ctx)
+{
+	bool out_arg = ctx->arg.direction == ARG_OUT;
+	struct record_reader r = {.narrow = ctx->narrow};
+	size_t word = ctx->narrow ? 4 : 8, count;
+	struct captured piece;
+	uint64_t bits;
+
+	if ((out_arg && !arg_is_written(ctx)) || !arg_length(ctx, &bits) ||
+	    !arg_piece(ctx, out_arg ? CAPTURED_AFTER : CAPTURED_BEFORE, &piece) || piece.len < word)
+		return false;
+	r.data = piece.data;
+	r.len = piece.len;
+	/* mm/mempolicy.c: get_nodes() looks at one bit less */
+	bits = bits ? bits - 1 : 0;
+	bits = (bits + 8 * word - 1) / (8 * word);
+	count = piece.len / word < bits ? piece.len / word : (size_t)bits;
+	strbuf_put_char(ctx->out, '[');
+	for (size_t i = 0; i < count; i++)
+		strbuf_printf(ctx->out, "%s%#0*llx", i ? ", " : "", (int)(2 * word), (unsigned long long)read_word(&r));
+	strbuf_put(ctx->out, count < bits ? ", ...]" : "]");
+	return true;
+}
+
 bool put_control_blocks_arg(struct arg_context *ctx)
 {
 	struct record_reader pointers = {.narrow = ctx->narrow};

@@ -46,7 +46,7 @@ static void search(const struct trap_view *view, bool again, uint8_t label, uint
 /* After a successful exec, the addresses belong to another program. */
 static bool again_means_nothing(const struct call *call)
 {
-	const struct call_spec *spec = call_spec_find(call->syscall ? call->syscall->name : NULL);
+	const struct call_spec *spec = call_spec_of(call->syscall);
 
 	return spec && spec->flags & CALL_F_NEW_IMAGE && (!call->ret_known || call->ret == 0);
 }

@@ -151,17 +151,17 @@ bool signal_name_put(uint32_t number, struct strbuf *out)
 	return true;
 }
 
-void signal_set_put(uint64_t set, struct strbuf *out)
+static void put_set(uint64_t set, uint32_t last, struct strbuf *out)
 {
 	bool any = false;
 
 	/* strace names what is missing once that is the shorter list. */
-	if (__builtin_popcountll(set) > 64 * 2 / 3) {
+	if ((uint32_t)__builtin_popcountll(set) > last * 2 / 3) {
 		strbuf_put_char(out, '~');
 		set = ~set;
 	}
 	strbuf_put_char(out, '[');
-	for (uint32_t number = 1; number <= LAST_SIGNAL; number++) {
+	for (uint32_t number = 1; number <= last; number++) {
 		struct strbuf name = {0};
 
 		if (!(set >> (number - 1) & 1))
@@ -174,4 +174,14 @@ void signal_set_put(uint64_t set, struct strbuf *out)
 		strbuf_deinit(&name);
 	}
 	strbuf_put_char(out, ']');
+}
+
+void signal_set_put(uint64_t set, struct strbuf *out)
+{
+	put_set(set, LAST_SIGNAL, out);
+}
+
+void signal_set_put_old(uint32_t set, struct strbuf *out)
+{
+	put_set(set, FIRST_REAL_TIME, out);
 }

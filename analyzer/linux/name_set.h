@@ -50,6 +50,8 @@ void name_set_put_flags(const struct name_set *set, uint64_t value, struct strbu
 bool signal_name_put(uint32_t number, struct strbuf *out);
 /* strace's "[INT CHLD]", "~[KILL STOP]"; bit n of the set is signal n + 1. */
 void signal_set_put(uint64_t set, struct strbuf *out);
+/* The same of old calls' sets of 32. */
+void signal_set_put_old(uint32_t set, struct strbuf *out);
 
 /* names_unexported.c; the others are in uapi_names.h, which is made by uapi_names.py */
 extern const struct name_set names_dumpable, names_futex, names_module_delete, names_st_flags, names_syslog;

@@ -4,197 +4,27 @@
 #include <string.h>
 
 #include "arg_decode.h"
+#include "plan_steps.h"
 #include "record_layout.h"
 #include "semantics.h"
 #include "user_abi.h"
-
-#define CAP_STRING   1024
-#define CAP_BUFFER   256
-#define CAP_ITEM     256 /* of argv, of an environment, of an iovec */
-#define CAP_SOCKADDR 128 /* sizeof(struct sockaddr_storage) */
-#define CAP_DIRENTS  3072
-#define CAP_MESSAGES 512
-#define CAP_STRUCT   256
-#define MAX_MESSAGES 2 /* six steps each */
-#define MAX_BLOCKS   4 /* struct iocb */
-#define MAX_ARGV     32
-#define MAX_ENVIRON  PLAN_MAX_ITEMS
-#define MAX_IOVECS   16
-#define MAX_RECORD   4096
-#define FDSET_BYTES  128 /* FD_SETSIZE bits */
-#define STACK_BYTES  256 /* of a signal frame: up to its saved RIP and flags */
-
-struct step_list {
-	struct plan_step steps[PLAN_MAX_CALL_STEPS];
-	size_t n;
-};
-
-struct compiler {
-	bool narrow; /* i386 */
-	struct step_list enter, exit;
-};
-
-static const enum trap_reg x86_64_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX,
-							      TRAP_REG_R10, TRAP_REG_R8,  TRAP_REG_R9};
-static const enum trap_reg i386_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RBX, TRAP_REG_RCX, TRAP_REG_RDX,
-							    TRAP_REG_RSI, TRAP_REG_RDI, TRAP_REG_RBP};
-
-static uint8_t arg_reg(const struct compiler *c, int i)
-{
-	return (uint8_t)(c->narrow ? i386_args[i] : x86_64_args[i]);
-}
-
-/* Its index in the list; what does not fit any more is left out. */
-static int add(struct compiler *c, struct step_list *list, struct plan_step step)
-{
-	if (list->n == PLAN_MAX_CALL_STEPS)
-		return -1;
-	if (c->narrow) {
-		step.flags |= PLAN_STEP_PTR32;
-		if (step.len_from != PLAN_SRC_CONST)
-			step.flags |= PLAN_STEP_LEN32;
-	}
-	list->steps[list->n] = step;
-	return (int)list->n++;
-}
-
-#define ENTER_FLAGS (PLAN_STEP_AGAIN | PLAN_STEP_QUIET)
-#define EXIT_FLAGS  (PLAN_STEP_IF_OK | PLAN_STEP_QUIET)
-
-static uint8_t direction_flags(const struct compiler *c, const struct step_list *list)
-{
-	return list == &c->enter ? ENTER_FLAGS : EXIT_FLAGS;
-}
-
-static void add_bytes(struct compiler *c, struct step_list *list, uint8_t base, size_t size_bytes, uint8_t label)
-{
-	if (size_bytes)
-		add(c, list,
-		    (struct plan_step){.op = PLAN_OP_BYTES,
-				       .flags = direction_flags(c, list),
-				       .base = base,
-				       .len_from = PLAN_SRC_CONST,
-				       .len = (uint32_t)size_bytes,
-				       .cap = (uint16_t)size_bytes,
-				       .label = label});
-}
-
-/* items of size_bytes each, their number from len_from. */
-static void add_sized(struct compiler *c, struct step_list *list, uint8_t base, uint8_t len_from, size_t size_bytes,
-		      size_t cap, bool len32, uint8_t label)
-{
-	if (size_bytes)
-		add(c, list,
-		    (struct plan_step){.op = PLAN_OP_BYTES,
-				       .flags = direction_flags(c, list) | (len32 ? PLAN_STEP_LEN32 : 0),
-				       .base = base,
-				       .len_from = len_from,
-				       .len = (uint32_t)size_bytes,
-				       .cap = (uint16_t)(cap / size_bytes * size_bytes),
-				       .label = label});
-}
-
-static uint8_t add_value(struct compiler *c, struct step_list *list, uint8_t base, size_t offset, size_t size_bytes)
-{
-	int index = add(c, list,
-			(struct plan_step){.op = PLAN_OP_VALUE,
-					   .flags = list == &c->exit ? PLAN_STEP_IF_OK : 0,
-					   .base = base,
-					   .len_from = PLAN_SRC_CONST,
-					   .offset = (int32_t)offset,
-					   .len = (uint32_t)size_bytes});
-
-	return index < 0 ? PLAN_SRC_CONST : (uint8_t)(PLAN_SRC_VALUE | index);
-}
-
-static void add_string(struct compiler *c, struct step_list *list, uint8_t base, uint8_t label)
-{
-	add(c, list,
-	    (struct plan_step){.op = PLAN_OP_STRING,
-			       .flags = direction_flags(c, list),
-			       .base = base,
-			       .len_from = PLAN_SRC_CONST,
-			       .cap = CAP_STRING,
-			       .label = label});
-}
-
-static void add_strings(struct compiler *c, uint8_t base, uint8_t max_items, uint8_t label)
-{
-	add(c, &c->enter,
-	    (struct plan_step){.op = PLAN_OP_STRINGS,
-			       .flags = ENTER_FLAGS,
-			       .base = base,
-			       .len_from = PLAN_SRC_CONST,
-			       .cap = CAP_ITEM,
-			       .max_items = max_items,
-			       .label = label});
-}
 
 /*
  * After a successful exec the new program's stack begins with argc and argv: all
  * of it is there, while the caller's strings may not have been in memory.
  */
-static void add_new_argv(struct compiler *c, int i)
+static void add_new_argv(struct capture *c, int i)
 {
 	if (!c->narrow)
-		add(c, &c->exit,
-		    (struct plan_step){.op = PLAN_OP_STRINGS,
-				       .flags = EXIT_FLAGS | PLAN_STEP_DIVERTED,
-				       .base = TRAP_REG_RSP,
-				       .len_from = PLAN_SRC_CONST,
-				       .offset = USER_STACK_ARGV,
-				       .cap = CAP_ITEM,
-				       .max_items = MAX_ARGV,
-				       .label = (uint8_t)(PLAN_LABEL_DEEP0 + i)});
-}
-
-static void add_iovec(struct compiler *c, struct step_list *list, uint8_t base, uint8_t len_from, uint8_t label)
-{
-	add(c, list,
-	    (struct plan_step){.op = PLAN_OP_IOVEC,
-			       .flags = direction_flags(c, list),
-			       .base = base,
-			       .len_from = len_from,
-			       .len = c->narrow ? 8 : 16,
-			       .cap = CAP_ITEM,
-			       .max_items = MAX_IOVECS,
-			       .label = label});
-}
-
-static void add_message(struct compiler *c, struct step_list *list, uint8_t base, int i)
-{
-	const struct user_msghdr *layout = user_msghdr(c->narrow);
-	size_t word = c->narrow ? 4 : 8;
-	uint8_t deep = (uint8_t)(PLAN_LABEL_DEEP0 + i), pointer, length;
-
-	add_bytes(c, list, base, layout->size_bytes, (uint8_t)(PLAN_LABEL_ARG0 + i));
-	pointer = add_value(c, list, base, layout->name, word);
-	length = add_value(c, list, base, layout->name_len, 4);
-	add_sized(c, list, pointer, length, 1, CAP_SOCKADDR, true, deep);
-	pointer = add_value(c, list, base, layout->iov, word);
-	length = add_value(c, list, base, layout->iov_len, word);
-	add_iovec(c, list, pointer, length, deep);
-	pointer = add_value(c, list, base, layout->control, word);
-	length = add_value(c, list, base, layout->control_len, word);
-	add_sized(c, list, pointer, length, 1, CAP_BUFFER, false, deep);
-}
-
-/* Of an array of struct mmsghdr: itself, and what the first MAX_MESSAGES say. */
-static void add_messages(struct compiler *c, struct step_list *list, uint8_t base, uint8_t len_from, int i)
-{
-	const struct user_msghdr *layout = user_msghdr(c->narrow);
-	size_t word = c->narrow ? 4 : 8, item_bytes = layout->size_bytes + word;
-	uint8_t deep = (uint8_t)(PLAN_LABEL_DEEP0 + i), pointer, length;
-
-	add_sized(c, list, base, len_from, item_bytes, CAP_MESSAGES, true, (uint8_t)(PLAN_LABEL_ARG0 + i));
-	for (size_t n = 0; n < MAX_MESSAGES; n++) {
-		pointer = add_value(c, list, base, n * item_bytes + layout->iov, word);
-		length = add_value(c, list, base, n * item_bytes + layout->iov_len, word);
-		add_iovec(c, list, pointer, length, deep);
-		pointer = add_value(c, list, base, n * item_bytes + layout->name, word);
-		length = add_value(c, list, base, n * item_bytes + layout->name_len, 4);
-		add_sized(c, list, pointer, length, 1, CAP_SOCKADDR, true, deep);
-	}
+		capture_add(c, &c->exit,
+			    (struct plan_step){.op = PLAN_OP_STRINGS,
+					       .flags = EXIT_FLAGS | PLAN_STEP_DIVERTED,
+					       .base = TRAP_REG_RSP,
+					       .len_from = PLAN_SRC_CONST,
+					       .offset = USER_STACK_ARGV,
+					       .cap = CAP_ITEM,
+					       .max_items = MAX_ARGV,
+					       .label = (uint8_t)(PLAN_LABEL_DEEP0 + i)});
 }
 
 static bool is_in(const struct arg_spec *arg)
@@ -211,89 +41,84 @@ static bool is_out(const struct arg_spec *arg)
  * At an exit into a signal handler RAX is the handler's: the result, and with it
  * the length of what the call wrote, is in the signal frame that RSP points at.
  */
-static void add_sized_by_frame(struct compiler *c, uint8_t base, size_t size_bytes, size_t cap, uint8_t label)
+static void add_sized_by_frame(struct capture *c, uint8_t base, size_t size_bytes, size_t cap, uint8_t label)
 {
 	size_t first = c->exit.n;
 	uint8_t result;
 
 	if (c->narrow || first + 2 > PLAN_MAX_CALL_STEPS)
 		return;
-	result = add_value(c, &c->exit, TRAP_REG_RSP, USER_FRAME_REG(USER_FRAME_RAX), 8);
-	add_sized(c, &c->exit, base, result, size_bytes, cap, true, label);
+	result = capture_value(c, &c->exit, TRAP_REG_RSP, USER_FRAME_REG(USER_FRAME_RAX), 8);
+	capture_sized(c, &c->exit, base, result, size_bytes, cap, true, label);
 	for (size_t i = first; i < c->exit.n; i++)
 		c->exit.steps[i].flags |= PLAN_STEP_DIVERTED;
 }
 
-static void compile_sized(struct compiler *c, const struct arg_spec *arg, int i, size_t size_bytes, size_t cap,
+static void compile_sized(struct capture *c, const struct arg_spec *arg, int i, size_t size_bytes, size_t cap,
 			  bool len32)
 {
-	uint8_t base = arg_reg(c, i), label = (uint8_t)(PLAN_LABEL_ARG0 + i);
+	uint8_t base = capture_arg_reg(c, i), label = (uint8_t)(PLAN_LABEL_ARG0 + i);
 
 	if (arg->len >= LEN_AT && arg->len < LEN_AT + LINUX_SYSCALL_ARGS) {
-		uint8_t length = add_value(c, &c->exit, arg_reg(c, arg->len - LEN_AT), 0, 4);
+		uint8_t length = capture_value(c, &c->exit, capture_arg_reg(c, arg->len - LEN_AT), 0, 4);
 
-		add_sized(c, &c->exit, base, length, size_bytes, cap, true, label);
+		capture_sized(c, &c->exit, base, length, size_bytes, cap, true, label);
 		return;
 	}
 	if (arg->len == LEN_OWN0 || arg->len == LEN_OWN4) {
-		uint8_t length = add_value(c, &c->enter, base, arg->len == LEN_OWN0 ? 0 : 4, 4);
+		uint8_t length = capture_value(c, &c->enter, base, arg->len == LEN_OWN0 ? 0 : 4, 4);
 
-		add_sized(c, &c->enter, base, length, size_bytes, cap, true, label);
+		capture_sized(c, &c->enter, base, length, size_bytes, cap, true, label);
 		return;
 	}
 	if (arg->len == LEN_RET) {
-		add_sized(c, &c->exit, base, TRAP_REG_RAX, size_bytes, cap, false, label);
+		capture_sized(c, &c->exit, base, TRAP_REG_RAX, size_bytes, cap, false, label);
 		add_sized_by_frame(c, base, size_bytes, cap, label);
 		return;
 	}
 	if (arg->len >= LINUX_SYSCALL_ARGS)
 		return;
 	if (is_in(arg))
-		add_sized(c, &c->enter, base, arg_reg(c, arg->len), size_bytes, cap, len32, label);
+		capture_sized(c, &c->enter, base, capture_arg_reg(c, arg->len), size_bytes, cap, len32, label);
 	if (is_out(arg))
-		add_sized(c, &c->exit, base, arg_reg(c, arg->len), size_bytes, cap, len32, label);
+		capture_sized(c, &c->exit, base, capture_arg_reg(c, arg->len), size_bytes, cap, len32, label);
 }
 
-static void compile_fixed(struct compiler *c, const struct arg_spec *arg, int i, size_t size_bytes)
+static void compile_fixed(struct capture *c, const struct arg_spec *arg, int i, size_t size_bytes)
 {
 	uint8_t label = (uint8_t)(PLAN_LABEL_ARG0 + i);
 
 	if (is_in(arg))
-		add_bytes(c, &c->enter, arg_reg(c, i), size_bytes, label);
+		capture_bytes(c, &c->enter, capture_arg_reg(c, i), size_bytes, label);
 	if (!is_out(arg) || !size_bytes)
 		return;
-	add_bytes(c, &c->exit, arg_reg(c, i), size_bytes, label);
+	capture_bytes(c, &c->exit, capture_arg_reg(c, i), size_bytes, label);
 	/* What is left of an interrupted sleep is written although the call fails. */
 	if (arg->when == ARG_WHEN_INTERRUPTED && c->exit.n)
 		c->exit.steps[c->exit.n - 1].flags &= (uint8_t)~PLAN_STEP_IF_OK;
 }
 
-static size_t many_bytes(const struct compiler *c)
-{
-	return user_msghdr(c->narrow)->size_bytes + (c->narrow ? 4u : 8u);
-}
-
 /* struct msgbuf: the length that the call has is without the type's word, which is a piece of its own. */
-static void compile_queued(struct compiler *c, const struct arg_spec *arg, int i)
+static void compile_queued(struct capture *c, const struct arg_spec *arg, int i)
 {
 	struct step_list *list = is_in(arg) ? &c->enter : &c->exit;
-	uint8_t length = arg->len == LEN_RET ? (uint8_t)TRAP_REG_RAX : arg_reg(c, arg->len);
+	uint8_t length = arg->len == LEN_RET ? (uint8_t)TRAP_REG_RAX : capture_arg_reg(c, arg->len);
 	size_t word = c->narrow ? 4 : 8, first = list->n;
 
-	add_bytes(c, list, arg_reg(c, i), word, (uint8_t)(PLAN_LABEL_ARG0 + i));
-	add_sized(c, list, arg_reg(c, i), length, 1, CAP_BUFFER, false, (uint8_t)(PLAN_LABEL_DEEP0 + i));
+	capture_bytes(c, list, capture_arg_reg(c, i), word, (uint8_t)(PLAN_LABEL_ARG0 + i));
+	capture_sized(c, list, capture_arg_reg(c, i), length, 1, CAP_BUFFER, false, (uint8_t)(PLAN_LABEL_DEEP0 + i));
 	if (list->n == first + 2)
 		list->steps[first + 1].offset = (int32_t)word;
 }
 
-static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
+static void compile_arg(struct capture *c, const struct arg_spec *arg, int i)
 {
-	uint8_t base = arg_reg(c, i), label = (uint8_t)(PLAN_LABEL_ARG0 + i);
+	uint8_t base = capture_arg_reg(c, i), label = (uint8_t)(PLAN_LABEL_ARG0 + i);
 	uint8_t deep = (uint8_t)(PLAN_LABEL_DEEP0 + i), value;
 
 	switch ((enum arg_kind)arg->kind) {
 	case ARG_STRING:
-		add_string(c, is_in(arg) ? &c->enter : &c->exit, base, label);
+		capture_string(c, is_in(arg) ? &c->enter : &c->exit, base, label);
 		break;
 	case ARG_BUFFER:
 		compile_sized(c, arg, i, 1, CAP_BUFFER, false);
@@ -302,20 +127,21 @@ static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
 		compile_sized(c, arg, i, 1, CAP_DIRENTS, false);
 		break;
 	case ARG_STRINGS:
-		add_strings(c, base, MAX_ARGV, label);
+		capture_strings(c, base, MAX_ARGV, label);
 		add_new_argv(c, i);
 		break;
 	case ARG_ENVIRON:
-		add_strings(c, base, MAX_ENVIRON, label);
+		capture_strings(c, base, MAX_ENVIRON, label);
 		break;
 	case ARG_IOVEC:
 		if (is_in(arg)) {
-			add_iovec(c, &c->enter, base, arg_reg(c, arg->len), label);
+			capture_iovec(c, &c->enter, base, capture_arg_reg(c, arg->len), label);
 			break;
 		}
 		/* the addresses, for a call that fails */
-		add_sized(c, &c->enter, base, arg_reg(c, arg->len), c->narrow ? 8 : 16, CAP_BUFFER, false, label);
-		add_iovec(c, &c->exit, base, arg_reg(c, arg->len), label);
+		capture_sized(c, &c->enter, base, capture_arg_reg(c, arg->len), c->narrow ? 8 : 16, CAP_BUFFER, false,
+			      label);
+		capture_iovec(c, &c->exit, base, capture_arg_reg(c, arg->len), label);
 		break;
 	case ARG_RECORD:
 	case ARG_SOCKLEN:
@@ -336,46 +162,51 @@ static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
 		break;
 	case ARG_SIGSET_PAIR:
 		compile_fixed(c, arg, i, c->narrow ? 8 : 16);
-		value = add_value(c, &c->enter, base, 0, c->narrow ? 4 : 8);
-		add_bytes(c, &c->enter, value, 8, deep);
+		value = capture_value(c, &c->enter, base, 0, c->narrow ? 4 : 8);
+		capture_bytes(c, &c->enter, value, 8, deep);
 		break;
 	case ARG_FDSET:
 		compile_fixed(c, arg, i, FDSET_BYTES);
 		break;
 	case ARG_MESSAGE:
 		if (!is_out(arg)) {
-			add_message(c, &c->enter, base, i);
+			capture_message(c, &c->enter, base, i);
 			break;
 		}
-		add_bytes(c, &c->enter, base, user_msghdr(c->narrow)->size_bytes, label);
-		add_message(c, &c->exit, base, i);
+		capture_bytes(c, &c->enter, base, user_msghdr(c->narrow)->size_bytes, label);
+		capture_message(c, &c->exit, base, i);
 		break;
 	case ARG_SIZED:
 		compile_sized(c, arg, i, 1, CAP_STRUCT, true);
 		break;
 	case ARG_MESSAGES:
 		if (!is_out(arg)) {
-			add_messages(c, &c->enter, base, arg_reg(c, arg->len), i);
-			add_sized(c, &c->exit, base, TRAP_REG_RAX, many_bytes(c), CAP_MESSAGES, true, label);
+			capture_messages(c, &c->enter, base, capture_arg_reg(c, arg->len), i);
+			capture_sized(c, &c->exit, base, TRAP_REG_RAX, capture_mmsghdr_bytes(c), CAP_MESSAGES, true,
+				      label);
 			break;
 		}
-		add_sized(c, &c->enter, base, arg_reg(c, arg->len), many_bytes(c), CAP_MESSAGES, true, label);
-		add_messages(c, &c->exit, base, TRAP_REG_RAX, i);
+		capture_sized(c, &c->enter, base, capture_arg_reg(c, arg->len), capture_mmsghdr_bytes(c), CAP_MESSAGES,
+			      true, label);
+		capture_messages(c, &c->exit, base, TRAP_REG_RAX, i);
 		break;
 	case ARG_QUEUED:
 		compile_queued(c, arg, i);
 		break;
+	case ARG_NODES:
+		compile_fixed(c, arg, i, NODES_BYTES);
+		break;
 	case ARG_CONTROL_BLOCKS:
 		compile_sized(c, arg, i, c->narrow ? 4 : 8, CAP_STRUCT, true);
 		for (size_t n = 0; n < MAX_BLOCKS; n++) {
-			value = add_value(c, &c->enter, base, n * (c->narrow ? 4 : 8), c->narrow ? 4 : 8);
-			add_bytes(c, &c->enter, value, record_size(&layout_iocb, false), deep);
+			value = capture_value(c, &c->enter, base, n * (c->narrow ? 4 : 8), c->narrow ? 4 : 8);
+			capture_bytes(c, &c->enter, value, record_size(&layout_iocb, false), deep);
 		}
 		break;
 	case ARG_CLONE_ARGS:
 		compile_sized(c, arg, i, 1, CLONE_ARGS_BYTES, false);
-		value = add_value(c, &c->exit, base, CLONE_ARGS_PARENT_TID, 8);
-		add_bytes(c, &c->exit, value, 4, deep);
+		value = capture_value(c, &c->exit, base, CLONE_ARGS_PARENT_TID, 8);
+		capture_bytes(c, &c->exit, value, 4, deep);
 		break;
 	default:
 		break;
@@ -383,7 +214,7 @@ static void compile_arg(struct compiler *c, const struct arg_spec *arg, int i)
 }
 
 /* An argument whose length another one says, of one variant of the call: one step for all variants of that length. */
-static void compile_variant_sized(struct compiler *c, const struct variant_set *set, int i)
+static void compile_variant_sized(struct capture *c, const struct variant_set *set, int i)
 {
 	const struct arg_spec *widest[LINUX_SYSCALL_ARGS] = {0};
 	size_t bytes[LINUX_SYSCALL_ARGS] = {0};
@@ -405,7 +236,7 @@ static void compile_variant_sized(struct compiler *c, const struct variant_set *
 }
 
 /* One step a direction that serves all variants of the argument, and the values of the selector that have none. */
-static void compile_variants(struct compiler *c, const struct variant_set *set, const struct arg_spec *other, int i)
+static void compile_variants(struct capture *c, const struct variant_set *set, const struct arg_spec *other, int i)
 {
 	size_t in_bytes = 0, out_bytes = 0;
 	bool string_in = false, string_out = false;
@@ -424,7 +255,7 @@ static void compile_variants(struct compiler *c, const struct variant_set *set, 
 	}
 	compile_variant_sized(c, set, i);
 	if (string_in)
-		add_string(c, &c->enter, arg_reg(c, i), (uint8_t)(PLAN_LABEL_ARG0 + i));
+		capture_string(c, &c->enter, capture_arg_reg(c, i), (uint8_t)(PLAN_LABEL_ARG0 + i));
 	if (string_out && out_bytes < USER_COMM_BYTES)
 		out_bytes = USER_COMM_BYTES;
 	all.direction = ARG_IN;
@@ -434,28 +265,31 @@ static void compile_variants(struct compiler *c, const struct variant_set *set, 
 }
 
 /* The signal mask that rt_sigreturn puts back, from the frame on the user's stack. */
-static void compile_sigreturn(struct compiler *c)
+static void compile_sigreturn(struct capture *c)
 {
 	if (c->narrow)
 		return;
-	add(c, &c->enter,
-	    (struct plan_step){.op = PLAN_OP_BYTES,
-			       .flags = ENTER_FLAGS,
-			       .base = TRAP_REG_RSP,
-			       .len_from = PLAN_SRC_CONST,
-			       .offset = USER_UCONTEXT_SIGMASK,
-			       .len = 8,
-			       .cap = 8,
-			       .label = PLAN_LABEL_ARG0});
+	capture_add(c, &c->enter,
+		    (struct plan_step){.op = PLAN_OP_BYTES,
+				       .flags = ENTER_FLAGS,
+				       .base = TRAP_REG_RSP,
+				       .len_from = PLAN_SRC_CONST,
+				       .offset = USER_UCONTEXT_SIGMASK,
+				       .len = 8,
+				       .cap = 8,
+				       .label = PLAN_LABEL_ARG0});
 }
 
 static int compile_call(struct plan_builder *builder, const struct linux_syscall *syscall, bool always)
 {
-	const struct call_spec *spec = call_spec_find(syscall->name);
-	struct compiler c = {.narrow = syscall->abi == TRAP_ABI_I386};
+	const struct call_spec *spec = call_spec_of(syscall);
+	struct capture c = {.i386 = syscall->abi == TRAP_ABI_I386,
+			    .narrow = user_abi_is_narrow(syscall->abi, syscall->nr)};
 	int nr_args = call_spec_nr_args(syscall, spec);
 	uint8_t flags = 0;
 
+	if (capture_multiplexed(&c, syscall))
+		nr_args = 0;
 	for (int i = 0; i < nr_args; i++) {
 		struct arg_spec arg;
 
@@ -564,6 +398,8 @@ struct vmtape_error *linux_plan_compile(const struct linux_guest *guest, uint32_
 		error = compile_table(builder, guest, TRAP_ABI_X86_64, choice, &nr_wanted);
 	if (!error)
 		error = compile_table(builder, guest, TRAP_ABI_I386, choice, &nr_wanted);
+	if (!error)
+		error = compile_table(builder, guest, TRAP_ABI_X32, choice, &nr_wanted);
 	if (!error && choice->wants && !nr_wanted) {
 		plan_builder_destroy(builder);
 		return vmtape_error_create(VMTAPE_ERROR_USAGE, "the filter leaves none of the guest's system calls");

@@ -180,8 +180,9 @@ extern const struct record_layout layout_timespec, layout_timespec64, layout_tim
 	layout_itimerspec, layout_timespecs_at, layout_timevals_at, layout_utimbuf, layout_rusage, layout_tms,
 	layout_timezone, layout_itimerspec64, layout_timespecs64_at;
 /* records_file.c */
-extern const struct record_layout layout_stat, layout_statx, layout_statfs, layout_flock, layout_flock_owner,
-	layout_flock64, layout_flock64_owner, layout_open_how, layout_pollfd, layout_epoll_event, layout_fs_flags;
+extern const struct record_layout layout_stat, layout_stat64, layout_statx, layout_statfs, layout_flock,
+	layout_flock_owner, layout_flock64, layout_flock64_owner, layout_open_how, layout_pollfd, layout_epoll_event,
+	layout_fs_flags;
 /* records_process.c */
 extern const struct record_layout layout_sigaction, layout_sigstack, layout_siginfo, layout_wait_status, layout_rlimit,
 	layout_rlimit64, layout_utsname, layout_sysinfo, layout_sigevent, layout_sched_param;
@@ -189,7 +190,7 @@ extern const struct record_layout layout_sigaction, layout_sigstack, layout_sigi
 extern const struct record_layout layout_uring_params, layout_futex_waitv, layout_io_event, layout_iocb,
 	layout_sched_attr, layout_mount_attr, layout_landlock_ruleset, layout_landlock_path, layout_landlock_port,
 	layout_filter_program, layout_seccomp_action, layout_seccomp_sizes, layout_perf_attr, layout_timex,
-	layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context;
+	layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context, layout_mempolicy;
 /* records_ipc.c */
 extern const struct record_layout layout_shm_status, layout_msg_status, layout_sem_status, layout_shm_set,
 	layout_msg_set, layout_sem_set;
@@ -197,6 +198,9 @@ extern const struct record_layout layout_shm_status, layout_msg_status, layout_s
 extern const struct record_layout layout_bpf_map_create, layout_bpf_element, layout_bpf_next_key, layout_bpf_delete,
 	layout_bpf_prog_load, layout_bpf_object, layout_bpf_attach, layout_bpf_id, layout_bpf_map_id,
 	layout_bpf_prog_id, layout_bpf_info, layout_bpf_btf_load, layout_bpf_link_create, layout_bpf_raw_tracepoint;
+/* records_i386.c */
+extern const struct record_layout layout_u16, layout_old_offset, layout_old_sigset, layout_old_sigaction,
+	layout_user_desc, layout_statfs64;
 /* records_terminal.c */
 extern const struct record_layout layout_termios, layout_winsize;
 
@@ -206,6 +210,10 @@ void put_timeval(struct record_reader *r, struct strbuf *out);
 void put_date(int64_t seconds, uint64_t fraction, int digits, struct strbuf *out);
 /* "S_IFREG|S_ISUID|0755" */
 void put_file_mode(uint32_t mode, struct strbuf *out);
+/* A clock_t, with seconds in a comment. */
+void put_ticks(uint64_t ticks, struct strbuf *out);
+/* "SIG_DFL", "0x…" */
+void put_handler(uint64_t handler, struct strbuf *out);
 void put_octal(uint32_t mode, struct strbuf *out);
 
 #endif

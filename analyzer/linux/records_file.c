@@ -33,54 +33,111 @@ static void put_device(uint64_t device, struct strbuf *out)
 	strbuf_printf(out, "makedev(%#x, %#x)", major(device), minor(device));
 }
 
-static void put_stat_time(struct record_reader *r, const char *name, struct strbuf *out)
+static void put_stat_time(const char *name, const uint64_t *time, struct strbuf *out)
 {
-	int64_t seconds = (int64_t)read_u64(r);
-	uint64_t nanoseconds = read_u64(r);
-
-	strbuf_printf(out, ", st_%s=%lld", name, (long long)seconds);
-	put_date(seconds, nanoseconds, 9, out);
-	strbuf_printf(out, ", st_%s_nsec=%llu", name, (unsigned long long)nanoseconds);
+	strbuf_printf(out, ", st_%s=%lld", name, (long long)time[0]);
+	put_date((int64_t)time[0], time[1], 9, out);
+	strbuf_printf(out, ", st_%s_nsec=%llu", name, (unsigned long long)time[1]);
 }
 
-/* x86-64's struct stat; 32-bit callers' have many shapes, which are not described. */
-static void put_stat(struct record_reader *r, struct strbuf *out)
-{
-	uint64_t device = read_u64(r), inode = read_u64(r), links = read_u64(r);
-	uint32_t mode = read_u32(r), user = read_u32(r), group = read_u32(r);
-	uint64_t special, size_bytes, block_bytes, blocks;
+struct file_status {
+	uint64_t device, inode, links, special, size_bytes, block_bytes, blocks;
+	uint32_t mode, user, group;
+	uint64_t times[6]; /* access, modification, change: seconds and nanoseconds */
+};
 
-	read_skip(r, 4); /* padding */
-	special = read_u64(r);
-	size_bytes = read_u64(r);
-	block_bytes = read_u64(r);
-	blocks = read_u64(r);
+static void put_status(const struct file_status *st, bool brief, struct strbuf *out)
+{
 	strbuf_put_char(out, '{');
-	if (!r->brief) {
+	if (!brief) {
 		strbuf_put(out, "st_dev=");
-		put_device(device, out);
-		strbuf_printf(out, ", st_ino=%llu, ", (unsigned long long)inode);
+		put_device(st->device, out);
+		strbuf_printf(out, ", st_ino=%llu, ", (unsigned long long)st->inode);
 	}
 	strbuf_put(out, "st_mode=");
-	put_file_mode(mode, out);
-	if (!r->brief)
+	put_file_mode(st->mode, out);
+	if (!brief)
 		strbuf_printf(out, ", st_nlink=%llu, st_uid=%u, st_gid=%u, st_blksize=%llu, st_blocks=%llu",
-			      (unsigned long long)links, user, group, (unsigned long long)block_bytes,
-			      (unsigned long long)blocks);
-	if (S_ISCHR(mode) || S_ISBLK(mode)) {
+			      (unsigned long long)st->links, st->user, st->group, (unsigned long long)st->block_bytes,
+			      (unsigned long long)st->blocks);
+	if (S_ISCHR(st->mode) || S_ISBLK(st->mode)) {
 		strbuf_put(out, ", st_rdev=");
-		put_device(special, out);
+		put_device(st->special, out);
 	} else {
-		strbuf_printf(out, ", st_size=%lld", (long long)size_bytes);
+		strbuf_printf(out, ", st_size=%lld", (long long)st->size_bytes);
 	}
-	if (r->brief) {
+	if (brief) {
 		strbuf_put(out, ", ...}");
 		return;
 	}
-	put_stat_time(r, "atime", out);
-	put_stat_time(r, "mtime", out);
-	put_stat_time(r, "ctime", out);
+	put_stat_time("atime", st->times, out);
+	put_stat_time("mtime", st->times + 2, out);
+	put_stat_time("ctime", st->times + 4, out);
 	strbuf_put_char(out, '}');
+}
+
+/* arch/x86/include/asm/compat.h: struct compat_stat */
+static void put_compat_stat(struct record_reader *r, struct strbuf *out)
+{
+	struct file_status st = {.device = read_u32(r)};
+
+	st.inode = read_u32(r);
+	st.mode = read_u16(r);
+	st.links = read_u16(r);
+	st.user = read_u16(r);
+	st.group = read_u16(r);
+	st.special = read_u32(r);
+	st.size_bytes = read_u32(r);
+	st.block_bytes = read_u32(r);
+	st.blocks = read_u32(r);
+	for (int i = 0; i < 6; i++)
+		st.times[i] = read_u32(r);
+	put_status(&st, r->brief, out);
+}
+
+static void put_stat(struct record_reader *r, struct strbuf *out)
+{
+	struct file_status st = {0};
+
+	if (r->narrow) {
+		put_compat_stat(r, out);
+		return;
+	}
+	st.device = read_u64(r);
+	st.inode = read_u64(r);
+	st.links = read_u64(r);
+	st.mode = read_u32(r);
+	st.user = read_u32(r);
+	st.group = read_u32(r);
+	read_skip(r, 4); /* padding */
+	st.special = read_u64(r);
+	st.size_bytes = read_u64(r);
+	st.block_bytes = read_u64(r);
+	st.blocks = read_u64(r);
+	for (int i = 0; i < 6; i++)
+		st.times[i] = read_u64(r);
+	put_status(&st, r->brief, out);
+}
+
+/* arch/x86/include/uapi/asm/stat.h: i386's struct stat64 */
+static void put_stat64(struct record_reader *r, struct strbuf *out)
+{
+	struct file_status st = {.device = read_u64(r)};
+
+	read_skip(r, 8); /* padding, the low half of the inode's number */
+	st.mode = read_u32(r);
+	st.links = read_u32(r);
+	st.user = read_u32(r);
+	st.group = read_u32(r);
+	st.special = read_u64(r);
+	read_skip(r, 4);
+	st.size_bytes = read_u64(r);
+	st.block_bytes = read_u32(r);
+	st.blocks = read_u64(r);
+	for (int i = 0; i < 6; i++)
+		st.times[i] = read_u32(r);
+	st.inode = read_u64(r);
+	put_status(&st, r->brief, out);
 }
 
 struct statx_time {
@@ -258,7 +315,8 @@ static void put_fs_flags(struct record_reader *r, struct strbuf *out)
 }
 
 const struct record_layout layout_stat = {
-	.types = {"struct stat"}, .size_bytes = 144, .narrow_bytes = 0, .direction = ARG_OUT, .put = put_stat};
+	.types = {"struct stat"}, .size_bytes = 144, .narrow_bytes = 64, .direction = ARG_OUT, .put = put_stat};
+const struct record_layout layout_stat64 = {.narrow_bytes = 96, .direction = ARG_OUT, .put = put_stat64};
 const struct record_layout layout_statx = {
 	.types = {"struct statx"}, .size_bytes = 256, .narrow_bytes = 256, .direction = ARG_OUT, .put = put_statx};
 const struct record_layout layout_statfs = {

@@ -302,3 +302,10 @@ const struct record_layout layout_aio_context = {.types = {"aio_context_t"},
 						 .brackets = true,
 						 .direction = ARG_OUT,
 						 .put = put_aio_context};
+
+static void put_mempolicy(struct record_reader *r, struct strbuf *out)
+{
+	name_set_put_flags(&names_mempolicy, read_u32(r), out);
+}
+const struct record_layout layout_mempolicy = {
+	.size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_mempolicy};

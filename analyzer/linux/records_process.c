@@ -6,7 +6,7 @@
 
 #include <sys/wait.h>
 
-static void put_handler(uint64_t handler, struct strbuf *out)
+void put_handler(uint64_t handler, struct strbuf *out)
 {
 	if (handler == (uintptr_t)SIG_DFL)
 		strbuf_put(out, "SIG_DFL");
@@ -76,7 +76,6 @@ static void put_siginfo(struct record_reader *r, struct strbuf *out)
 {
 	uint32_t number = read_u32(r), error = read_u32(r), code = read_u32(r), status;
 	bool child = number == SIGCHLD && (int32_t)code > 0;
-	int64_t user;
 
 	if (!number && !error && !code) {
 		strbuf_put(out, "{}");
@@ -98,8 +97,10 @@ static void put_siginfo(struct record_reader *r, struct strbuf *out)
 		strbuf_put(out, ", si_status=");
 		if (code == CLD_EXITED || !signal_name_put(status, out))
 			strbuf_put_i64(out, (int32_t)status);
-		user = read_sword(r);
-		strbuf_printf(out, ", si_utime=%lld, si_stime=%lld", (long long)user, (long long)read_sword(r));
+		strbuf_put(out, ", si_utime=");
+		put_ticks(read_word(r), out);
+		strbuf_put(out, ", si_stime=");
+		put_ticks(read_word(r), out);
 	}
 	strbuf_put_char(out, '}');
 }

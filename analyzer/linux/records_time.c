@@ -137,13 +137,23 @@ static void put_rusage(struct record_reader *r, struct strbuf *out)
 	strbuf_put_char(out, '}');
 }
 
+#define USER_HZ 100 /* asm-generic/param.h */
+
+void put_ticks(uint64_t ticks, struct strbuf *out)
+{
+	strbuf_put_u64(out, ticks);
+	if (ticks)
+		strbuf_printf(out, " /* %llu.%02u s */", (unsigned long long)(ticks / USER_HZ),
+			      (unsigned)(ticks % USER_HZ));
+}
+
 static void put_tms(struct record_reader *r, struct strbuf *out)
 {
 	static const char *const names[] = {"{tms_utime=", ", tms_stime=", ", tms_cutime=", ", tms_cstime="};
 
 	for (int i = 0; i < 4; i++) {
 		strbuf_put(out, names[i]);
-		strbuf_put_u64(out, read_word(r));
+		put_ticks(read_word(r), out);
 	}
 	strbuf_put_char(out, '}');
 }

@@ -5,6 +5,7 @@
 
 #include "arg_decode.h"
 #include "arg_put.h"
+#include "multiplexed.h"
 #include "plan_abi.h"
 #include "ret_names.h"
 #include "user_abi.h"
@@ -217,6 +218,12 @@ static void put_result(const struct call *call, enum ret_kind kind, const struct
 	case RET_SELECT:
 		put_ready(call, kind, out);
 		break;
+	case RET_HANDLER:
+		put_hex_or_zero(value, out);
+		strbuf_put(out, " (");
+		put_handler(value, out);
+		strbuf_put_char(out, ')');
+		break;
 	case RET_PRIORITY:
 		strbuf_put_i64(out, call->ret);
 		strbuf_put(out, " (");
@@ -234,8 +241,14 @@ static void put_result(const struct call *call, enum ret_kind kind, const struct
 
 void call_ret_text(const struct call *call, struct strbuf *out)
 {
-	const struct call_spec *spec = call_spec_find(call->syscall ? call->syscall->name : NULL);
-	const struct arg_variant *variant = call->args_known ? call_variant(spec, call->args) : NULL;
+	const struct call_spec *spec;
+	const struct arg_variant *variant;
+	struct call inner;
+
+	if (multiplexed_inner(call, &inner))
+		call = &inner;
+	spec = call_spec_of(call->syscall);
+	variant = call->args_known ? call_variant(spec, call->args) : NULL;
 
 	if (!call->ret_known) {
 		strbuf_put_char(out, '?');

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <linux/reboot.h>
@@ -414,14 +415,18 @@ static const struct call_spec calls[] = {
 
 size_t call_spec_count(void)
 {
-	return NR_CALLS + nr_kernel_calls;
+	return NR_CALLS + nr_kernel_calls + nr_i386_calls;
 }
 
 const struct call_spec *call_spec_get(size_t index)
 {
 	if (index < NR_CALLS)
 		return &calls[index];
-	return index - NR_CALLS < nr_kernel_calls ? &kernel_calls[index - NR_CALLS] : NULL;
+	index -= NR_CALLS;
+	if (index < nr_kernel_calls)
+		return &kernel_calls[index];
+	index -= nr_kernel_calls;
+	return index < nr_i386_calls ? &i386_calls[index] : NULL;
 }
 
 /* Names of 32-bit calls that mean the same as another's. */
@@ -483,6 +488,22 @@ const struct call_spec *call_spec_find(const char *name)
 		return entry < NR_ALIASES ? call_spec_find(aliases[entry].name) : call_spec_get(entry - NR_ALIASES);
 	}
 	return NULL;
+}
+
+const struct call_spec *call_spec_of(const struct linux_syscall *syscall)
+{
+	const struct call_spec *spec;
+	char name[64];
+
+	if (!syscall || !syscall->name)
+		return NULL;
+	if (syscall->abi == TRAP_ABI_I386) {
+		snprintf(name, sizeof(name), "i386:%s", syscall->name);
+		spec = call_spec_find(name);
+		if (spec)
+			return spec;
+	}
+	return call_spec_find(syscall->name);
 }
 
 int call_spec_nr_args(const struct linux_syscall *syscall, const struct call_spec *spec)

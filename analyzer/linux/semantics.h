@@ -41,6 +41,12 @@ enum arg_kind {
 	ARG_IOCTL,
 	ARG_OPTION_NAME, /* of the socket level in argument 1 */
 	ARG_PROTOCOL,    /* of the family in argument 0 */
+	ARG_HANDLER,     /* of a signal */
+	ARG_OLD_SIGSET,  /* 32 signals */
+	ARG_PAIR,        /* 64 bits: this argument, and the next as the high half */
+	ARG_PAIR_HIGH,   /* … this one is the high half */
+	ARG_PAIR_FLAGS,  /* a sum of names */
+	ARG_PAGES,       /* as bytes: "0x1000" */
 	ARG_QUOTA,       /* QCMD(command, type) */
 	ARG_PRIORITY,    /* IOPRIO_PRIO_VALUE(class, data) */
 
@@ -65,6 +71,7 @@ enum arg_kind {
 	ARG_SIZED,          /* one struct of layout, as long as len says: a program may know a shorter or longer one */
 	ARG_MESSAGES,       /* array of struct mmsghdr; len: number of items */
 	ARG_QUEUED,         /* struct msgbuf: type and text; len: bytes of text */
+	ARG_NODES,          /* set of memory nodes; len: their largest number + 1, in bits */
 	ARG_CONTROL_BLOCKS, /* array of pointers to struct iocb; len: number of items */
 };
 
@@ -117,6 +124,7 @@ enum ret_kind {
 	RET_SIGNAL,
 	RET_TIME,
 	RET_PRIORITY, /* of ioprio_get */
+	RET_HANDLER,
 };
 
 /* call_spec.flags */
@@ -155,12 +163,14 @@ struct call_spec {
 
 /* By the name that user space uses; NULL: only types are known. */
 const struct call_spec *call_spec_find(const char *name);
+/* By name and ABI: 32-bit calls may have another list of arguments. syscall may be NULL. */
+const struct call_spec *call_spec_of(const struct linux_syscall *syscall);
 size_t call_spec_count(void);
 const struct call_spec *call_spec_get(size_t index);
 
 /* variants.c */
 extern const struct variant_set variants_fcntl, variants_ioctl, variants_prctl, variants_futex, variants_arch_prctl,
-	variants_epoll_ctl;
+	variants_epoll_ctl, variants_futex_time64;
 /* variants_kernel.c */
 extern const struct variant_set variants_bpf, variants_keyctl, variants_quotactl, variants_quotactl_fd,
 	variants_seccomp, variants_landlock, variants_fsconfig, variants_shmctl, variants_msgctl, variants_semctl,
@@ -168,6 +178,9 @@ extern const struct variant_set variants_bpf, variants_keyctl, variants_quotactl
 /* semantics_kernel.c: the calls that are not in semantics.c */
 extern const struct call_spec kernel_calls[];
 extern const size_t nr_kernel_calls;
+/* semantics_i386.c: names begin with "i386:" */
+extern const struct call_spec i386_calls[];
+extern const size_t nr_i386_calls;
 /* NULL: the call has none, or none for this value. */
 const struct arg_variant *call_variant(const struct call_spec *spec, const uint64_t *args);
 

@@ -57,11 +57,11 @@ const struct call_spec kernel_calls[] = {
 	CALL(lookup_dcookie, ULONG, STRING_OUT, ULONG),
 
 	/* memory */
-	CALL(mbind, ADDRESS, ULONG, FLAGS(mempolicy), ADDRESS, ULONG, FLAGS(mempolicy_bind)),
-	CALL(set_mempolicy, FLAGS(mempolicy), ADDRESS, ULONG),
-	CALL(get_mempolicy, RECORD_OUT(int), ADDRESS, ULONG, ADDRESS, FLAGS(mempolicy_get)),
+	CALL(mbind, ADDRESS, ULONG, FLAGS(mempolicy), NODES(4), ULONG, FLAGS(mempolicy_bind)),
+	CALL(set_mempolicy, FLAGS(mempolicy), NODES(2), ULONG),
+	CALL(get_mempolicy, RECORD_OUT(mempolicy), NODES_OUT(2), ULONG, ADDRESS, FLAGS(mempolicy_get)),
 	CALL(set_mempolicy_home_node, ADDRESS, ULONG, ULONG, HEX),
-	CALL(migrate_pages, INT, ULONG, ADDRESS, ADDRESS),
+	CALL(migrate_pages, INT, ULONG, NODES(1), NODES(1)),
 	CALL(move_pages, INT, ULONG, ADDRESS, ADDRESS, ADDRESS, FLAGS(mempolicy_bind)),
 	CALL(remap_file_pages, ADDRESS, ULONG, FLAGS(prot), ULONG, FLAGS(mmap)),
 	CALL(userfaultfd, FLAGS(userfaultfd)),

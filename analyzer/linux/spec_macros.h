@@ -63,12 +63,20 @@
 #define DIRENTS          {.kind = ARG_DIRENTS, .direction = ARG_OUT, .len = LEN_RET}
 #define CLONE_ARGS       {.kind = ARG_CLONE_ARGS, .direction = ARG_IN, .len = LEN_ARG0 + 1}
 
+#define HANDLER          {.kind = ARG_HANDLER}
+#define OLD_SIGSET       {.kind = ARG_OLD_SIGSET}
+#define PAIR             {.kind = ARG_PAIR}
+#define PAIR_HIGH        {.kind = ARG_PAIR_HIGH}
+#define PAIR_FLAGS(set)  {.kind = ARG_PAIR_FLAGS, .names = &names_##set}
+#define PAGES            {.kind = ARG_PAGES}
 #define QUOTA            {.kind = ARG_QUOTA}
 #define PRIORITY         {.kind = ARG_PRIORITY}
 #define SIZED(what, n)   {.kind = ARG_SIZED, .direction = ARG_IN, .len = n, .layout = &layout_##what}
 #define SIZED_OUT(what, n) {.kind = ARG_SIZED, .direction = ARG_OUT, .len = n, .layout = &layout_##what}
 #define MESSAGES(n)      {.kind = ARG_MESSAGES, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
 #define MESSAGES_OUT(n)  {.kind = ARG_MESSAGES, .direction = ARG_INOUT, .len = LEN_ARG0 + (n)}
+#define NODES(n)         {.kind = ARG_NODES, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
+#define NODES_OUT(n)     {.kind = ARG_NODES, .direction = ARG_OUT, .len = LEN_ARG0 + (n)}
 #define QUEUED(n)        {.kind = ARG_QUEUED, .direction = ARG_IN, .len = LEN_ARG0 + (n)}
 #define QUEUED_OUT       {.kind = ARG_QUEUED, .direction = ARG_OUT, .len = LEN_RET}
 #define CONTROL_BLOCKS(n) {.kind = ARG_CONTROL_BLOCKS, .direction = ARG_IN, .len = LEN_ARG0 + (n)}

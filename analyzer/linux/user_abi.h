@@ -7,6 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trap_abi.h"
+
+/*
+ * Words in the call's structs are 32 bits wide: i386's all; x32's where the call
+ * has a number of its own, from 512 on (arch/x86/entry/syscalls/syscall_64.tbl).
+ */
+#define X32_FIRST_OWN_NR 512u
+static inline bool user_abi_is_narrow(uint8_t abi, uint32_t nr)
+{
+	return abi == TRAP_ABI_I386 || (abi == TRAP_ABI_X32 && nr >= X32_FIRST_OWN_NR);
+}
+
 #define USER_COMM_BYTES 16 /* linux/sched.h: TASK_COMM_LEN, of prctl(PR_GET_NAME) */
 
 /* linux/sched.h: struct clone_args */

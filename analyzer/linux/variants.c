@@ -146,6 +146,21 @@ static const struct arg_variant futex_variants[] = {
 };
 VARIANTS(futex, 1, 2, OP_MASK);
 
+static const struct arg_variant futex_time64_variants[] = {
+	CASE(FUTEX_WAIT, 4, UINT, RECORD(timespec64)),
+	CASE(FUTEX_WAKE, 3, UINT),
+	CASE(FUTEX_REQUEUE, 5, UINT, UINT, ADDRESS),
+	CASE(FUTEX_CMP_REQUEUE, 6, UINT, UINT, ADDRESS, UINT),
+	CASE(FUTEX_WAKE_OP, 6, UINT, UINT, ADDRESS, HEX32),
+	CASE(FUTEX_LOCK_PI, 4, HIDDEN, RECORD(timespec64)),
+	CASE(FUTEX_LOCK_PI2, 4, HIDDEN, RECORD(timespec64)),
+	CASE(FUTEX_UNLOCK_PI, 2, UINT),
+	CASE(FUTEX_TRYLOCK_PI, 2, UINT),
+	CASE(FUTEX_WAIT_BITSET, 6, UINT, RECORD(timespec64), HIDDEN, NAME(futex_bitset)),
+	CASE(FUTEX_WAKE_BITSET, 6, UINT, HIDDEN, HIDDEN, NAME(futex_bitset)),
+};
+VARIANTS(futex_time64, 1, 2, OP_MASK);
+
 static const struct arg_variant arch_prctl_variants[] = {
 	CASE(ARCH_SET_FS, 2, HEX),
 	CASE(ARCH_SET_GS, 2, HEX),

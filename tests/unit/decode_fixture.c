@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define MAX_NR 512
+#define MAX_NR 600
 
 static struct linux_syscall table[TRAP_ABIS][MAX_NR];
 static bool no_task;
@@ -51,7 +51,7 @@ const struct linux_syscall *linux_guest_syscall(const struct linux_guest *guest,
 
 uint32_t linux_guest_nr_syscalls(const struct linux_guest *guest, uint8_t abi)
 {
-	return abi == TRAP_ABI_X32 ? 0 : MAX_NR;
+	return MAX_NR;
 }
 
 struct vmtape_error *linux_guest_plan_task(const struct linux_guest *guest, struct plan_task *out)

@@ -16,11 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/audit.h>
+
 #include "decode_fixture.h"
 #include "plan_exec.h"
 
 struct tracer {
 	pid_t pid;
+	uint8_t abi;
 	const void *plan;
 	struct plan_exec exec;
 	const struct plan_call *open; /* what the entry asks to read again */
@@ -49,6 +52,9 @@ static int read_memory(void *ctx, __u64 gva, void *dst, __u32 len, int kernel)
 
 static void take_regs(const struct user_regs_struct *from, __u64 *to)
 {
+	to[TRAP_REG_RBX] = from->rbx;
+	to[TRAP_REG_RCX] = from->rcx;
+	to[TRAP_REG_RBP] = from->rbp;
 	to[TRAP_REG_RDI] = from->rdi;
 	to[TRAP_REG_RSI] = from->rsi;
 	to[TRAP_REG_RDX] = from->rdx;
@@ -62,13 +68,13 @@ static void take_regs(const struct user_regs_struct *from, __u64 *to)
 static void run_steps(struct tracer *t, uint8_t *record, __u64 *regs, uint8_t type, uint32_t reg_mask)
 {
 	const struct plan_header *header = plan_get_header(t->plan);
-	struct trap_record head = {.type = type, .reg_mask = reg_mask};
+	struct trap_record head = {.type = type, .abi = t->abi, .reg_mask = reg_mask};
 	uint8_t *fragments = record + sizeof(head) + 8 * (size_t)__builtin_popcount(reg_mask);
 	uint32_t room = (uint32_t)(header->max_record_bytes - (fragments - record));
 
-	plan_exec_init(&t->exec, t->plan, TRAP_ABI_X86_64, regs, read_memory, t, fragments, room);
+	plan_exec_init(&t->exec, t->plan, t->abi, regs, read_memory, t, fragments, room);
 	if (type == TRAP_ENTER) {
-		t->open = plan_lookup(t->plan, TRAP_ABI_X86_64, (uint32_t)regs[TRAP_REG_RAX]);
+		t->open = plan_lookup(t->plan, t->abi, (uint32_t)regs[TRAP_REG_RAX]);
 		t->again = t->open ? plan_exec_run(&t->exec, t->open->enter) : 0;
 	} else if (t->open) {
 		if (t->again)
@@ -98,25 +104,29 @@ static void open_record(struct trap_view *view, const uint8_t *record)
 	}
 }
 
+static const enum trap_reg x86_64_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX,
+							      TRAP_REG_R10, TRAP_REG_R8,  TRAP_REG_R9};
+static const enum trap_reg i386_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RBX, TRAP_REG_RCX, TRAP_REG_RDX,
+							    TRAP_REG_RSI, TRAP_REG_RDI, TRAP_REG_RBP};
+
 static void print_call(struct tracer *t, FILE *out, bool returned)
 {
-	struct call call = {.abi = TRAP_ABI_X86_64, .nr_known = true, .args_known = true, .has_enter = true};
+	struct call call = {.abi = t->abi, .nr_known = true, .args_known = true, .has_enter = true};
 	struct strbuf text = {0};
 
 	call.nr = (uint32_t)t->entry[TRAP_REG_RAX];
-	call.syscall = linux_guest_syscall(NULL, TRAP_ABI_X86_64, call.nr);
+	call.syscall = linux_guest_syscall(NULL, t->abi, call.nr);
 	open_record(&call.enter, t->enter_record);
 	if (returned) {
 		call.has_exit = call.ret_known = true;
 		open_record(&call.exit, t->exit_record);
 		call.ret = (int64_t)call.exit.regs[TRAP_REG_RAX];
+		if (t->abi == TRAP_ABI_I386)
+			call.ret = (int32_t)(uint32_t)call.ret;
 	}
-	call.args[0] = call.enter.regs[TRAP_REG_RDI];
-	call.args[1] = call.enter.regs[TRAP_REG_RSI];
-	call.args[2] = call.enter.regs[TRAP_REG_RDX];
-	call.args[3] = call.enter.regs[TRAP_REG_R10];
-	call.args[4] = call.enter.regs[TRAP_REG_R8];
-	call.args[5] = call.enter.regs[TRAP_REG_R9];
+	for (int i = 0; i < LINUX_SYSCALL_ARGS; i++)
+		call.args[i] = t->abi == TRAP_ABI_I386 ? (uint32_t)call.enter.regs[i386_args[i]]
+						       : call.enter.regs[x86_64_args[i]];
 
 	strbuf_printf(&text, "%s(", call.syscall ? call.syscall->name : "?");
 	call_args_text(&call, &text);
@@ -124,6 +134,17 @@ static void print_call(struct tracer *t, FILE *out, bool returned)
 	call_ret_text(&call, &text);
 	fprintf(out, "%s\n", text.data);
 	strbuf_deinit(&text);
+}
+
+#define X32_BIT 0x40000000u /* asm/unistd.h: __X32_SYSCALL_BIT */
+
+static uint8_t abi_of(pid_t pid, uint32_t nr)
+{
+	struct __ptrace_syscall_info info;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 && info.arch == AUDIT_ARCH_I386)
+		return TRAP_ABI_I386;
+	return nr & X32_BIT ? TRAP_ABI_X32 : TRAP_ABI_X86_64;
 }
 
 static void on_stop(struct tracer *t, FILE *out, bool entering)
@@ -136,7 +157,8 @@ static void on_stop(struct tracer *t, FILE *out, bool entering)
 		exit(2);
 	if (entering) {
 		take_regs(&regs, t->entry);
-		t->entry[TRAP_REG_RAX] = regs.orig_rax;
+		t->abi = abi_of(t->pid, (uint32_t)regs.orig_rax);
+		t->entry[TRAP_REG_RAX] = (uint32_t)regs.orig_rax & (t->abi == TRAP_ABI_X32 ? ~X32_BIT : ~0u);
 		run_steps(t, t->enter_record, t->entry, TRAP_ENTER, header->enter_regs);
 		return;
 	}

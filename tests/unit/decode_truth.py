@@ -35,11 +35,14 @@ def run(command, folder):
 
 def lines(path, skip_first):
     with open(path, encoding="utf-8", errors="surrogateescape") as log:
-        text = [line for line in log.read().splitlines() if not line.startswith(("---", "+++"))]
+        text = [line for line in log.read().splitlines() if not line.startswith(("---", "+++", "[ Process"))]
     result = []
     for line in text[skip_first:]:
         if LEFT_OUT.match(line):
             continue
+        # strace names the call that these stand for
+        line = re.sub(r"^socketcall\(SYS_(\w+), \[(.*)\]\) = ", lambda m: f"{m[1].lower()}({m[2]}) = ", line)
+        line = re.sub(r"^ipc\((\w+), \[(.*)\]\) = ", r"\1(\2) = ", line)
         line = re.sub(r"\)\s+= ", ") = ", line)
         if PIDS.match(line):
             line = re.sub(r"(?<![0-9a-fx])[0-9]{2,7}(?![0-9])", "PID", line)

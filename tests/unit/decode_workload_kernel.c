@@ -205,6 +205,7 @@ static void times(void)
 	struct sched_attr attr = {.size = 48, .sched_policy = 0, .sched_nice = 1};
 	struct futex_waitv waits[2] = {{.uaddr = (uintptr_t)buffer, .val = 77, .flags = FUTEX_32}};
 	struct timex timex = {.modes = ADJ_STATUS};
+	int mode;
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
 
 	S(sched_setattr, 0, &attr, 0);
@@ -223,6 +224,8 @@ static void times(void)
 	S(memfd_secret, 77);
 	S(remap_file_pages, 0L, 4096L, 1L, 0L, 0L);
 	S(get_mempolicy, NOWHERE, 0L, 0L, 0L, 0L);
+	S(get_mempolicy, &mode, buffer, 1024L, 0L, 0L);
+	S(set_mempolicy, 0, 0L, 0L);
 	S(process_madvise, -1, 0L, 0L, MADV_COLD, 0);
 	S(iopl, 7);
 	S(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, 5L, 0L, 0L);
