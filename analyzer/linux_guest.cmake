@@ -18,6 +18,7 @@ add_custom_command(OUTPUT ${unistd_out}
   DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/linux/uapi_syscalls.cmake ${unistd_headers}
   COMMENT "System-call names of the installed kernel headers" VERBATIM)
 target_sources(vmtape-analyzer PRIVATE ${unistd_out}
+  linux/btf_layouts.c
   linux/btf_types.c
   linux/kallsyms.c
   linux/kernel_image.c

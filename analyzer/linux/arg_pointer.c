@@ -324,7 +324,7 @@ static bool put_record(struct arg_context *ctx)
 
 	if (!in && (!out || ctx->arg.direction == ARG_INOUT))
 		return false;
-	if (in && out && layout->written) {
+	if (in && out && layout->written && layout->written != layout) {
 		ctx->arg.layout = layout->written;
 		put_layout(ctx, &after, 0);
 		return true;
@@ -334,10 +334,11 @@ static bool put_record(struct arg_context *ctx)
 	put_layout(ctx, in ? &before : &after, 0);
 	if (layout->brackets)
 		strbuf_put_char(ctx->out, ']');
-	if (in && out && layout->brackets && memcmp(before.data, after.data, size_bytes)) {
-		strbuf_put(ctx->out, " => [");
+	if (in && out && (layout->brackets || layout->written) && memcmp(before.data, after.data, size_bytes)) {
+		strbuf_put(ctx->out, layout->brackets ? " => [" : " => ");
 		put_layout(ctx, &after, 0);
-		strbuf_put_char(ctx->out, ']');
+		if (layout->brackets)
+			strbuf_put_char(ctx->out, ']');
 	}
 	return true;
 }

@@ -6,12 +6,13 @@
 #include "semantics.h"
 
 static const struct record_layout *const layouts[] = {
-	&layout_int,        &layout_uint,     &layout_word,        &layout_offset,   &layout_time,
-	&layout_cap_header, &layout_timespec, &layout_timespec64,  &layout_timeval,  &layout_itimerval,
-	&layout_itimerspec, &layout_utimbuf,  &layout_rusage,      &layout_tms,      &layout_timezone,
-	&layout_stat,       &layout_statx,    &layout_statfs,      &layout_open_how, &layout_sigaction,
-	&layout_sigstack,   &layout_siginfo,  &layout_rlimit,      &layout_rlimit64, &layout_utsname,
-	&layout_sysinfo,    &layout_sigevent, &layout_sched_param,
+	&layout_int,          &layout_uint,        &layout_word,       &layout_offset,      &layout_time,
+	&layout_cap_header,   &layout_timespec,    &layout_timespec64, &layout_timeval,     &layout_itimerval,
+	&layout_itimerspec,   &layout_utimbuf,     &layout_rusage,     &layout_tms,         &layout_timezone,
+	&layout_stat,         &layout_statx,       &layout_statfs,     &layout_open_how,    &layout_sigaction,
+	&layout_sigstack,     &layout_siginfo,     &layout_rlimit,     &layout_rlimit64,    &layout_utsname,
+	&layout_uring_params, &layout_futex_waitv, &layout_io_event,   &layout_iocb,        &layout_timex,
+	&layout_aio_context,  &layout_sysinfo,     &layout_sigevent,   &layout_sched_param,
 };
 
 struct c_type {
@@ -144,6 +145,12 @@ void call_spec_arg(const struct linux_syscall *syscall, const struct call_spec *
 		*out = variant->args[i - set->at];
 	if (out->kind == ARG_DEFAULT && spec && !odd)
 		*out = spec->args[i];
-	if (out->kind == ARG_DEFAULT)
-		arg_spec_by_type(syscall ? syscall->arg_types[i] : NULL, syscall ? syscall->arg_names[i] : NULL, out);
+	if (out->kind != ARG_DEFAULT)
+		return;
+	arg_spec_by_type(syscall ? syscall->arg_types[i] : NULL, syscall ? syscall->arg_names[i] : NULL, out);
+	if (out->kind == ARG_ADDRESS && syscall && syscall->arg_layouts[i] && !odd) {
+		out->kind = ARG_RECORD;
+		out->layout = syscall->arg_layouts[i];
+		out->direction = !strncmp(syscall->arg_types[i], "const ", 6) ? ARG_IN : ARG_INOUT;
+	}
 }

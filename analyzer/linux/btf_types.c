@@ -3,15 +3,17 @@
 
 #include <bpf/btf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER_BYTES      24u /* of version 1; a longer one has more sections behind, which are not needed */
-#define TYPE_BYTES        12u
-#define MAX_BTF_BYTES     (128u << 20)
-#define MAX_DEPTH         24u
-#define MAX_MEMBERS_TRIED 1000000u
-#define MAX_NAME_BYTES    128u
+#define HEADER_BYTES       24u /* of version 1; a longer one has more sections behind, which are not needed */
+#define TYPE_BYTES         12u
+#define MAX_BTF_BYTES      (128u << 20)
+#define MAX_DEPTH          24u
+#define MAX_MEMBERS_TRIED  1000000u
+#define MAX_MEMBERS_LISTED 10000u
+#define MAX_NAME_BYTES     128u
 
 struct btf_types {
 	struct btf *btf;
@@ -470,6 +472,96 @@ struct vmtape_error *btf_types_member(const struct btf_types *types, const char 
 	}
 	return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND,
 				   type_seen ? "type %s has no member %s" : "no type %s (member %s)", type, path);
+}
+
+struct member_list {
+	const struct btf_types *types;
+	struct btf_member_info *out;
+	size_t n, room;
+	unsigned budget;
+};
+
+static void describe_member(const struct btf_types *types, uint32_t id, struct btf_member_info *out)
+{
+	const struct btf_type *type = skip_modifiers(types, id);
+	int64_t size;
+
+	out->kind = BTF_MEMBER_OTHER;
+	if (type && btf_is_array(type)) {
+		uint32_t nr_items = btf_array(type)->nelems;
+
+		id = btf_array(type)->type;
+		type = skip_modifiers(types, id);
+		/* none: a flexible array, which is no part of the struct */
+		if (!nr_items || nr_items > UINT16_MAX || !type || btf_is_array(type))
+			return;
+		out->nr_items = nr_items;
+	}
+	size = btf__resolve_size(types->btf, id);
+	if (!type || size <= 0 || size > UINT16_MAX)
+		return;
+	out->size_bytes = (uint32_t)size;
+	if (btf_is_int(type)) {
+		out->kind = btf_int_encoding(type) & BTF_INT_SIGNED ? BTF_MEMBER_SIGNED : BTF_MEMBER_UNSIGNED;
+		if (size == 1 && out->nr_items && !strcmp(btf__name_by_offset(types->btf, type->name_off), "char"))
+			out->kind = BTF_MEMBER_TEXT;
+	} else if (btf_is_any_enum(type)) {
+		out->kind = BTF_MEMBER_SIGNED;
+	} else if (btf_is_ptr(type)) {
+		out->kind = BTF_MEMBER_POINTER;
+	} else if (btf_is_struct(type)) {
+		const char *name = btf__name_by_offset(types->btf, type->name_off);
+
+		if (name && name[0] &&
+		    snprintf(out->type_name, sizeof(out->type_name), "struct %s", name) < (int)sizeof(out->type_name))
+			out->kind = BTF_MEMBER_STRUCT;
+	}
+}
+
+static void list_members(struct member_list *list, uint32_t id, uint64_t bits_before, unsigned depth)
+{
+	const struct btf_type *type = skip_modifiers(list->types, id);
+
+	if (!type || !btf_is_composite(type) || depth > MAX_DEPTH)
+		return;
+	for (uint32_t i = 0; i < btf_vlen(type) && list->n < list->room && list->budget; i++, list->budget--) {
+		const struct btf_member *member = &btf_members(type)[i];
+		const char *name = btf__name_by_offset(list->types->btf, member->name_off);
+		uint64_t bits = bits_before + btf_member_bit_offset(type, i);
+
+		if (!name || !name[0]) {
+			list_members(list, member->type, bits, depth + 1);
+		} else {
+			struct btf_member_info *out = &list->out[list->n++];
+
+			*out = (struct btf_member_info){.name = name, .offset_bytes = (uint32_t)(bits / 8)};
+			if (btf_member_bitfield_size(type, i) || bits % 8 || bits / 8 > UINT16_MAX - 1)
+				out->kind = BTF_MEMBER_OTHER;
+			else
+				describe_member(list->types, member->type, out);
+		}
+		if (btf_is_union(type))
+			break;
+	}
+}
+
+size_t btf_types_members(const struct btf_types *types, const char *type, struct btf_member_info *out, size_t room)
+{
+	struct member_list list = {.types = types, .out = out, .room = room, .budget = MAX_MEMBERS_LISTED};
+	int rank;
+	const char *name = split_kind(type, &rank);
+
+	for (size_t i = first_named(types, name); i < types->nr_by_name; i++) {
+		uint32_t id = types->by_name[i];
+
+		if (strcmp(type_name(types, id), name))
+			break;
+		if (rank && kind_rank(btf__type_by_id(types->btf, id)) != rank)
+			continue;
+		list_members(&list, id, 0, 0);
+		break;
+	}
+	return list.n;
 }
 
 struct vmtape_error *btf_types_size(const struct btf_types *types, const char *type, uint32_t *size_bytes)

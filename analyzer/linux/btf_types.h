@@ -29,6 +29,26 @@ struct btf_field {
 /* path: "mm" or "f_path.dentry"; anonymous structs and unions are looked through. */
 struct vmtape_error *btf_types_member(const struct btf_types *types, const char *type, const char *path,
 				      struct btf_field *out);
+
+enum btf_member_kind {
+	BTF_MEMBER_SIGNED,
+	BTF_MEMBER_UNSIGNED,
+	BTF_MEMBER_POINTER,
+	BTF_MEMBER_TEXT, /* array of char */
+	BTF_MEMBER_STRUCT,
+	BTF_MEMBER_OTHER, /* bitfields, unions, what else there is */
+};
+
+struct btf_member_info {
+	const char *name; /* lives as long as the types */
+	uint32_t offset_bytes;
+	uint32_t size_bytes; /* of one item */
+	uint32_t nr_items;   /* arrays: at most 65535; text: its bytes; 0: no array */
+	enum btf_member_kind kind;
+	char type_name[64]; /* BTF_MEMBER_STRUCT: "struct timespec64" */
+};
+/* Members in their order, those of anonymous structs in their place, of unions the first; returns how many. */
+size_t btf_types_members(const struct btf_types *types, const char *type, struct btf_member_info *out, size_t room);
 struct vmtape_error *btf_types_size(const struct btf_types *types, const char *type, uint32_t *size_bytes);
 
 #endif

@@ -62,6 +62,8 @@ struct vmtape_error *linux_guest_type_size(const struct linux_guest *guest, cons
 
 #define LINUX_SYSCALL_ARGS 6
 
+struct record_layout;
+
 struct linux_syscall {
 	uint32_t nr;
 	uint8_t abi;             /* enum trap_abi */
@@ -70,6 +72,8 @@ struct linux_syscall {
 	int nr_args;             /* -1: not known */
 	const char *arg_names[LINUX_SYSCALL_ARGS];
 	const char *arg_types[LINUX_SYSCALL_ARGS]; /* C type: "const char *" */
+	/* Structs of the guest's own that arguments point at, by its BTF; NULL: none. */
+	const struct record_layout *arg_layouts[LINUX_SYSCALL_ARGS];
 };
 /* NULL: the guest has no such call. Works for a guest without metadata, by sys_call_table and built-in prototypes. */
 const struct linux_syscall *linux_guest_syscall(const struct linux_guest *guest, uint8_t abi, uint32_t nr);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "btf_layouts.h"
 #include "linux_guest_private.h"
 #include "syscalls_meta.h"
 #include "trap_abi.h"
@@ -21,6 +22,7 @@
 
 struct linux_syscalls {
 	struct syscall_prototypes prototypes;
+	struct btf_layouts *layouts;            /* NULL: the guest has no BTF */
 	struct linux_syscall *calls[TRAP_ABIS]; /* without a name: no such call */
 	uint32_t nr[TRAP_ABIS];
 };
@@ -36,6 +38,7 @@ void linux_syscalls_destroy(struct linux_syscalls *syscalls)
 	if (!syscalls)
 		return;
 	syscall_prototypes_deinit(&syscalls->prototypes);
+	btf_layouts_destroy(syscalls->layouts);
 	for (int abi = 0; abi < TRAP_ABIS; abi++)
 		free(syscalls->calls[abi]);
 	free(syscalls);
@@ -244,6 +247,10 @@ static void fill_x86_64(struct builder *builder, const uint64_t *table, uint32_t
 		if (!name)
 			continue;
 		fill(&out->calls[TRAP_ABI_X86_64][nr], TRAP_ABI_X86_64, nr, name, function, prototype);
+		/* 32-bit callers' structs differ, and BTF does not say which are theirs */
+		for (int i = 0; prototype && i < prototype->nr_args; i++)
+			out->calls[TRAP_ABI_X86_64][nr].arg_layouts[i] =
+				btf_layouts_find(out->layouts, prototype->arg_types[i]);
 		out->nr[TRAP_ABI_X86_64] = nr + 1;
 	}
 }
@@ -328,6 +335,11 @@ struct vmtape_error *linux_syscalls_create(struct linux_guest *guest, struct gue
 	for (int abi = 0; abi < TRAP_ABIS; abi++) {
 		builder.out->calls[abi] = calloc(MAX_SYSCALLS, sizeof(*builder.out->calls[abi]));
 		if (!builder.out->calls[abi])
+			return &vmtape_error_no_memory;
+	}
+	if (guest->types) {
+		builder.out->layouts = btf_layouts_create(guest->types);
+		if (!builder.out->layouts)
 			return &vmtape_error_no_memory;
 	}
 	table = read_table(&builder, "sys_call_table", &nr_table);

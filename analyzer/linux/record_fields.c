@@ -124,7 +124,8 @@ static bool is_left_out(const struct record_field *field, const struct record_re
 
 void record_put(const struct record_layout *layout, struct record_reader *r, struct strbuf *out)
 {
-	bool any = false, more = false;
+	bool any = false, more = false, placed = false;
+	size_t start = r->at;
 
 	if (layout->put) {
 		layout->put(r, out);
@@ -134,6 +135,10 @@ void record_put(const struct record_layout *layout, struct record_reader *r, str
 	for (const struct record_field *field = layout->fields; field->kind != FIELD_END; field++) {
 		bool left_out;
 
+		if (field->at) {
+			r->at = start + field->at - 1;
+			placed = true;
+		}
 		if (field->kind == FIELD_SKIP) {
 			read_skip(r, field->n);
 			continue;
@@ -156,6 +161,8 @@ void record_put(const struct record_layout *layout, struct record_reader *r, str
 			strbuf_printf(out, "%s=", field->name);
 		put_field(field, r, out);
 	}
+	if (placed)
+		r->at = start + layout->size_bytes;
 	if (more)
 		strbuf_put(out, any ? ", ..." : "...");
 	strbuf_put_char(out, '}');

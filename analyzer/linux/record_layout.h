@@ -56,7 +56,8 @@ struct record_field {
 	uint8_t kind;
 	uint8_t size_bytes; /* of one item; 0: a word */
 	uint8_t flags;
-	uint16_t n; /* items; 0: one, without brackets */
+	uint16_t at; /* offset in its struct + 1; 0: behind the field before, aligned */
+	uint16_t n;  /* items; 0: one, without brackets */
 	const struct name_set *names;
 	const struct record_layout *layout;
 };
@@ -159,7 +160,8 @@ struct record_layout {
 	uint8_t direction;     /* by type, when the pointer is not const */
 	void (*put)(struct record_reader *r, struct strbuf *out); /* NULL: by fields */
 	const struct record_field *fields;                        /* up to FIELD_END */
-	const struct record_layout *written; /* how it is shown behind a call that succeeded; NULL: as before it */
+	const struct record_layout *written; /* how it is shown behind a call that succeeded; itself: both, "{…} =>
+						{…}", if it changed; NULL: as before it */
 };
 
 void record_put(const struct record_layout *layout, struct record_reader *r, struct strbuf *out);
@@ -190,7 +192,7 @@ extern const struct record_layout layout_sigaction, layout_sigstack, layout_sigi
 extern const struct record_layout layout_uring_params, layout_futex_waitv, layout_io_event, layout_iocb,
 	layout_sched_attr, layout_mount_attr, layout_landlock_ruleset, layout_landlock_path, layout_landlock_port,
 	layout_filter_program, layout_seccomp_action, layout_seccomp_sizes, layout_perf_attr, layout_timex,
-	layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context, layout_mempolicy;
+	layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context, layout_mempolicy, layout_futex_pair;
 /* records_ipc.c */
 extern const struct record_layout layout_shm_status, layout_msg_status, layout_sem_status, layout_shm_set,
 	layout_msg_set, layout_sem_set;

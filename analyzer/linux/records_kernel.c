@@ -8,14 +8,16 @@ static const struct record_field sq_offsets_fields[] = {
 	F_U32("head"),      F_U32("tail"),
 	F_U32("ring_mask"), F_U32("ring_entries"),
 	F_U32("flags"),     F_U32("dropped"),
-	F_U32("array"),     {"resv1", FIELD_HEX, 4, FIELD_F_NONZERO, 0, NULL, NULL},
+	F_U32("array"),     {.name = "resv1", .kind = FIELD_HEX, .size_bytes = 4, .flags = FIELD_F_NONZERO},
 	F_SKIP(8),          F_END};
 static const struct record_layout layout_sq_offsets = {.size_bytes = 40, .fields = sq_offsets_fields};
 
 static const struct record_field cq_offsets_fields[] = {
-	F_U32("head"),     F_U32("tail"), F_U32("ring_mask"), F_U32("ring_entries"),
-	F_U32("overflow"), F_U32("cqes"), F_U32("flags"),     {"resv1", FIELD_HEX, 4, FIELD_F_NONZERO, 0, NULL, NULL},
-	F_SKIP(8),         F_END};
+	F_U32("head"),      F_U32("tail"),
+	F_U32("ring_mask"), F_U32("ring_entries"),
+	F_U32("overflow"),  F_U32("cqes"),
+	F_U32("flags"),     {.name = "resv1", .kind = FIELD_HEX, .size_bytes = 4, .flags = FIELD_F_NONZERO},
+	F_SKIP(8),          F_END};
 static const struct record_layout layout_cq_offsets = {.size_bytes = 40, .fields = cq_offsets_fields};
 
 static const struct record_field uring_asked_fields[] = {F_SKIP(8), F_FLAGS("flags", 4, io_uring_setup),
@@ -55,6 +57,11 @@ const struct record_layout layout_futex_waitv = {.types = {"struct futex_waitv"}
 						 .narrow_bytes = 24,
 						 .direction = ARG_IN,
 						 .fields = futex_waitv_fields};
+
+static const struct record_field futex_pair_fields[] = {{.kind = FIELD_RECORD, .n = 2, .layout = &layout_futex_waitv},
+							F_END};
+const struct record_layout layout_futex_pair = {
+	.size_bytes = 48, .narrow_bytes = 48, .direction = ARG_IN, .fields = futex_pair_fields};
 
 static const struct record_field io_event_fields[] = {F_X64("data"), F_X64("obj"), F_S64("res"), F_S64("res2"), F_END};
 const struct record_layout layout_io_event = {.types = {"struct io_event"},
@@ -278,9 +285,13 @@ static const struct record_field quota_fields[] = {
 	F_U64("dqb_ihardlimit"),
 	F_U64("dqb_isoftlimit"),
 	F_U64("dqb_curinodes"),
-	{"dqb_btime", FIELD_UNSIGNED, 8, FIELD_F_VERBOSE, 0, NULL, NULL},
-	{"dqb_itime", FIELD_UNSIGNED, 8, FIELD_F_VERBOSE, 0, NULL, NULL},
-	{"dqb_valid", FIELD_FLAGS, 4, FIELD_F_VERBOSE, 0, &names_quota_valid, NULL},
+	{.name = "dqb_btime", .kind = FIELD_UNSIGNED, .size_bytes = 8, .flags = FIELD_F_VERBOSE},
+	{.name = "dqb_itime", .kind = FIELD_UNSIGNED, .size_bytes = 8, .flags = FIELD_F_VERBOSE},
+	{.name = "dqb_valid",
+	 .kind = FIELD_FLAGS,
+	 .size_bytes = 4,
+	 .flags = FIELD_F_VERBOSE,
+	 .names = &names_quota_valid},
 	F_END};
 const struct record_layout layout_quota = {
 	.size_bytes = 72, .narrow_bytes = 68, .direction = ARG_OUT, .fields = quota_fields};

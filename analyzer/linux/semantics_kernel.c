@@ -2,6 +2,9 @@
 /* Calls about rings, tracing, quotas, keys, mounts, memory policy, and those that only 32-bit programs make. */
 #include "spec_macros.h"
 
+/* linux/futex.h: two struct futex_waitv, from and to */
+#define REQUEUE RECORD(futex_pair)
+
 static int shown_fsconfig(const struct call *call)
 {
 	return call->args_known ? 5 : 0;
@@ -19,6 +22,9 @@ const struct call_spec kernel_calls[] = {
 	CALL(io_cancel, ADDRESS, RECORD(iocb), RECORD_OUT(io_event)),
 	CALL(io_getevents, ADDRESS, LONG, LONG, RECORDS_OUT(io_event), RECORD(timespec)),
 	CALL(io_pgetevents, ADDRESS, LONG, LONG, RECORDS_OUT(io_event), RECORD(timespec), SIGSET_PAIR),
+	CALL(futex_wake, ADDRESS, NAME(futex_bitset), INT, FLAGS(futex_waiter)),
+	CALL(futex_wait, ADDRESS, HEX, NAME(futex_bitset), FLAGS(futex_waiter), RECORD(timespec64), NAME(clock)),
+	CALL(futex_requeue, REQUEUE, HEX32, INT, INT),
 	CALL(futex_waitv, RECORDS(futex_waitv, 1), UINT, HEX32, RECORD(timespec64), NAME(clock)),
 
 	/* tracing and filtering */
@@ -69,6 +75,8 @@ const struct call_spec kernel_calls[] = {
 	CALL(pkey_mprotect, ADDRESS, ULONG, FLAGS(prot), INT),
 	CALL(pkey_alloc, HEX, FLAGS(pkey)),
 	CALL(pkey_free, INT),
+	CALL(mseal, ADDRESS, ULONG, HEX),
+	CALL(map_shadow_stack, ADDRESS, ULONG, HEX32),
 
 	/* time and scheduling */
 	{"adjtimex", RETURNS(NAME), .ret_names = &names_adjtimex_state, .args = {RECORD_OUT(timex)}},

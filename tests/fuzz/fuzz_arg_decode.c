@@ -83,11 +83,12 @@ static void decode(const struct call *call)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const uint8_t abis[] = {TRAP_ABI_X86_64, TRAP_ABI_I386, TRAP_ABI_X32};
 	static struct call_builder b;
 	struct addresses addresses = {.n = LINUX_SYSCALL_ARGS + 1};
 	struct input in = {data, size};
 	uint16_t nr = (uint16_t)take(&in, 2);
-	uint8_t abi = (uint8_t)(take(&in, 1) % 2 ? TRAP_ABI_I386 : TRAP_ABI_X86_64), flags = (uint8_t)take(&in, 1);
+	uint8_t abi = abis[take(&in, 1) % 3], flags = (uint8_t)take(&in, 1);
 	int64_t ret = (int64_t)take(&in, 8);
 	const struct call_spec *spec = call_spec_get(nr % call_spec_count());
 	const char *name = flags & 8 ? linux_syscall_name(abi, nr) : NULL;

@@ -231,6 +231,7 @@ static void multiplexed(void)
 	C6(ipc, 24, -1, 0, 0, 0, 0);
 	C6(ipc, 13, 0, 01600, 0, 0, 0);
 	memset(low->data, 0, 128);
+	low->words[8] = low->words[9] = 0;
 	C3(select, WORDS(3, at(low->data), 0, 0, at(low->words + 8)), 0, 0);
 }
 
