@@ -92,6 +92,12 @@ static void put_siginfo(struct record_reader *r, struct strbuf *out)
 		strbuf_printf(out, ", si_pid=%d", (int32_t)read_u32(r));
 		strbuf_printf(out, ", si_uid=%u", read_u32(r));
 	}
+	if ((int32_t)code == SI_QUEUE) {
+		uint64_t value = read_word(r);
+
+		if (value)
+			strbuf_printf(out, ", si_int=%d, si_ptr=%#llx", (int32_t)value, (unsigned long long)value);
+	}
 	if (child) {
 		status = read_u32(r);
 		strbuf_put(out, ", si_status=");
