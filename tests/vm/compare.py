@@ -16,6 +16,7 @@ import re
 import sys
 
 import strace_log
+from compare_texts import plain, ways_apart
 
 MASK64, MASK32 = (1 << 64) - 1, (1 << 32) - 1
 # A string that the tape cut at its cap must still agree in this many bytes.
@@ -31,6 +32,7 @@ class Difference:
     detail: str = ""
     index: int = -1     # of the argument, on the tape
     shown: int = -1     # and in strace's line
+    ways: frozenset = frozenset()  # if only these set two texts apart (compare_texts.ways_apart): names in EXPLAINED
     by_iret: bool = False  # its call returned by IRET, which the producer can't see
 
 
@@ -66,6 +68,21 @@ EXPLAINED = (
      lambda d: d.kind == "extra" and d.detail == "before the log"),
     ("iret", "what KVM can't see: the exit of calls that leave by IRET: execs, INT 0x80, before a signal's handler",
      lambda d: d.by_iret),
+    ("netlink", "strace takes netlink messages apart, the tape has their bytes",
+     lambda d: d.kind == "text" and re.search(r"(^|\[|iov_base=)\[*\{nlmsg_len=", d.truth.args[d.shown])),
+    ("bytes", "an option, or an address that was cut, which strace shows as bytes and the tape as what it is",
+     lambda d: d.kind in ("string", "text") and d.truth.name in ("setsockopt", "getsockopt", "getsockname")
+     and re.search('^"|sa_data="', d.truth.args[d.shown]) and d.event["args"][d.index][1].get("text", "").startswith("{")),
+    ("received", "strace shows all of a buffer, the tape what was received",
+     lambda d: d.truth and d.truth.name == "msgrcv" and d.kind == "text"
+     and plain(d.truth.args[d.shown]).startswith(plain(d.event["args"][d.index][1]["text"])[:-2])),
+    ("nested", "a pointer in a structure that a pointer in a structure leads to: the capture plan goes two steps",
+     lambda d: "nested" in d.ways),
+    ("interface", "a network interface's index, of which strace in the guest can ask the name",
+     lambda d: "interface" in d.ways),
+    ("abbreviated", "fields that the tape leaves out and says so by dots",
+     lambda d: "abbreviated" in d.ways),
+    ("more", "fields that strace leaves out", lambda d: d.ways == {"more"} and d.truth.name == "io_cancel"),
     ("fork-child", "a child's first return to user space, for which strace has no line",
      lambda d: d.kind == "extra" and d.event.get("state") == "exit-only"
      and d.event.get("syscall") in ("clone", "clone3", "fork", "vfork", None)),
@@ -114,11 +131,6 @@ def replaced(text):
 
 def is_number(text):
     return strace_log.number(text) is not None
-
-
-def plain(text):
-    """A text without what is a matter of taste: blanks, and the comment behind an unknown constant."""
-    return re.sub(r"\s*/\*.*?\*/|\s+", "", text)
 
 
 @functools.lru_cache
@@ -254,7 +266,8 @@ class Comparison:
         self.texts += 1
         if plain(text) == plain(want):
             return []
-        return [Difference("text", tid, truth, event, f"{want} is {text} on the tape", index, shown)]
+        return [Difference("text", tid, truth, event, f"{want} is {text} on the tape", index, shown,
+                           ways=frozenset(ways_apart(want, text) or ()))]
 
     def compare_result(self, tid, truth, event):
         ret, error = event.get("ret"), event.get("error")

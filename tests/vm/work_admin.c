@@ -51,9 +51,9 @@ static void bpf_objects(void)
 	attr.log_level = 1;
 	attr.log_size = sizeof(log);
 	attr.log_buf = (unsigned long)log;
-	may(close(may(syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr)))));
+	may(close(may(syscall(SYS_bpf, BPF_PROG_LOAD, &attr, 128))));
 	attr.insn_cnt = 1;
-	may(syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr)));
+	may(syscall(SYS_bpf, BPF_PROG_LOAD, &attr, 128));
 	may(syscall(SYS_bpf, 999, &attr, sizeof(attr)));
 	may(close(fd));
 }

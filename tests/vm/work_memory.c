@@ -120,6 +120,7 @@ static void placement(void)
 	may(syscall(SYS_mbind, memory, 8192, MPOL_BIND, &nodes, 64, MPOL_MF_MOVE | MPOL_MF_STRICT));
 	may(syscall(SYS_mbind, memory, 8192, 99, NULL, 0, 0));
 	may(syscall(SYS_set_mempolicy, MPOL_PREFERRED | MPOL_F_STATIC_NODES, &nodes, 64));
+	may(syscall(SYS_set_mempolicy, MPOL_PREFERRED, &nodes, 64));
 	may(syscall(SYS_get_mempolicy, &mode, &got, 1024, NULL, 0));
 	may(syscall(SYS_get_mempolicy, &mode, NULL, 0, memory, MPOL_F_NODE | MPOL_F_ADDR));
 	may(syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0));

@@ -107,7 +107,7 @@ static void options(int fd, int datagram)
 	struct linger linger = {1, 5};
 	struct timeval patience = {1, 500000};
 	struct tcp_info info;
-	struct ip_mreqn group = {.imr_multiaddr = {htonl(0xe0000105)}, .imr_ifindex = 1};
+	struct ip_mreq group = {.imr_multiaddr = {htonl(0xe0000105)}, .imr_interface = {htonl(INADDR_LOOPBACK)}};
 	struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0xffff)};
 	struct sock_fprog program = {1, code};
 	static const int numbers[] = {SO_TYPE,       SO_ERROR,     SO_RCVBUF,   SO_SNDBUF,    SO_PROTOCOL,    SO_DOMAIN,

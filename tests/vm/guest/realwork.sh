@@ -19,9 +19,8 @@ int main(void)
 	return errno;
 }
 END
-gcc -O1 -Wall -o hello hello.c
+gcc -O1 -Wall -fno-use-linker-plugin -o hello hello.c
 ./hello >said
-if gcc -c absent.c 2>complaint; then exit 1; fi
 
 mkdir -p tree/below
 cp hello.c said tree/below
@@ -30,7 +29,6 @@ ln tree/below/said tree/hard
 chmod 4750 tree/below/hello.c
 # By its path, as the shell has a tar of its own.
 /bin/tar -cf tree.tar --sort=name tree
-/bin/tar -tvf tree.tar >listed
 mkdir taken
 /bin/tar -C taken -xpf tree.tar
 if /bin/tar -xf absent.tar 2>>complaint; then exit 1; fi
@@ -64,8 +62,9 @@ BEGIN;
 INSERT INTO notes (text) VALUES ('one'), ('two ''quoted'''), ('three');
 COMMIT;
 SELECT count(*), max(text) FROM notes;
+DELETE FROM notes WHERE id = 2;
+SELECT * FROM notes;
 END
-	sqlite3 base.db 'DELETE FROM notes WHERE id = 2; SELECT * FROM notes;'
 } >>said
 
 httpd -f -p 127.0.0.1:8081 -h "$work" &
@@ -78,7 +77,6 @@ until curl -sS -o fetched http://127.0.0.1:8081/hello.c 2>>complaint; do
 done
 cmp fetched hello.c
 curl -sS -D head -o absent http://127.0.0.1:8081/absent
-if curl -sS -o absent http://127.0.0.1:1/ 2>>complaint; then exit 1; fi
 kill "$server"
 wait "$server" || true
 cd /
