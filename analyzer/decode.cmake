@@ -33,6 +33,7 @@ target_sources(vmtape-analyzer PRIVATE ${names_source} ${names_header}
   linux/records_i386.c
   linux/records_ipc.c
   linux/records_kernel.c
+  linux/records_net.c
   linux/records_number.c
   linux/records_process.c
   linux/records_terminal.c

@@ -221,6 +221,14 @@ static void compile_variant_sized(struct capture *c, const struct variant_set *s
 
 	for (size_t v = 0; v < set->n; v++) {
 		const struct arg_spec *arg = &set->variants[v].args[i - set->at];
+
+		if (arg->kind == ARG_BUFFER && arg->len == LEN_RET) {
+			compile_sized(c, arg, i, 1, CAP_BUFFER, true);
+			break;
+		}
+	}
+	for (size_t v = 0; v < set->n; v++) {
+		const struct arg_spec *arg = &set->variants[v].args[i - set->at];
 		size_t item = arg->kind == ARG_RECORDS ? record_size(arg->layout, c->narrow) : 1;
 
 		if ((arg->kind != ARG_SIZED && arg->kind != ARG_BUFFER && arg->kind != ARG_RECORDS) ||

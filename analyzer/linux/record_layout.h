@@ -193,6 +193,13 @@ extern const struct record_layout layout_uring_params, layout_futex_waitv, layou
 	layout_sched_attr, layout_mount_attr, layout_landlock_ruleset, layout_landlock_path, layout_landlock_port,
 	layout_filter_program, layout_seccomp_action, layout_seccomp_sizes, layout_perf_attr, layout_timex,
 	layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context, layout_mempolicy, layout_futex_pair;
+/* records_net.c: layout_ifreq_X of a request that sets, layout_ifreq_get_X of one that gets */
+extern const struct record_layout layout_ifreq_index, layout_ifreq_get_index, layout_ifreq_mtu, layout_ifreq_get_mtu,
+	layout_ifreq_metric, layout_ifreq_get_metric, layout_ifreq_queue, layout_ifreq_get_queue, layout_ifreq_flags,
+	layout_ifreq_get_flags, layout_ifreq_address, layout_ifreq_get_address, layout_ifreq_peer,
+	layout_ifreq_get_peer, layout_ifreq_broadcast, layout_ifreq_get_broadcast, layout_ifreq_netmask,
+	layout_ifreq_get_netmask, layout_ifreq_hardware, layout_ifreq_get_hardware, layout_ifreq_get_name,
+	layout_ifreq_tunnel;
 /* records_ipc.c */
 extern const struct record_layout layout_shm_status, layout_msg_status, layout_sem_status, layout_shm_set,
 	layout_msg_set, layout_sem_set;
@@ -204,7 +211,7 @@ extern const struct record_layout layout_bpf_map_create, layout_bpf_element, lay
 extern const struct record_layout layout_u16, layout_old_offset, layout_old_sigset, layout_old_sigaction,
 	layout_user_desc, layout_statfs64;
 /* records_terminal.c */
-extern const struct record_layout layout_termios, layout_winsize;
+extern const struct record_layout layout_termios, layout_winsize, layout_modem;
 
 void put_timespec(struct record_reader *r, struct strbuf *out);
 void put_timeval(struct record_reader *r, struct strbuf *out);

@@ -72,6 +72,43 @@ static const struct name_set *code_names(uint32_t number, uint32_t code)
 	}
 }
 
+static bool is_fault(uint32_t number)
+{
+	return number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE || number == SIGTRAP;
+}
+
+static void put_value(struct record_reader *r, struct strbuf *out)
+{
+	uint64_t value = read_word(r);
+
+	strbuf_printf(out, ", si_int=%d, si_ptr=", (int32_t)value);
+	if (value)
+		strbuf_put_hex(out, value);
+	else
+		strbuf_put(out, "NULL");
+}
+
+/* What a code tells besides the sender, by the union of asm-generic/siginfo.h. */
+static void put_siginfo_rest(struct record_reader *r, uint32_t number, int32_t code, struct strbuf *out)
+{
+	uint64_t fault;
+
+	if (code == SI_TIMER) {
+		strbuf_printf(out, ", si_timerid=%#x", read_u32(r));
+		strbuf_printf(out, ", si_overrun=%d", (int32_t)read_u32(r));
+		put_value(r, out);
+	} else if (code == SI_QUEUE || code == SI_MESGQ) {
+		put_value(r, out);
+	} else if (code > 0 && code != SI_KERNEL && is_fault(number)) {
+		fault = read_word(r);
+		strbuf_put(out, ", si_addr=");
+		if (fault)
+			strbuf_put_hex(out, fault);
+		else
+			strbuf_put(out, "NULL");
+	}
+}
+
 static void put_siginfo(struct record_reader *r, struct strbuf *out)
 {
 	uint32_t number = read_u32(r), error = read_u32(r), code = read_u32(r), status;
@@ -88,16 +125,12 @@ static void put_siginfo(struct record_reader *r, struct strbuf *out)
 	name_set_put_one(code_names(number, code), code, out);
 	if (!r->narrow)
 		read_skip(r, 4);
-	if (child || (int32_t)code == SI_USER || (int32_t)code == SI_TKILL || (int32_t)code == SI_QUEUE) {
+	if (child || (int32_t)code == SI_USER || (int32_t)code == SI_TKILL || (int32_t)code == SI_QUEUE ||
+	    (int32_t)code == SI_MESGQ) {
 		strbuf_printf(out, ", si_pid=%d", (int32_t)read_u32(r));
 		strbuf_printf(out, ", si_uid=%u", read_u32(r));
 	}
-	if ((int32_t)code == SI_QUEUE) {
-		uint64_t value = read_word(r);
-
-		if (value)
-			strbuf_printf(out, ", si_int=%d, si_ptr=%#llx", (int32_t)value, (unsigned long long)value);
-	}
+	put_siginfo_rest(r, number, (int32_t)code, out);
 	if (child) {
 		status = read_u32(r);
 		strbuf_put(out, ", si_status=");

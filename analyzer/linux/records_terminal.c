@@ -85,3 +85,10 @@ const struct record_layout layout_termios = {
 	.types = {"struct termios"}, .size_bytes = 36, .narrow_bytes = 36, .direction = ARG_OUT, .put = put_termios};
 const struct record_layout layout_winsize = {
 	.types = {"struct winsize"}, .size_bytes = 8, .narrow_bytes = 8, .direction = ARG_OUT, .put = put_winsize};
+
+static void put_modem(struct record_reader *r, struct strbuf *out)
+{
+	name_set_put_flags(&names_modem, read_u32(r), out);
+}
+const struct record_layout layout_modem = {
+	.size_bytes = 4, .narrow_bytes = 4, .brackets = true, .direction = ARG_OUT, .put = put_modem};

@@ -289,7 +289,7 @@ static const struct call_spec calls[] = {
 	CALL(rseq, HEX, HEX32, FLAGS(rseq), HEX32),
 	CALL(unshare, FLAGS(clone)),
 	CALL(setns, FD, FLAGS(clone)),
-	CALL(ptrace, NAME(ptrace), INT, ADDRESS, ADDRESS),
+	{"ptrace", .args = {NAME(ptrace), INT, ADDRESS, ADDRESS}, .variants = &variants_ptrace},
 	{"seccomp", .args = {NAME(seccomp_op), FLAGS(seccomp_flags), ADDRESS}, .variants = &variants_seccomp},
 	CALL(pidfd_open, INT, FLAGS(pidfd)),
 	CALL(pidfd_send_signal, FD, SIGNAL, RECORD(siginfo), UINT),

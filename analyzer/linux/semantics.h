@@ -170,7 +170,7 @@ const struct call_spec *call_spec_get(size_t index);
 
 /* variants.c */
 extern const struct variant_set variants_fcntl, variants_ioctl, variants_prctl, variants_futex, variants_arch_prctl,
-	variants_epoll_ctl, variants_futex_time64;
+	variants_epoll_ctl, variants_futex_time64, variants_ptrace;
 /* variants_kernel.c */
 extern const struct variant_set variants_bpf, variants_keyctl, variants_quotactl, variants_quotactl_fd,
 	variants_seccomp, variants_landlock, variants_fsconfig, variants_shmctl, variants_msgctl, variants_semctl,

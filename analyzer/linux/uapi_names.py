@@ -97,7 +97,7 @@ class NameSet:
             die(f"{where}: {pattern}: {error}")
         for word in words[2:]:
             key, _, value = word.partition("=")
-            if key not in ("unknown", "mask", "wide", "decimal", "huge", "first", "skip", "add", "sort", "query", "strip"):
+            if key not in ("unknown", "mask", "wide", "decimal", "huge", "first", "skip", "add", "sort", "query"):
                 die(f"{where}: '{key}' is no option")
             self.options[key] = value
 
@@ -126,9 +126,8 @@ class NameSet:
         return pairs
 
     def text(self, unit, values):
-        strip = self.options.get("strip", "")
         lines = [f"static const struct named_value {self.name}_values[] = {{"]
-        lines += [f'\t{{{value:#x}u{"ll" if value >> 32 else ""}, "{name.removeprefix(strip)}"}},'
+        lines += [f'\t{{{value:#x}u{"ll" if value >> 32 else ""}, "{name}"}},'
                   for value, name in self.entries(unit, values)]
         lines.append("};")
         mask = self.options.get("mask", "0")
@@ -172,7 +171,7 @@ def request_headers(unit):
 
 CONTINUED = re.compile(r"\\\n[ \t]*")
 # What the types of some requests need, for headers that do not bring it themselves.
-MORE_HEADERS = ["linux/ioctl.h", "sys/types.h", "sys/socket.h", "linux/types.h", "linux/if.h", "time.h", "asm/termbits.h", "linux/fiemap.h"]
+MORE_HEADERS = ["asm/ioctl.h", "sys/types.h", "sys/socket.h", "linux/types.h", "linux/if.h", "time.h", "asm/termbits.h", "linux/fiemap.h"]
 
 
 def request_names(header, text):
@@ -189,7 +188,7 @@ def ioctl_entries(compiler, unit, skip_headers):
         names = request_names(header, text)
         if header in skip_headers or not names:
             continue
-        values = Unit(compiler, [header]).values(names, required=False)
+        values = Unit(compiler, ["asm/ioctl.h", header]).values(names, required=False)
         left = [name for name in names if name not in values]
         values |= Unit(compiler, MORE_HEADERS + [header]).values(left, required=False)
         for name, value in values.items():

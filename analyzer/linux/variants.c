@@ -5,7 +5,11 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/kd.h>
 #include <linux/prctl.h>
+#include <linux/ptrace.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 
 #include "record_layout.h"
@@ -80,6 +84,38 @@ static const struct arg_variant ioctl_variants[] = {
 	CASE(BLKGETSIZE, 3, RECORD_OUT(word)),
 	CASE(BLKSSZGET, 3, RECORD_OUT(int)),
 	CASE(FICLONE, 3, INT),
+	CASE(SIOCGIFINDEX, 3, RECORD_IO(ifreq_get_index)),
+	CASE(SIOCGIFMTU, 3, RECORD_IO(ifreq_get_mtu)),
+	CASE(SIOCSIFMTU, 3, RECORD(ifreq_mtu)),
+	CASE(SIOCGIFMETRIC, 3, RECORD_IO(ifreq_get_metric)),
+	CASE(SIOCSIFMETRIC, 3, RECORD(ifreq_metric)),
+	CASE(SIOCGIFTXQLEN, 3, RECORD_IO(ifreq_get_queue)),
+	CASE(SIOCSIFTXQLEN, 3, RECORD(ifreq_queue)),
+	CASE(SIOCGIFFLAGS, 3, RECORD_IO(ifreq_get_flags)),
+	CASE(SIOCSIFFLAGS, 3, RECORD(ifreq_flags)),
+	CASE(SIOCGIFADDR, 3, RECORD_IO(ifreq_get_address)),
+	CASE(SIOCSIFADDR, 3, RECORD(ifreq_address)),
+	CASE(SIOCGIFDSTADDR, 3, RECORD_IO(ifreq_get_peer)),
+	CASE(SIOCSIFDSTADDR, 3, RECORD(ifreq_peer)),
+	CASE(SIOCGIFBRDADDR, 3, RECORD_IO(ifreq_get_broadcast)),
+	CASE(SIOCSIFBRDADDR, 3, RECORD(ifreq_broadcast)),
+	CASE(SIOCGIFNETMASK, 3, RECORD_IO(ifreq_get_netmask)),
+	CASE(SIOCSIFNETMASK, 3, RECORD(ifreq_netmask)),
+	CASE(SIOCGIFHWADDR, 3, RECORD_IO(ifreq_get_hardware)),
+	CASE(SIOCSIFHWADDR, 3, RECORD(ifreq_hardware)),
+	CASE(SIOCGIFNAME, 3, RECORD_IO(ifreq_get_name)),
+	CASE(TUNSETIFF, 3, RECORD(ifreq_tunnel)),
+	CASE(BLKROGET, 3, RECORD_OUT(int)),
+	CASE(BLKROSET, 3, RECORD(int)),
+	CASE(FIGETBSZ, 3, RECORD_OUT(int)),
+	CASE(TIOCGETD, 3, RECORD_OUT(int)),
+	CASE(TIOCMGET, 3, RECORD_OUT(modem)),
+	CASE(TIOCMSET, 3, RECORD(modem)),
+	CASE(TIOCMBIS, 3, RECORD(modem)),
+	CASE(TIOCMBIC, 3, RECORD(modem)),
+	CASE(FS_IOC_GETVERSION, 3, RECORD_OUT(word)),
+	CASE(KDGETMODE, 3, RECORD_OUT(int)),
+	CASE(KDGKBMODE, 3, RECORD_OUT(int)),
 	/* unknown ones, and those with structs that are not described: a number */
 	CASE(TIOCLINUX, 3, ADDRESS),
 	CASE(TIOCGSERIAL, 3, ADDRESS),
@@ -170,6 +206,29 @@ static const struct arg_variant arch_prctl_variants[] = {
 	CASE(ARCH_SET_CPUID, 2, ULONG),
 };
 VARIANTS(arch_prctl, 0, 1, 0xffffffffu);
+
+static const struct arg_variant ptrace_variants[] = {
+	CASE(PTRACE_TRACEME, 1, {0}),
+	CASE(PTRACE_CONT, 4, ADDRESS, SIGNAL),
+	CASE(PTRACE_SYSCALL, 4, ADDRESS, SIGNAL),
+	CASE(PTRACE_SINGLESTEP, 4, ADDRESS, SIGNAL),
+	CASE(PTRACE_LISTEN, 4, ADDRESS, SIGNAL),
+	CASE(PTRACE_DETACH, 4, ADDRESS, SIGNAL),
+	CASE(PTRACE_SEIZE, 4, ADDRESS, FLAGS(ptrace_options)),
+	CASE(PTRACE_SETOPTIONS, 4, ADDRESS, FLAGS(ptrace_options)),
+	CASE(PTRACE_GETEVENTMSG, 4, ADDRESS, RECORD_OUT(word)),
+	CASE(PTRACE_GETSIGINFO, 4, ADDRESS, RECORD_OUT(siginfo)),
+	CASE(PTRACE_SETSIGINFO, 4, ADDRESS, RECORD(siginfo)),
+	CASE(PTRACE_PEEKTEXT, 4, ADDRESS, RECORD_OUT(address)),
+	CASE(PTRACE_PEEKDATA, 4, ADDRESS, RECORD_OUT(address)),
+	CASE(PTRACE_PEEKUSR, 4, HEX, RECORD_OUT(address)),
+	CASE(PTRACE_POKETEXT, 4, ADDRESS, HEX),
+	CASE(PTRACE_POKEDATA, 4, ADDRESS, HEX),
+	CASE(PTRACE_GETREGSET, 4, NAME(ptrace_register_set), ADDRESS),
+	CASE(PTRACE_SETREGSET, 4, NAME(ptrace_register_set), ADDRESS),
+	CASE(PTRACE_GET_SYSCALL_INFO, 4, ULONG, ADDRESS),
+};
+VARIANTS(ptrace, 0, 2, 0xffffffffu);
 
 static const struct arg_variant epoll_ctl_variants[] = {
 	CASE(EPOLL_CTL_DEL, 4, INT, ADDRESS), /* the kernel does not look at the event */

@@ -68,11 +68,15 @@ static inline void record_builder_finish(struct record_builder *b, uint8_t type,
 
 static inline void call_builder_init(struct call_builder *b, uint8_t abi, const char *name)
 {
+	int64_t nr = linux_syscall_nr(abi, name);
+
 	memset(&b->syscall, 0, sizeof(b->syscall));
 	memset(&b->call, 0, sizeof(b->call));
 	record_builder_reset(&b->enter);
 	record_builder_reset(&b->exit);
 	b->syscall.abi = abi;
+	b->syscall.nr = b->call.nr = nr < 0 ? 0 : (uint32_t)nr;
+	b->call.nr_known = nr >= 0;
 	b->syscall.name = name;
 	b->syscall.nr_args = -1;
 	b->call.abi = abi;

@@ -15,7 +15,7 @@ import tempfile
 
 ADDR_NO_RANDOMIZE = 0x0040000
 # Calls whose numbers name a process, or whose text is the decoder's own choice.
-PIDS = re.compile(r"^(clone|wait4|kill|getpid|set_tid_address|rseq|set_robust_list|process_vm_readv|process_vm_writev)\b")
+PIDS = re.compile(r"^(clone|wait4|kill|getpid|set_tid_address|rseq|set_robust_list|rt_sigqueueinfo|process_vm_readv|process_vm_writev)\b")
 # Random bytes: strace prints all of them in hex, the decoder as any other buffer.
 LEFT_OUT = re.compile(r"^(getrandom)\b")
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
@@ -26,7 +27,9 @@
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/if.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <linux/keyctl.h>
 #include <linux/landlock.h>
@@ -36,6 +39,7 @@
 #include <linux/quota.h>
 #include <linux/sched/types.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <linux/vm_sockets.h>
 #include <mqueue.h>
 #include <netinet/in.h>
@@ -100,6 +104,29 @@ static void messages(void)
 	S(bind, -1, &route, sizeof(route));
 	S(setsockopt, -1, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group));
 	S(setsockopt, -1, SOL_SOCKET, SO_BINDTODEVICE, "eth0", 5);
+}
+
+static void interfaces(void)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+	int fd = (int)S(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	S(ioctl, fd, SIOCGIFFLAGS, &request);
+	S(ioctl, fd, SIOCGIFMTU, &request);
+	S(ioctl, fd, SIOCGIFADDR, &request);
+	S(ioctl, fd, SIOCGIFNETMASK, &request);
+	S(ioctl, fd, SIOCGIFHWADDR, &request);
+	S(ioctl, fd, SIOCGIFTXQLEN, &request);
+	strcpy(request.ifr_name, "nosuch");
+	S(ioctl, fd, SIOCGIFINDEX, &request);
+	memset(&request, 0, sizeof(request));
+	request.ifr_ifindex = 7777;
+	S(ioctl, fd, SIOCGIFNAME, &request);
+	S(ioctl, -1, TUNGETFEATURES, buffer);
+	S(ptrace, 0x4206L, 0x7fffffffL, 0L, 0x100001L); /* PTRACE_SEIZE */
+	S(ptrace, 0x4201L, 0x7fffffffL, 0L, buffer);    /* PTRACE_GETEVENTMSG */
+	S(ptrace, 24L, 0x7fffffffL, 0L, 10L);           /* PTRACE_SYSCALL */
+	S(ptrace, 17L, 0x7fffffffL, 0L, 0L);            /* PTRACE_DETACH */
 }
 
 static void tracing(void)
@@ -234,11 +261,33 @@ static void times(void)
 	S(prctl, PR_GET_SECUREBITS);
 }
 
+static void signals(void)
+{
+	siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE}, got;
+	struct timespec none = {0, 0};
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2, .sigev_value.sival_int = 7};
+	struct itimerspec soon = {.it_value.tv_nsec = 1};
+	uint64_t set = 1ull << (SIGUSR1 - 1) | 1ull << (SIGUSR2 - 1);
+	int timer = 0;
+
+	info.si_value.sival_int = 9;
+	S(rt_sigprocmask, SIG_BLOCK, &set, 0L, 8L);
+	S(rt_sigqueueinfo, getpid(), SIGUSR1, &info);
+	S(rt_sigtimedwait, &set, &got, &none, 8L);
+	S(timer_create, CLOCK_MONOTONIC, &event, &timer);
+	S(timer_settime, timer, 0, &soon, 0L);
+	S(rt_sigtimedwait, &set, &got, 0L, 8L);
+	S(timer_delete, timer);
+	S(rt_sigtimedwait, &set, &got, &none, 8L);
+}
+
 int main(void)
 {
 	rings();
 	messages();
+	interfaces();
 	tracing();
+	signals();
 	keys();
 	mounts();
 	objects();
