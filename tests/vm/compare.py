@@ -88,6 +88,12 @@ EXPLAINED = (
      and d.event.get("syscall") in ("clone", "clone3", "fork", "vfork", None)),
 )
 
+# Arguments that strace decodes and the tape leaves as numbers: arrays that another argument counts, opaque records, and
+# flags that are a number with bits of its own (swapon's priority, kexec's architecture).
+LEFT = frozenset((
+    "getdents.dirent", "kexec_load.flags", "mincore.vec", "modify_ldt.ptr", "move_pages.nodes", "move_pages.pages",
+    "move_pages.status", "name_to_handle_at.handle", "open_by_handle_at.handle", "prctl.arg3", "swapon.swap_flags"))
+
 
 def read_events(lines, tids=None):
     """{tid: [event]} of the JSON Lines of `vmtape events --format json`, in order of entry. Arguments become a list of
@@ -213,7 +219,7 @@ class Comparison:
         self.iret_seen = iret_seen
         self.total = self.matched = 0
         self.values = self.strings = self.texts = self.cut = 0
-        self.undecoded = collections.Counter()
+        self.undecoded, self.decoded = collections.Counter(), set()
         self.explained = collections.Counter()
         self.unexplained = []
         self.processes = []
@@ -253,6 +259,7 @@ class Comparison:
         """Symbols and structures: the tape may leave one undecoded, but what it says must be right."""
         want, argument = truth.args[shown], event["args"][index][1]
         text, value = argument.get("text"), as_int(argument.get("value"))
+        name = f"{truth.name}.{event['args'][index][0]}"
         if want.startswith('"'):
             return self.compare_string(tid, truth, event, index, shown)
         if is_number(want):
@@ -261,8 +268,9 @@ class Comparison:
                 return []
             return [Difference("value", tid, truth, event, f"{want} is {value} on the tape", index, shown)]
         if text is None or is_number(text):
-            self.undecoded[f"{truth.name}.{event['args'][index][0]}"] += 1
+            self.undecoded[name] += 1
             return []
+        self.decoded.add(name)
         self.texts += 1
         if plain(text) == plain(want):
             return []
@@ -354,6 +362,10 @@ class Comparison:
                     self.explained[name] += 1
                 else:
                     self.unexplained.append(difference)
+
+    def never_decoded(self):
+        """Arguments that strace decodes, and the tape had as numbers each time, and that LEFT does not name."""
+        return sorted(self.undecoded.keys() - self.decoded - LEFT)
 
     def report(self, out=sys.stdout, limit=200):
         for label, tid, process, matched, total in self.processes:
