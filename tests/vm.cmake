@@ -23,12 +23,17 @@ target_link_options(fd_workload PRIVATE -fno-sanitize=all -static)
 target_link_libraries(fd_workload PRIVATE pthread)
 
 if(Python3_FOUND)
-  vmtape_vm_test(NAME truth_6.1_pti SCRIPT vm/truth_test.py ARGS --kernel 6.1 --append pti=on --attach before)
+  # One boot of each kernel has all workloads: hundreds of different system calls, and real programs.
+  vmtape_vm_test(NAME truth_6.1_pti SCRIPT vm/truth_test.py TIMEOUT 1200
+                 ARGS --kernel 6.1 --append pti=on --attach before --set all)
   vmtape_vm_test(NAME truth_6.1_nopti SCRIPT vm/truth_test.py ARGS --kernel 6.1 --append nopti --attach late)
   vmtape_vm_test(NAME truth_6.1_nokaslr SCRIPT vm/truth_test.py ARGS --kernel 6.1 --append "pti=on nokaslr" --attach late)
-  vmtape_vm_test(NAME truth_6.12_pti SCRIPT vm/truth_test.py ARGS --kernel 6.12 --append pti=on --attach late)
+  vmtape_vm_test(NAME truth_6.12_pti SCRIPT vm/truth_test.py TIMEOUT 1200
+                 ARGS --kernel 6.12 --append pti=on --attach late --set all)
   vmtape_vm_test(NAME truth_6.12_nopti SCRIPT vm/truth_test.py ARGS --kernel 6.12 --append nopti --attach before)
   vmtape_vm_test(NAME truth_6.12_nokaslr SCRIPT vm/truth_test.py ARGS --kernel 6.12 --append "pti=on nokaslr" --attach late)
+  vmtape_vm_test(NAME truth_newest_pti SCRIPT vm/truth_test.py TIMEOUT 1200
+                 ARGS --kernel newest --append pti=on --attach late --set all)
   # What the others leave out: one vCPU, page tables of 4 levels, RAM above the PCI hole, RAM that can't be mapped.
   vmtape_vm_test(NAME truth_6.12_large SCRIPT vm/truth_test.py
                  ARGS --kernel 6.12 --smp 1 --cpu max,la57=off --memory-mb 4096 --private-ram --append pti=on)

@@ -166,7 +166,7 @@ static void put_sembuf(struct record_reader *r, struct strbuf *out)
 static void put_mq_attr(struct record_reader *r, struct strbuf *out)
 {
 	strbuf_put(out, "{mq_flags=");
-	strbuf_printf(out, "%#llx", (unsigned long long)read_word(r));
+	name_set_put_flags(&names_open_flags, read_word(r), out);
 	strbuf_printf(out, ", mq_maxmsg=%lld", (long long)read_sword(r));
 	strbuf_printf(out, ", mq_msgsize=%lld", (long long)read_sword(r));
 	strbuf_printf(out, ", mq_curmsgs=%lld}", (long long)read_sword(r));

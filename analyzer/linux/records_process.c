@@ -77,10 +77,13 @@ static bool is_fault(uint32_t number)
 	return number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE || number == SIGTRAP;
 }
 
-static void put_value(struct record_reader *r, struct strbuf *out)
+/* As strace has it: a signal that was queued brings no value if that is zero. */
+static void put_value(struct record_reader *r, bool always, struct strbuf *out)
 {
 	uint64_t value = read_word(r);
 
+	if (!value && !always)
+		return;
 	strbuf_printf(out, ", si_int=%d, si_ptr=", (int32_t)value);
 	if (value)
 		strbuf_put_hex(out, value);
@@ -96,9 +99,9 @@ static void put_siginfo_rest(struct record_reader *r, uint32_t number, int32_t c
 	if (code == SI_TIMER) {
 		strbuf_printf(out, ", si_timerid=%#x", read_u32(r));
 		strbuf_printf(out, ", si_overrun=%d", (int32_t)read_u32(r));
-		put_value(r, out);
+		put_value(r, true, out);
 	} else if (code == SI_QUEUE || code == SI_MESGQ) {
-		put_value(r, out);
+		put_value(r, false, out);
 	} else if (code > 0 && code != SI_KERNEL && is_fault(number)) {
 		fault = read_word(r);
 		strbuf_put(out, ", si_addr=");

@@ -169,7 +169,7 @@ def request_headers(unit):
     return found
 
 
-CONTINUED = re.compile(r"\\\\\n[ \t]*")
+CONTINUED = re.compile(r"\\\n[ \t]*")
 # What the types of some requests need, for headers that do not bring it themselves.
 MORE_HEADERS = ["asm/ioctl.h", "sys/types.h", "sys/socket.h", "linux/types.h", "linux/if.h", "time.h", "asm/termbits.h", "linux/fiemap.h"]
 

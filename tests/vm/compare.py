@@ -9,12 +9,14 @@ import argparse
 import collections
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import re
 import sys
 
 import strace_log
+from compare_texts import plain, ways_apart
 
 MASK64, MASK32 = (1 << 64) - 1, (1 << 32) - 1
 # A string that the tape cut at its cap must still agree in this many bytes.
@@ -28,7 +30,9 @@ class Difference:
     truth: object       # StraceCall or None
     event: object       # dict or None
     detail: str = ""
-    index: int = -1     # of the argument
+    index: int = -1     # of the argument, on the tape
+    shown: int = -1     # and in strace's line
+    ways: frozenset = frozenset()  # if only these set two texts apart (compare_texts.ways_apart): names in EXPLAINED
     by_iret: bool = False  # its call returned by IRET, which the producer can't see
 
 
@@ -48,7 +52,7 @@ def killed_at_exit(difference):
             and difference.event.get("ret") is None and difference.event.get("state") == "no-exit"):
         return False
     if difference.kind == "text":
-        want, have = difference.truth.args[difference.index], difference.event["args"][difference.index][1]["text"]
+        want, have = difference.truth.args[difference.shown], difference.event["args"][difference.index][1]["text"]
         return plain(want).startswith(plain(have))
     return difference.kind == "result"
 
@@ -64,10 +68,31 @@ EXPLAINED = (
      lambda d: d.kind == "extra" and d.detail == "before the log"),
     ("iret", "what KVM can't see: the exit of calls that leave by IRET: execs, INT 0x80, before a signal's handler",
      lambda d: d.by_iret),
+    ("netlink", "strace takes netlink messages apart, the tape has their bytes",
+     lambda d: d.kind == "text" and re.search(r"(^|\[|iov_base=)\[*\{nlmsg_len=", d.truth.args[d.shown])),
+    ("bytes", "an option, or an address that was cut, which strace shows as bytes and the tape as what it is",
+     lambda d: d.kind in ("string", "text") and d.truth.name in ("setsockopt", "getsockopt", "getsockname")
+     and re.search('^"|sa_data="', d.truth.args[d.shown]) and d.event["args"][d.index][1].get("text", "").startswith("{")),
+    ("received", "strace shows all of a buffer, the tape what was received",
+     lambda d: d.truth and d.truth.name == "msgrcv" and d.kind == "text"
+     and plain(d.truth.args[d.shown]).startswith(plain(d.event["args"][d.index][1]["text"])[:-2])),
+    ("nested", "a pointer in a structure that a pointer in a structure leads to: the capture plan goes two steps",
+     lambda d: "nested" in d.ways),
+    ("interface", "a network interface's index, of which strace in the guest can ask the name",
+     lambda d: "interface" in d.ways),
+    ("abbreviated", "fields that the tape leaves out and says so by dots",
+     lambda d: "abbreviated" in d.ways),
+    ("more", "fields that strace leaves out", lambda d: d.ways == {"more"} and d.truth.name == "io_cancel"),
     ("fork-child", "a child's first return to user space, for which strace has no line",
      lambda d: d.kind == "extra" and d.event.get("state") == "exit-only"
      and d.event.get("syscall") in ("clone", "clone3", "fork", "vfork", None)),
 )
+
+# Arguments that strace decodes and the tape leaves as numbers: arrays that another argument counts, opaque records, and
+# flags that are a number with bits of its own (swapon's priority, kexec's architecture).
+LEFT = frozenset((
+    "getdents.dirent", "kexec_load.flags", "mincore.vec", "modify_ldt.ptr", "move_pages.nodes", "move_pages.pages",
+    "move_pages.status", "name_to_handle_at.handle", "open_by_handle_at.handle", "prctl.arg3", "swapon.swap_flags"))
 
 
 def read_events(lines, tids=None):
@@ -100,6 +125,8 @@ def same_number(truth, value):
         return False
     if (truth - value) & MASK64 == 0:
         return True
+    if truth >> 31 == MASK64 >> 31:  # a negative int in a 64-bit register
+        truth -= MASK64 + 1
     return (truth - value) & MASK32 == 0 and max(abs(truth), abs(value)) <= MASK32
 
 
@@ -112,9 +139,33 @@ def is_number(text):
     return strace_log.number(text) is not None
 
 
-def plain(text):
-    """A text without what is a matter of taste: blanks, and the comment behind an unknown constant."""
-    return re.sub(r"\s*/\*.*?\*/|\s+", "", text)
+@functools.lru_cache
+def uapi_names():
+    """{number: name} of the installed headers, for calls that the guest's kernel lacks: the tape has the number only."""
+    with open("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", encoding="ascii") as header:
+        return {int(number): name for name, number in re.findall(r"#define __NR_(\w+) (\d+)", header.read())}
+
+
+# Where strace's texts leave out arguments: (which call, those that it shows).
+WAKE_OPS = "FUTEX_WAKE_BITSET", "FUTEX_WAKE_BITSET_PRIVATE"
+WAIT_OPS = tuple(f"FUTEX_WAIT_BITSET{end}" for end in ("", "_PRIVATE", "|FUTEX_CLOCK_REALTIME",
+                                                      "_PRIVATE|FUTEX_CLOCK_REALTIME"))
+LOCK_OPS = tuple(f"FUTEX_LOCK_PI{two}{end}" for two in ("", "2") for end in ("", "_PRIVATE"))
+SHOWN = (
+    (lambda call: call.name in ("preadv2", "pwritev2"), (0, 1, 2, 3, 5)),  # the offset's upper half
+    (lambda call: call.name == "futex" and call.args[1] in WAKE_OPS, (0, 1, 2, 5)),
+    (lambda call: call.name == "futex" and call.args[1] in WAIT_OPS, (0, 1, 2, 3, 5)),
+    (lambda call: call.name == "futex" and call.args[1] in LOCK_OPS, (0, 1, 3)),
+    (lambda call: call.name == "quotactl_fd" and len(call.args) == 3, (0, 1, 3)),  # Q_GETFMT is of no id
+)
+
+
+def shown_indexes(call):
+    """Which of the call's arguments the texts of strace are."""
+    for applies, indexes in SHOWN:
+        if applies(call):
+            return indexes[:len(call.args)]
+    return range(len(call.args))
 
 
 EXECS = ("execve", "execveat")
@@ -125,7 +176,7 @@ def not_read_again(difference):
     text = difference.event["args"][difference.index][1].get("text")
     if text is None or is_number(text):
         return True
-    want, have = difference.truth.args[difference.index], text
+    want, have = difference.truth.args[difference.shown], text
     if not (want.startswith("[") and have.startswith("[")):
         return False
     want, have = strace_log.split_args(want[1:-1]), strace_log.split_args(have[1:-1])
@@ -168,28 +219,28 @@ class Comparison:
         self.iret_seen = iret_seen
         self.total = self.matched = 0
         self.values = self.strings = self.texts = self.cut = 0
-        self.undecoded = collections.Counter()
+        self.undecoded, self.decoded = collections.Counter(), set()
         self.explained = collections.Counter()
         self.unexplained = []
         self.processes = []
         self.names = set()
 
-    # Each of these returns the differences of one argument.
-    def compare_value(self, tid, truth, event, index):
+    # Each of these returns the differences of one argument, which has one place in strace's line, another on the tape.
+    def compare_value(self, tid, truth, event, index, shown):
         self.values += 1
-        want = strace_log.number(truth.args[index])
+        want = strace_log.number(truth.args[shown])
         have = as_int(event["args"][index][1].get("value"))
         if want is None or same_number(want, have):
             return []
-        return [Difference("value", tid, truth, event, f"{truth.args[index]} is {have} on the tape", index)]
+        return [Difference("value", tid, truth, event, f"{truth.args[shown]} is {have} on the tape", index, shown)]
 
-    def compare_string(self, tid, truth, event, index):
+    def compare_string(self, tid, truth, event, index, shown):
         """JSON can't hold bytes that are no UTF-8: both sides have U+FFFD there (the text form is exact)."""
         self.strings += 1
         argument = event["args"][index][1]
         text, have_whole = argument.get("text"), not argument.get("truncated")
-        want, want_whole = strace_log.unquote(truth.args[index])
-        wrong = [Difference("string", tid, truth, event, f"{truth.args[index]} is {text!r} on the tape", index)]
+        want, want_whole = strace_log.unquote(truth.args[shown])
+        wrong = [Difference("string", tid, truth, event, f"{truth.args[shown]} is {text!r} on the tape", index, shown)]
         if text is None:
             return wrong
         want, have = replaced(want.decode("utf-8", "replace")), replaced(text)
@@ -199,29 +250,32 @@ class Comparison:
             return wrong
         length = min(len(have), len(want))
         shorter_is_cut = (len(have) >= len(want) or not have_whole) and (len(want) >= len(have) or not want_whole)
-        if have[:length] != want[:length] or not shorter_is_cut or length < CUT_MIN_BYTES:
+        if have[:length] != want[:length] or not shorter_is_cut or length < CUT_MIN_BYTES and not have_whole:
             return wrong
         self.cut += 1
         return []
 
-    def compare_text(self, tid, truth, event, index):
+    def compare_text(self, tid, truth, event, index, shown):
         """Symbols and structures: the tape may leave one undecoded, but what it says must be right."""
-        want, argument = truth.args[index], event["args"][index][1]
+        want, argument = truth.args[shown], event["args"][index][1]
         text, value = argument.get("text"), as_int(argument.get("value"))
+        name = f"{truth.name}.{event['args'][index][0]}"
         if want.startswith('"'):
-            return self.compare_string(tid, truth, event, index)
+            return self.compare_string(tid, truth, event, index, shown)
         if is_number(want):
             self.values += 1
             if same_number(strace_log.number(want), value):
                 return []
-            return [Difference("value", tid, truth, event, f"{want} is {value} on the tape", index)]
+            return [Difference("value", tid, truth, event, f"{want} is {value} on the tape", index, shown)]
         if text is None or is_number(text):
-            self.undecoded[f"{truth.name}.{event['args'][index][0]}"] += 1
+            self.undecoded[name] += 1
             return []
+        self.decoded.add(name)
         self.texts += 1
         if plain(text) == plain(want):
             return []
-        return [Difference("text", tid, truth, event, f"{want} is {text} on the tape", index)]
+        return [Difference("text", tid, truth, event, f"{want} is {text} on the tape", index, shown,
+                           ways=frozenset(ways_apart(want, text) or ()))]
 
     def compare_result(self, tid, truth, event):
         ret, error = event.get("ret"), event.get("error")
@@ -240,27 +294,32 @@ class Comparison:
 
     def compare_call(self, tid, truth, event, compare_argument):
         differences = []
-        names = {truth.name, *({"sys_" + truth.name})}
-        if event.get("syscall") not in names and not truth.name.startswith("syscall_"):
+        # One side has no name for the call: by its number, it is the same (compare_thread).
+        by_number = truth.name.startswith("syscall_") or event.get("syscall") is None
+        if by_number:
+            compare_argument = self.compare_value
+        elif event.get("syscall") not in (truth.name, "sys_" + truth.name):
             differences.append(Difference("name", tid, truth, event, f"{event.get('syscall')} on the tape"))
         arguments = event.get("args") or []
-        if truth.name not in ("clone",) or compare_argument == self.compare_value:
-            for index in range(len(truth.args)):
-                if truth.name.startswith("syscall_"):
-                    break
+        is_text = compare_argument == self.compare_text
+        if truth.name != "clone" or not is_text:
+            for shown, index in enumerate(shown_indexes(truth) if is_text else range(len(truth.args))):
                 if index >= len(arguments):
-                    differences.append(Difference("value", tid, truth, event, f"argument {index} is not there", index))
+                    # strace shows all six registers of a call that it does not know.
+                    if not by_number:
+                        differences.append(Difference("value", tid, truth, event, f"argument {index} is not there", index))
                     break
-                differences += compare_argument(tid, truth, event, index)
+                differences += compare_argument(tid, truth, event, index, shown)
         return differences + self.compare_result(tid, truth, event)
 
     def compare_thread(self, tid, truths, events, compare_argument):
         """strace's calls and the tape's of one thread, in order."""
         differences = []
         want = [call.name for call in truths]
-        have = [event.get("syscall") or f"nr {event.get('nr')}" for event in events]
-        have = [f"syscall_{event.get('nr'):#x}" if event.get("nr_known", True) and name.startswith(("nr ", "syscall"))
-                and event.get("nr") is not None else name for name, event in zip(have, events)]
+        have = [event.get("syscall") or uapi_names().get(event.get("nr"), "?") for event in events]
+        # A call that strace does not know, though the kernel may, and so the tape.
+        numbers = [None if event.get("nr") is None else f"syscall_{event['nr']:#x}" for event in events]
+        have = [number if number in want else name for name, number in zip(have, numbers)]
         matcher = difflib.SequenceMatcher(None, want, have, autojunk=False)
         by_call = []
         for what, i1, i2, j1, j2 in matcher.get_opcodes():
@@ -303,6 +362,10 @@ class Comparison:
                     self.explained[name] += 1
                 else:
                     self.unexplained.append(difference)
+
+    def never_decoded(self):
+        """Arguments that strace decodes, and the tape had as numbers each time, and that LEFT does not name."""
+        return sorted(self.undecoded.keys() - self.decoded - LEFT)
 
     def report(self, out=sys.stdout, limit=200):
         for label, tid, process, matched, total in self.processes:

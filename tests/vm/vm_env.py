@@ -67,6 +67,12 @@ def compiler_initrd():
     return made_by([os.path.join(TOP, "scripts", "guest"), "--compiler"], "compiler for the guest")
 
 
+@functools.lru_cache
+def programs_initrd():
+    """An initramfs with tar, gcc, python3, curl and sqlite3, to go behind a guest's own."""
+    return made_by([os.path.join(TOP, "scripts", "guest"), "--programs"], "programs for the guest")
+
+
 def need_programs():
     for path in (RECORD, VMTAPE):
         if not os.access(path, os.X_OK):
