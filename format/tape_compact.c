@@ -8,6 +8,10 @@
 
 #include "tape_compact.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define CACHE_LINE    64u
 #define CONTENT_SLOTS 4096u /* a power of two */
 #define HASH_SLOTS    1024u /* a power of two, more than COMPACT_SHAPES */
@@ -30,8 +34,8 @@ static const uint32_t stream_room[COMPACT_STREAMS] = {
 	[COMPACT_VALUES_NEXT] = MAX_REGS + 1,
 	[COMPACT_VALUES_REST] = 6 * MAX_REGS + 8,
 	[COMPACT_TIME_0] = MAX_RECORDS,
-	[COMPACT_TIME_1] = MAX_RECORDS,
-	[COMPACT_TIME_1_EXIT] = MAX_RECORDS,
+	[COMPACT_TIME_1] = MAX_RECORDS + 1,
+	[COMPACT_TIME_1_EXIT] = MAX_RECORDS + 1,
 	[COMPACT_AUX] = 48 * MAX_RECORDS + 21 * (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_fragment)),
 	[COMPACT_FRAGMENTS] = 3 * (TAPE_TRAPS_MAX_BYTES / sizeof(struct trap_fragment)),
 	[COMPACT_BYTES] = TAPE_TRAPS_MAX_BYTES,
@@ -236,7 +240,8 @@ static void put_head_slowly(struct tape_compactor *c, struct head *head, const u
 }
 
 /* False: it is not regular, and so can have no shape. */
-static inline bool put_head(struct tape_compactor *c, struct head *head, const uint8_t *record, uint32_t size_bytes)
+static ALWAYS_INLINE bool put_head(struct tape_compactor *c, struct head *head, const uint8_t *record,
+				   uint32_t size_bytes)
 {
 	struct compact_model *model = &c->model;
 	unsigned code = compact_expected_code(model, &head->follower);
@@ -263,11 +268,43 @@ static inline unsigned value_bytes(uint64_t value)
 	return (71u - (unsigned)__builtin_clzll(value | 1)) / 8;
 }
 
-/* The streams that a register may go to, in a place where the compiler can keep them in registers. */
-struct value_streams {
+/*
+ * Where the streams end that each record may go to. The compiler keeps them in registers, which it can't do with what a
+ * byte that is stored might overlap.
+ */
+struct ends {
+	uint8_t *time_0, *time_1, *time_1_exit, *masks, *tokens;
 	uint8_t *controls, *one, *low, *next, *rest;
 	uint64_t last; /* difference of the changed register before */
 };
+
+static inline struct ends take_ends(const struct tape_compactor *c)
+{
+	return (struct ends){.time_0 = c->at[COMPACT_TIME_0],
+			     .time_1 = c->at[COMPACT_TIME_1],
+			     .time_1_exit = c->at[COMPACT_TIME_1_EXIT],
+			     .masks = c->at[COMPACT_MASKS],
+			     .tokens = c->at[COMPACT_TOKENS],
+			     .controls = c->at[COMPACT_CONTROLS],
+			     .one = c->at[COMPACT_VALUES_1],
+			     .low = c->at[COMPACT_VALUES_LOW],
+			     .next = c->at[COMPACT_VALUES_NEXT],
+			     .rest = c->at[COMPACT_VALUES_REST]};
+}
+
+static inline void keep_ends(struct tape_compactor *c, const struct ends *ends)
+{
+	c->at[COMPACT_TIME_0] = ends->time_0;
+	c->at[COMPACT_TIME_1] = ends->time_1;
+	c->at[COMPACT_TIME_1_EXIT] = ends->time_1_exit;
+	c->at[COMPACT_MASKS] = ends->masks;
+	c->at[COMPACT_TOKENS] = ends->tokens;
+	c->at[COMPACT_CONTROLS] = ends->controls;
+	c->at[COMPACT_VALUES_1] = ends->one;
+	c->at[COMPACT_VALUES_LOW] = ends->low;
+	c->at[COMPACT_VALUES_NEXT] = ends->next;
+	c->at[COMPACT_VALUES_REST] = ends->rest;
+}
 
 /* Controls without a value by bits of what fits, the best one first. */
 static const uint8_t plain_controls[] = {
@@ -280,8 +317,8 @@ static const uint8_t plain_controls[] = {
  * task: registers of the task; reg: which one this is; step: by which it last changed. Which way is best is as good as
  * random: without branches it takes half the time.
  */
-static inline void put_value(struct value_streams *to, uint64_t value, uint64_t row, int32_t step, const uint64_t *task,
-			     unsigned reg)
+static ALWAYS_INLINE void put_value(struct ends *to, uint64_t value, uint64_t row, int32_t step, const uint64_t *task,
+				    unsigned reg)
 {
 	uint64_t difference = value - row, coded = compact_zigzag(difference), small = compact_zigzag(value),
 		 other = compact_zigzag(value - task[reg]);
@@ -314,74 +351,97 @@ static inline void put_value(struct value_streams *to, uint64_t value, uint64_t 
 	to->rest += size_bytes > 2 ? size_bytes - 2 : 0;
 }
 
-/* Which registers are not those of the row; four at a time, as they do not depend on one another. */
-static inline uint32_t differing(const uint8_t *regs, const uint64_t *row, unsigned nr_regs)
+/* Which registers are not those of the row; they do not depend on one another. */
+#ifdef __SSE2__
+static ALWAYS_INLINE uint32_t differing(const uint8_t *regs, const uint64_t *row, unsigned nr_regs)
 {
-	uint32_t mask = 0;
+	uint32_t same = 0;
 	unsigned i = 0;
 
-#define DIFFERS(n) ((uint32_t)(get_le64(regs + 8 * (i + (n))) != row[i + (n)]) << (n))
-	for (; i + 4 <= nr_regs; i += 4)
-		mask |= (DIFFERS(0) | DIFFERS(1) | DIFFERS(2) | DIFFERS(3)) << i;
-	for (; i < nr_regs; i++)
-		mask |= DIFFERS(0) << i;
-#undef DIFFERS
+	/* Of each half of a register a bit: of two registers four. */
+#define SAME(n)                                                                                                    \
+	((uint32_t)_mm_movemask_ps(                                                                                \
+		_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_loadu_si128((const __m128i *)(const void *)(regs + 8 * (n))), \
+						 _mm_loadu_si128((const __m128i *)(const void *)(row + (n)))))))
+	for (; i + 2 <= nr_regs; i += 2) {
+		uint32_t halves = SAME(i);
+
+		halves &= halves >> 1;
+		same |= ((halves & 1) | (halves >> 1 & 2)) << i;
+	}
+#undef SAME
+	if (i < nr_regs)
+		same |= (uint32_t)(get_le64(regs + 8 * i) == row[i]) << i;
+	return (uint32_t)((1ull << nr_regs) - 1) & ~same;
+}
+#else
+static ALWAYS_INLINE uint32_t differing(const uint8_t *regs, const uint64_t *row, unsigned nr_regs)
+{
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < nr_regs; i++)
+		mask |= (uint32_t)(get_le64(regs + 8 * i) != row[i]) << i;
 	return mask;
 }
+#endif
 
 /* Returns bits of the token. */
-static inline unsigned put_regs(struct tape_compactor *c, struct compact_shape *shape, const uint8_t *regs)
+static ALWAYS_INLINE unsigned put_regs(struct tape_compactor *c, struct ends *to, struct compact_shape *shape,
+				       const uint8_t *regs, bool is_paired)
 {
-	struct value_streams to = {.controls = c->at[COMPACT_CONTROLS],
-				   .one = c->at[COMPACT_VALUES_1],
-				   .low = c->at[COMPACT_VALUES_LOW],
-				   .next = c->at[COMPACT_VALUES_NEXT],
-				   .rest = c->at[COMPACT_VALUES_REST]};
 	struct compact_model *model = &c->model;
 	struct compact_task *task = model->task;
+	const uint8_t *from = compact_from_itself;
+	unsigned token = 0, nr_learnt = COMPACT_VALUES;
 	struct compact_row *row;
-	unsigned nr_regs = shape->nr_regs, token = 0;
-	uint32_t changed, *mask;
+	uint32_t changed = 0, *mask;
 	uint64_t rsp = 0;
 
+	to->last = 0;
 	if (shape->stack_at != COMPACT_NONE) {
-		uint64_t *stack = compact_stack(model, shape);
+		uint64_t *stack = is_paired ? &task->rsp : compact_stack(model, shape);
 
 		rsp = get_le64(regs + 8 * shape->stack_at);
 		if (rsp != *stack) {
 			token |= COMPACT_T_STACK;
-			put_value(&to, rsp, *stack, 0, task->regs, TRAP_REG_RSP);
+			put_value(to, rsp, *stack, 0, task->regs, TRAP_REG_RSP);
 			task->regs[TRAP_REG_RSP] = rsp;
 			*stack = rsp;
 		}
 		task->rsp = rsp;
 	}
-	compact_prefetch(model);
-	row = compact_row(model, shape, rsp, &mask);
-	changed = differing(regs, row->regs, nr_regs);
-	if (changed & shape->known_mask)
-		compact_row_know(row, shape, rsp, task->key);
+	if (is_paired) {
+		row = &model->rows[task->enter_row];
+		from = compact_pair(model, shape);
+		mask = &row->exit_mask;
+		nr_learnt = COMPACT_RESULTS;
+		for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
+			changed |= (uint32_t)(get_le64(regs + 8 * i) != row->values[from[i]]) << i;
+	} else {
+		row = compact_row(model, shape, rsp);
+		mask = &row->mask;
+		changed = differing(regs, row->values + COMPACT_RESULTS, shape->nr_regs);
+		if (changed & shape->known_mask)
+			compact_know(row->values + COMPACT_RESULTS, shape, rsp, task->key);
+	}
 	changed &= ~shape->known_mask;
-	put_le32(c->at[COMPACT_MASKS], changed);
+	put_le32(to->masks, changed);
 	if (changed != *mask) {
 		token |= COMPACT_T_MASK;
-		c->at[COMPACT_MASKS] += shape->mask_bytes;
+		to->masks += shape->mask_bytes;
 		*mask = changed;
 	}
 	for (; changed; changed &= changed - 1) {
-		unsigned i = (unsigned)__builtin_ctz(changed);
+		unsigned i = (unsigned)__builtin_ctz(changed), at = from[i], reg = shape->reg[i];
 		uint64_t value = get_le64(regs + 8 * i);
 
-		put_value(&to, value, row->regs[i], row->steps[i], task->regs, shape->reg[i]);
-		compact_learn(task, shape, row, i, value);
+		put_value(to, value, row->values[at], row->steps[at], task->regs, reg);
+		task->regs[reg] = value;
+		if (at < nr_learnt)
+			compact_learn(row, at, value);
 	}
-	c->at[COMPACT_CONTROLS] = to.controls;
-	c->at[COMPACT_VALUES_1] = to.one;
-	c->at[COMPACT_VALUES_LOW] = to.low;
-	c->at[COMPACT_VALUES_NEXT] = to.next;
-	c->at[COMPACT_VALUES_REST] = to.rest;
-	if (shape->cr3_at != COMPACT_NONE && row->regs[shape->cr3_at] != c->last_cr3) {
-		c->last_cr3 = row->regs[shape->cr3_at];
+	if (shape->cr3_at != COMPACT_NONE && get_le64(regs + 8 * shape->cr3_at) != c->last_cr3) {
+		c->last_cr3 = get_le64(regs + 8 * shape->cr3_at);
 		tape_touch_space(&c->touch, c->last_cr3);
 	}
 	return token;
@@ -433,7 +493,7 @@ static uint8_t find_source(const struct tape_compactor *c, const struct compact_
 		return COMPACT_FROM_CONTENT;
 	if (!shape->is_enter && task->enter_row != COMPACT_NO_ROW) {
 		const struct compact_shape *enter = &model->shapes[task->enter_code];
-		const uint64_t *row = model->rows[task->enter_row].regs;
+		const uint64_t *row = model->rows[task->enter_row].values + COMPACT_RESULTS;
 
 		for (unsigned i = 0; i < enter->nr_regs; i++)
 			if (row[i] == gva)
@@ -552,20 +612,23 @@ static void put_fragments(struct tape_compactor *c, struct compact_shape *shape,
 
 /* ---- records --------------------------------------------------------- */
 
-static inline void put_time(struct tape_compactor *c, uint64_t tsc, bool is_exit)
+static ALWAYS_INLINE void put_time(struct tape_compactor *c, struct ends *to, uint64_t tsc, bool is_exit)
 {
 	uint64_t passed = tsc - c->model.last_tsc, upper = passed >> 8;
+	uint8_t next = upper < 255 ? (uint8_t)upper : 255;
 
 	c->model.last_tsc = tsc;
-	put_u8(c, COMPACT_TIME_0, (unsigned)(passed & 0xff));
-	put_u8(c, is_exit ? COMPACT_TIME_1_EXIT : COMPACT_TIME_1, upper < 255 ? (unsigned)upper : 255);
+	*to->time_0++ = (uint8_t)passed;
+	/* Which one it is is as good as random: it is stored in both, and one of them goes on. */
+	*to->time_1 = *to->time_1_exit = next;
+	to->time_1 += !is_exit;
+	to->time_1_exit += is_exit;
 	if (upper >= 255)
 		put_varint(c, upper - 255);
 }
 
 static void put_raw(struct tape_compactor *c, const uint8_t *record, uint32_t size_bytes)
 {
-	put_u8(c, COMPACT_TOKENS, COMPACT_RAW);
 	put_varint(c, size_bytes / 8);
 	put_bytes(c, COMPACT_BYTES, record + COMPACT_HEAD_AT, size_bytes - COMPACT_HEAD_AT);
 	tape_touch_record(&c->touch, record, size_bytes);
@@ -573,7 +636,8 @@ static void put_raw(struct tape_compactor *c, const uint8_t *record, uint32_t si
 	c->model.next_seq = get_le64(record + offsetof(struct trap_record, seq)) + 1;
 }
 
-static inline void put_record(struct tape_compactor *c, const uint8_t *record, uint32_t size_bytes)
+static ALWAYS_INLINE void put_record(struct tape_compactor *c, struct ends *to, const uint8_t *record,
+				     uint32_t size_bytes)
 {
 	struct compact_model *model = &c->model;
 	uint64_t seq = get_le64(record + offsetof(struct trap_record, seq));
@@ -581,8 +645,10 @@ static inline void put_record(struct tape_compactor *c, const uint8_t *record, u
 	struct head head = {0};
 	struct compact_shape *shape;
 	unsigned token;
+	bool is_paired;
 
 	if (!put_head(c, &head, record, size_bytes)) {
+		*to->tokens++ = COMPACT_RAW;
 		put_raw(c, record, size_bytes);
 		return;
 	}
@@ -593,10 +659,11 @@ static inline void put_record(struct tape_compactor *c, const uint8_t *record, u
 	}
 	model->next_seq = seq + 1;
 	shape = &model->shapes[head.code];
-	put_time(c, get_le64(record + offsetof(struct trap_record, tsc)), shape->is_exit);
-	compact_follow(model, head.follower, head.code);
-	token |= put_regs(c, shape, regs);
-	put_u8(c, COMPACT_TOKENS, token);
+	put_time(c, to, get_le64(record + offsetof(struct trap_record, tsc)), shape->is_exit);
+	is_paired = compact_follow(model, shape, head.follower, head.code);
+	*to->tokens++ = (uint8_t)(token | put_regs(c, to, shape, regs, is_paired));
+	if (!shape->is_enter)
+		compact_prefetch(model);
 	if (shape->nr_fragments)
 		put_fragments(c, shape, regs);
 }
@@ -631,11 +698,14 @@ static void finish(struct tape_compactor *c, struct tape_compacted *out, size_t 
 int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compacted, struct tape_rows *out,
 		 const uint8_t *records, size_t size_bytes, size_t *bad_at)
 {
+	struct ends ends;
+
 	*out = (struct tape_rows){.min_tsc = UINT64_MAX};
 	*compacted = (struct tape_compacted){0};
 	if (tape_touch_begin(&compactor->touch, &out->touched))
 		return -ENOMEM;
 	begin(compactor, records);
+	ends = take_ends(compactor);
 	for (size_t at = 0; at < size_bytes;) {
 		const uint8_t *record = records + at;
 		uint32_t record_bytes = tape_row_bytes(record, size_bytes - at);
@@ -646,12 +716,13 @@ int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compac
 			return -EBADMSG;
 		}
 		tape_rows_count(out, record);
-		put_record(compactor, record, record_bytes);
+		put_record(compactor, &ends, record, record_bytes);
 		at += record_bytes;
 	}
 	if (!out->nr_records)
 		out->min_tsc = 0;
 	tape_touch_finish(&compactor->touch);
+	keep_ends(compactor, &ends);
 	finish(compactor, compacted, size_bytes);
 	return 0;
 }

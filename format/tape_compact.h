@@ -9,6 +9,9 @@
 
 #include "tape_private.h"
 
+/* What is on the way of each record: a call would keep its variables in memory. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* In the order of the payload: from those in which only the frequency of bytes helps to those in which bytes repeat. */
 enum compact_stream {
 	COMPACT_TIME_0,      /* lowest byte of the time since the record before */
@@ -17,10 +20,10 @@ enum compact_stream {
 	COMPACT_VALUES_1,    /* values of one byte */
 	COMPACT_VALUES_LOW,  /* lowest byte of longer ones */
 	COMPACT_VALUES_NEXT, /* the next one */
-	COMPACT_VALUES_REST, /* the others */
 	COMPACT_MASKS,       /* which registers differ from their row, where these are others than last time */
 	COMPACT_CODES,       /* which task, which shape, where that was not predicted */
 	COMPACT_TOKENS,      /* of each record: what of it was not predicted */
+	COMPACT_VALUES_REST, /* the other bytes of longer values */
 	COMPACT_CONTROLS,    /* one for each register that differs: how it is coded */
 	COMPACT_AUX,         /* what is rare */
 	COMPACT_FRAGMENTS,   /* one to three bytes each */
@@ -41,6 +44,8 @@ enum compact_stream {
 
 #define COMPACT_REGS       32u   /* bits of reg_mask, known or not */
 #define COMPACT_ROWS       2048u /* a power of two */
+#define COMPACT_RESULTS    4u    /* of a row: RAX, RCX, R11, others */
+#define COMPACT_VALUES     (COMPACT_RESULTS + COMPACT_REGS)
 #define COMPACT_STACKS     4096u /* a power of two */
 #define COMPACT_FOLLOWERS  4096u /* a power of two */
 #define COMPACT_TASKS      64u   /* a power of two */
@@ -121,35 +126,36 @@ struct compact_shape {
 	uint8_t stack_at;
 	uint8_t cr3_at;
 	bool is_enter, is_exit;
-	uint16_t last_row;         /* of its record before, or COMPACT_NO_ROW */
-	uint8_t reg[COMPACT_REGS]; /* enum trap_reg of each register, in order */
-	uint8_t at[COMPACT_REGS];  /* index of each enum trap_reg, or COMPACT_NONE */
+	uint16_t last_row;          /* of its record before, or COMPACT_NO_ROW */
+	uint8_t next_code;          /* of an entry: what came last behind one, or COMPACT_NONE */
+	uint8_t from_code;          /* of an exit: the entry's code that from[] is for, or COMPACT_NONE */
+	uint8_t reg[COMPACT_REGS];  /* enum trap_reg of each register, in order */
+	uint8_t at[COMPACT_REGS];   /* index of each enum trap_reg, or COMPACT_NONE */
+	uint8_t from[COMPACT_REGS]; /* of an exit: where in its entry's row what is expected of each register is */
 	struct compact_template templates[COMPACT_TEMPLATES];
-	uint8_t unused[24]; /* to whole cache lines */
 };
 
 struct compact_task {
 	uint64_t key;     /* value of the register that tells tasks apart */
 	uint64_t rsp;     /* of its last record that has one */
-	uint32_t history; /* codes of its last records, the last one in the low byte */
+	uint32_t history; /* codes of its last records but paired exits, the last one in the low byte */
 	uint32_t salt;    /* different for each place */
 	uint16_t last_row;
 	uint16_t enter_row; /* of its last entry, or COMPACT_NO_ROW */
 	uint8_t enter_code;
-	uint8_t last_code;
+	uint8_t last_code;           /* of those in history, the last one */
 	uint8_t row_code;            /* of the record that had last_row */
+	bool in_call;                /* the record before was its entry */
 	uint64_t regs[COMPACT_REGS]; /* those that changed, by enum trap_reg */
 };
 
+/* Of an entry: first what its exit has and it has not, then its registers, in order. */
 struct compact_row {
-	uint64_t regs[COMPACT_REGS]; /* the first nr_regs of each count */
-	int32_t steps[COMPACT_REGS]; /* by which it last changed; 0: by too much */
-};
-
-/* Of a row, and apart from it: more of them fit into a cache. */
-struct compact_row_head {
-	uint32_t key;  /* 0: none */
-	uint32_t mask; /* registers that were changed last time */
+	uint32_t mask;      /* registers that were changed last time */
+	uint32_t exit_mask; /* those of its exit */
+	uint64_t values[COMPACT_VALUES];
+	int32_t steps[COMPACT_VALUES]; /* by which it last changed; 0: by too much */
+	uint8_t unused[8];             /* to whole cache lines */
 };
 
 struct compact_model {
@@ -160,9 +166,9 @@ struct compact_model {
 	uint64_t next_seq;
 	uint64_t last_tsc;
 	uint64_t last_gva;
-	struct compact_task *task;       /* of the record before */
-	uint64_t stacks[COMPACT_STACKS]; /* RSP, by task and history */
-	struct compact_row_head heads[COMPACT_ROWS];
+	struct compact_task *task;              /* of the record before */
+	uint64_t stacks[COMPACT_STACKS];        /* RSP, by task and history */
+	uint32_t keys[COMPACT_ROWS];            /* of rows; 0: none. Apart from them: more fit into a cache. */
 	uint8_t followers[COMPACT_FOLLOWERS];   /* code, by those of the three records before; or COMPACT_NONE */
 	uint8_t last_followers[COMPACT_SHAPES]; /* code, by that of the record before */
 	struct compact_content contents[COMPACT_CONTENTS];
@@ -178,12 +184,13 @@ static inline uint32_t compact_hash(uint64_t value)
 static inline void compact_forget_shapes(struct compact_model *model)
 {
 	model->nr_shapes = 0;
-	memset(model->heads, 0, sizeof(model->heads));
+	memset(model->keys, 0, sizeof(model->keys));
 	memset(model->followers, COMPACT_NONE, sizeof(model->followers));
 	memset(model->last_followers, COMPACT_NONE, sizeof(model->last_followers));
 	for (unsigned i = 0; i < COMPACT_TASKS; i++) {
 		model->tasks[i].last_row = COMPACT_NO_ROW;
 		model->tasks[i].enter_row = COMPACT_NO_ROW;
+		model->tasks[i].in_call = false;
 	}
 }
 
@@ -215,7 +222,9 @@ static inline unsigned compact_shape_add(struct compact_model *model, const uint
 					.nr_fragments = get_le16(head + 6),
 					.is_enter = head[0] == TRAP_ENTER,
 					.is_exit = head[0] == TRAP_EXIT,
-					.last_row = COMPACT_NO_ROW};
+					.last_row = COMPACT_NO_ROW,
+					.next_code = COMPACT_NONE,
+					.from_code = COMPACT_NONE};
 	memcpy(shape->head, head, COMPACT_HEAD_BYTES);
 	memset(shape->at, COMPACT_NONE, sizeof(shape->at));
 	for (; mask; mask &= mask - 1) {
@@ -246,21 +255,34 @@ static inline unsigned compact_task_place(uint64_t key)
 static inline unsigned compact_expected_code(struct compact_model *model, uint8_t **follower)
 {
 	const struct compact_task *task = model->task;
-	uint32_t at = compact_hash(task->history & 0xffffff) & (COMPACT_FOLLOWERS - 1);
 
-	*follower = &model->followers[at];
+	if (task->in_call) {
+		*follower = &model->shapes[task->enter_code].next_code;
+		return **follower;
+	}
+	*follower = &model->followers[compact_hash(task->history & 0xffffff) & (COMPACT_FOLLOWERS - 1)];
 	return **follower == COMPACT_NONE ? model->last_followers[task->last_code] : **follower;
 }
 
-/* The task's record has this code. */
-static inline void compact_follow(struct compact_model *model, uint8_t *follower, unsigned code)
+/*
+ * The task's record has this code, which becomes the follower. Returns whether it is the exit of the task's entry: that
+ * is no part of the history, and is told by the entry's row.
+ */
+static ALWAYS_INLINE bool compact_follow(struct compact_model *model, const struct compact_shape *shape,
+					 uint8_t *follower, unsigned code)
 {
 	struct compact_task *task = model->task;
+	bool is_paired = shape->is_exit && task->in_call;
 
 	*follower = (uint8_t)code;
-	model->last_followers[task->last_code] = (uint8_t)code;
-	task->last_code = (uint8_t)code;
-	task->history = task->history << 8 | code;
+	if (!is_paired) {
+		if (!task->in_call)
+			model->last_followers[task->last_code] = (uint8_t)code;
+		task->last_code = (uint8_t)code;
+		task->history = task->history << 8 | code;
+	}
+	task->in_call = shape->is_enter;
+	return is_paired;
 }
 
 static inline uint32_t compact_stack_at(const struct compact_task *task, uint32_t history)
@@ -289,27 +311,29 @@ static inline void compact_row_replace(struct compact_model *model, struct compa
 {
 	struct compact_row *row = &model->rows[at];
 	uint32_t kept = shape->is_exit ? ~COMPACT_CHANGED_BY_CALL : COMPACT_OF_TASK;
+	size_t nr_values = COMPACT_RESULTS + shape->nr_regs;
 
 	if (shape->last_row == COMPACT_NO_ROW) {
 		memset(row, 0, sizeof(*row));
-		model->heads[at].mask = 0;
 	} else if (shape->last_row != at) {
 		const struct compact_row *last = &model->rows[shape->last_row];
 
-		for (unsigned i = 0; i < shape->nr_regs; i++)
-			row->regs[i] = last->regs[i];
-		for (unsigned i = 0; i < shape->nr_regs; i++)
+		row->mask = last->mask;
+		row->exit_mask = last->exit_mask;
+		for (size_t i = 0; i < nr_values; i++)
+			row->values[i] = last->values[i];
+		for (size_t i = 0; i < nr_values; i++)
 			row->steps[i] = last->steps[i];
-		model->heads[at].mask = model->heads[shape->last_row].mask;
 	}
 	if (model->task->last_row != COMPACT_NO_ROW) {
-		const struct compact_row *before = &model->rows[model->task->last_row];
+		const uint64_t *before = model->rows[model->task->last_row].values + COMPACT_RESULTS;
 		const struct compact_shape *other = &model->shapes[model->task->row_code];
+		uint64_t *regs = row->values + COMPACT_RESULTS;
 
 		for (uint32_t both = shape->mask & other->mask & kept; both; both &= both - 1) {
 			unsigned reg = (unsigned)__builtin_ctz(both);
 
-			row->regs[shape->at[reg]] = before->regs[other->at[reg]];
+			regs[shape->at[reg]] = before[other->at[reg]];
 		}
 	}
 }
@@ -327,7 +351,7 @@ static inline uint32_t compact_row_at(uint32_t key)
 
 /*
  * Fetches the row of the task's next record, if it comes as expected, while this one is worked on: the model is larger
- * than the nearest cache. The code of this one was followed, its RSP is known. A hint, which changes nothing.
+ * than the nearest cache. A hint, which changes nothing.
  */
 static inline void compact_prefetch(struct compact_model *model)
 {
@@ -345,28 +369,27 @@ static inline void compact_prefetch(struct compact_model *model)
 	if (!shape->is_exit)
 		rsp = model->stacks[compact_stack_at(task, history)];
 	at = compact_row_at(compact_row_key(shape->stack_at == COMPACT_NONE ? 0 : rsp, history));
-	__builtin_prefetch(&model->heads[at], 1);
-	__builtin_prefetch(&model->rows[at].regs[0], 1);
-	__builtin_prefetch(&model->rows[at].regs[8], 1);
+	__builtin_prefetch(&model->keys[at], 1);
+	__builtin_prefetch(&model->rows[at].values[0], 1);
+	__builtin_prefetch(&model->rows[at].values[8], 1);
+	__builtin_prefetch(&model->rows[at].steps[4], 1);
 }
 
 /*
  * The registers to expect in this record, whose RSP is known (0: it has none):
  * those of the task's last one with its shape, RSP and shape before. RSP tells where
- * the program is better than RIP, which is mostly in the C library. mask: of those that were changed then.
+ * the program is better than RIP, which is mostly in the C library.
  */
-static inline struct compact_row *compact_row(struct compact_model *model, struct compact_shape *shape, uint64_t rsp,
-					      uint32_t **mask)
+static inline struct compact_row *compact_row(struct compact_model *model, struct compact_shape *shape, uint64_t rsp)
 {
 	struct compact_task *task = model->task;
 	uint32_t key = compact_row_key(rsp, task->history), at = compact_row_at(key);
 
-	*mask = &model->heads[at].mask;
-	if (model->heads[at].key != key) {
+	if (model->keys[at] != key) {
 		/* What was there in another chunk, or before shapes were forgotten, the other side need not have. */
-		if (!model->heads[at].key)
+		if (!model->keys[at])
 			memset(&model->rows[at], 0, sizeof(model->rows[at]));
-		model->heads[at].key = key;
+		model->keys[at] = key;
 		compact_row_replace(model, shape, at);
 	}
 	shape->last_row = (uint16_t)at;
@@ -379,27 +402,56 @@ static inline struct compact_row *compact_row(struct compact_model *model, struc
 	return &model->rows[at];
 }
 
-/* What is known of a record's registers before a mask is. */
-static inline void compact_row_know(struct compact_row *row, const struct compact_shape *shape, uint64_t rsp,
-				    uint64_t key)
+/* Where in its row the registers of a record are that is not a paired exit. */
+static const uint8_t compact_from_itself[COMPACT_REGS] = {
+	4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+	20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35,
+};
+
+/* Where in the row of an entry the registers of its exit are. */
+static inline const uint8_t *compact_pair(const struct compact_model *model, struct compact_shape *shape)
 {
-	if (shape->stack_at != COMPACT_NONE)
-		row->regs[shape->stack_at] = rsp;
-	if (shape->task_at != COMPACT_NONE)
-		row->regs[shape->task_at] = key;
-	if (shape->call_at != COMPACT_NONE)
-		row->regs[shape->call_at] = shape->call;
+	unsigned code = model->task->enter_code;
+	const struct compact_shape *enter = &model->shapes[code];
+
+	if (shape->from_code == code)
+		return shape->from;
+	shape->from_code = (uint8_t)code;
+	for (unsigned i = 0; i < shape->nr_regs; i++) {
+		unsigned reg = shape->reg[i];
+
+		if (reg == TRAP_REG_RAX)
+			shape->from[i] = 0;
+		else if (reg == TRAP_REG_RCX)
+			shape->from[i] = 1;
+		else if (reg == TRAP_REG_R11)
+			shape->from[i] = 2;
+		else if (enter->at[reg] == COMPACT_NONE)
+			shape->from[i] = 3;
+		else
+			shape->from[i] = (uint8_t)(COMPACT_RESULTS + enter->at[reg]);
+	}
+	return shape->from;
 }
 
-/* Register i of a record is another one than the row says. */
-static inline void compact_learn(struct compact_task *task, const struct compact_shape *shape, struct compact_row *row,
-				 unsigned i, uint64_t value)
+/* What is known of a record's registers before a mask is. */
+static inline void compact_know(uint64_t *regs, const struct compact_shape *shape, uint64_t rsp, uint64_t key)
 {
-	uint64_t step = value - row->regs[i];
+	if (shape->stack_at != COMPACT_NONE)
+		regs[shape->stack_at] = rsp;
+	if (shape->task_at != COMPACT_NONE)
+		regs[shape->task_at] = key;
+	if (shape->call_at != COMPACT_NONE)
+		regs[shape->call_at] = shape->call;
+}
 
-	row->steps[i] = (uint64_t)(int64_t)(int32_t)step == step ? (int32_t)step : 0;
-	row->regs[i] = value;
-	task->regs[shape->reg[i]] = value;
+/* What the row says at this place is another value. */
+static inline void compact_learn(struct compact_row *row, unsigned at, uint64_t value)
+{
+	uint64_t step = value - row->values[at];
+
+	row->steps[at] = (uint64_t)(int64_t)(int32_t)step == step ? (int32_t)step : 0;
+	row->values[at] = value;
 }
 
 static inline bool compact_has_number(uint32_t len_bytes)
@@ -426,7 +478,7 @@ static inline uint64_t compact_of_enter(const struct compact_model *model, unsig
 	if (task->enter_row == COMPACT_NO_ROW)
 		return 0;
 	at = model->shapes[task->enter_code].at[reg];
-	return at == COMPACT_NONE ? 0 : model->rows[task->enter_row].regs[at];
+	return at == COMPACT_NONE ? 0 : model->rows[task->enter_row].values[COMPACT_RESULTS + at];
 }
 
 /* Where the number of the contents is that were last at this address. */

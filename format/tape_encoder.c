@@ -22,11 +22,13 @@ struct effort {
 
 static struct effort effort_of(int level)
 {
-	/* Times are noise at any level. */
+	/* Low bytes of times are noise at any level. */
+	if (level > 1)
+		return (struct effort){COMPACT_TIME_1, level};
 	if (level > 0)
-		return (struct effort){COMPACT_TIME_1_EXIT + 1, level};
+		return (struct effort){COMPACT_VALUES_REST, level};
 	if (level >= -2)
-		return (struct effort){COMPACT_CONTROLS, 1};
+		return (struct effort){COMPACT_AUX, 1};
 	if (level >= -4)
 		return (struct effort){COMPACT_AUX, -1};
 	return (struct effort){COMPACT_STREAMS, 1};

@@ -224,43 +224,91 @@ static inline bool get_mask(struct expansion *x, bool plenty, const struct compa
 	       (plenty || left_in(x, COMPACT_CONTROLS) >= (size_t)__builtin_popcount(*mask));
 }
 
-static inline const char *get_regs(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
-				   uint8_t *regs)
+/* An RSP that is not what was expected; false: it is not there. */
+static inline bool get_stack(struct expansion *x, bool plenty, unsigned token, uint64_t *expected, uint64_t *last)
+{
+	struct compact_task *task = x->model->task;
+
+	if (token & COMPACT_T_STACK) {
+		if (!left_in(x, COMPACT_CONTROLS) ||
+		    !get_value(x, plenty, *expected, 0, TRAP_REG_RSP, last, &task->regs[TRAP_REG_RSP]))
+			return false;
+		*expected = task->regs[TRAP_REG_RSP];
+	}
+	task->rsp = *expected;
+	return true;
+}
+
+/* The registers of an exit behind its entry. */
+static inline const char *get_exit(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
+				   uint64_t *regs)
+{
+	struct compact_model *model = x->model;
+	struct compact_task *task = model->task;
+	struct compact_row *row = &model->rows[task->enter_row];
+	uint64_t last = 0;
+
+	if (shape->stack_at != COMPACT_NONE && !get_stack(x, plenty, token, &task->rsp, &last))
+		return "a register's value is missing";
+	compact_pair(model, shape);
+	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
+		regs[i] = row->values[shape->from[i]];
+	compact_know(regs, shape, task->rsp, task->key);
+	if (!get_mask(x, plenty, shape, token, &row->exit_mask))
+		return "a mask is missing or wrong, or has no controls";
+	for (uint32_t changed = row->exit_mask; changed; changed &= changed - 1) {
+		unsigned i = (unsigned)__builtin_ctz(changed), at = shape->from[i];
+
+		if (!get_value(x, plenty, row->values[at], row->steps[at], shape->reg[i], &last, &regs[i]))
+			return "a register's value is missing";
+		task->regs[shape->reg[i]] = regs[i];
+		if (at < COMPACT_RESULTS)
+			compact_learn(row, at, regs[i]);
+	}
+	return NULL;
+}
+
+/* Those of any other record. */
+static inline const char *get_others(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
+				     uint64_t *regs)
 {
 	struct compact_model *model = x->model;
 	struct compact_task *task = model->task;
 	uint64_t last = 0, rsp = 0, value;
 	struct compact_row *row;
-	uint32_t *mask;
 
 	if (shape->stack_at != COMPACT_NONE) {
-		uint64_t *stack = compact_stack(model, shape);
-
-		rsp = *stack;
-		if (token & COMPACT_T_STACK) {
-			if (!left_in(x, COMPACT_CONTROLS) ||
-			    !get_value(x, plenty, *stack, 0, TRAP_REG_RSP, &last, &rsp))
-				return "a register's value is missing";
-			task->regs[TRAP_REG_RSP] = rsp;
-			*stack = rsp;
-		}
-		task->rsp = rsp;
-	}
-	compact_prefetch(model);
-	row = compact_row(model, shape, rsp, &mask);
-	compact_row_know(row, shape, rsp, task->key);
-	if (!get_mask(x, plenty, shape, token, mask))
-		return "a mask is missing or wrong, or has no controls";
-	for (uint32_t changed = *mask; changed; changed &= changed - 1) {
-		unsigned i = (unsigned)__builtin_ctz(changed);
-
-		if (!get_value(x, plenty, row->regs[i], row->steps[i], shape->reg[i], &last, &value))
+		if (!get_stack(x, plenty, token, compact_stack(model, shape), &last))
 			return "a register's value is missing";
-		compact_learn(task, shape, row, i, value);
+		rsp = task->rsp;
+	}
+	row = compact_row(model, shape, rsp);
+	compact_know(row->values + COMPACT_RESULTS, shape, rsp, task->key);
+	if (!get_mask(x, plenty, shape, token, &row->mask))
+		return "a mask is missing or wrong, or has no controls";
+	for (uint32_t changed = row->mask; changed; changed &= changed - 1) {
+		unsigned i = (unsigned)__builtin_ctz(changed), at = COMPACT_RESULTS + i;
+
+		if (!get_value(x, plenty, row->values[at], row->steps[at], shape->reg[i], &last, &value))
+			return "a register's value is missing";
+		task->regs[shape->reg[i]] = value;
+		compact_learn(row, at, value);
 	}
 	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
-		put_le64(regs + 8 * i, row->regs[i]);
+		regs[i] = row->values[COMPACT_RESULTS + i];
 	return NULL;
+}
+
+static inline const char *get_regs(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
+				   bool is_paired, uint8_t *regs)
+{
+	uint64_t values[COMPACT_REGS];
+	const char *why =
+		is_paired ? get_exit(x, plenty, shape, token, values) : get_others(x, plenty, shape, token, values);
+
+	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs && !why; i++)
+		put_le64(regs + 8 * i, values[i]);
+	return why;
 }
 
 /* ---- fragments ------------------------------------------------------- */
@@ -446,6 +494,7 @@ static inline const char *get_record(struct expansion *x)
 	uint8_t *record = x->row, *follower;
 	unsigned token, code;
 	const char *why;
+	bool is_paired;
 
 	if (!next)
 		return "tokens end early";
@@ -476,11 +525,13 @@ static inline const char *get_record(struct expansion *x)
 	put_le64(record + offsetof(struct trap_record, seq), model->next_seq++);
 	put_le64(record + offsetof(struct trap_record, tsc), model->last_tsc);
 	x->row += sizeof(struct trap_record) + 8u * shape->nr_regs;
-	compact_follow(model, follower, code);
+	is_paired = compact_follow(model, shape, follower, code);
 	if (has_plenty(x))
-		why = get_regs(x, true, shape, token, record + sizeof(struct trap_record));
+		why = get_regs(x, true, shape, token, is_paired, record + sizeof(struct trap_record));
 	else
-		why = get_regs(x, false, shape, token, record + sizeof(struct trap_record));
+		why = get_regs(x, false, shape, token, is_paired, record + sizeof(struct trap_record));
+	if (!shape->is_enter)
+		compact_prefetch(model);
 	for (unsigned i = 0; !why && i < shape->nr_fragments; i++)
 		why = get_fragment(x, shape, i, record + sizeof(struct trap_record));
 	if (!why && (size_t)(x->row - record) > TRAP_RECORD_MAX_BYTES)

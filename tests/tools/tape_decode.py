@@ -159,7 +159,7 @@ class Shape:
         self.type, self.fragments, mask = head[0], *struct.unpack_from("<HI", head, 6)
         self.registers = [bit for bit in range(32) if mask >> bit & 1]
         self.task_register = next((register for register in (TASK, CR3) if register in self.registers), None)
-        self.place = None
+        self.place = self.follower = None
         self.descriptions = [[bytes(4), 0] for _ in range(8)]
 
     @staticmethod
@@ -179,11 +179,17 @@ class Task:
 
     def forget(self):
         self.record = self.entry = None  # (shape, place of its row)
+        self.in_call = False
 
 
 class Row:
     def __init__(self):
-        self.key, self.mask, self.values, self.steps = None, 0, [0] * 32, [0] * 32
+        self.key = None
+        self.clear()
+
+    def clear(self):
+        self.mask, self.values, self.steps = 0, [0] * 32, [0] * 32
+        self.exit_mask, self.results, self.result_steps = 0, [0] * 4, [0] * 4
 
 
 class Layout2:
@@ -198,8 +204,8 @@ class Layout2:
             streams.append(Stream(payload[at:at + length]))
             at += length
         need(at == len(payload) <= raw, "streams do not make up the payload")
-        (self.time_0, self.time_1, self.time_1_exit, self.values_1, self.low, self.next_byte, self.rest, self.masks,
-         self.codes, self.tokens, self.controls, self.aux, self.fragments, self.bytes) = streams
+        (self.time_0, self.time_1, self.time_1_exit, self.values_1, self.low, self.next_byte, self.masks, self.codes,
+         self.tokens, self.rest, self.controls, self.aux, self.fragments, self.bytes) = streams
         self.next = self.tsc = self.address = 0
         self.tasks = [Task(place) for place in range(64)]
         self.task = self.tasks[0]
@@ -244,19 +250,32 @@ class Layout2:
         self.tsc = self.tsc + (upper << 8) + self.time_0.number(1) & MASK
         head = shape.head + struct.pack("<QQ", self.next, self.tsc)
         self.next = self.next + 1 & MASK
-        task = self.task
-        self.behind_three[hash32(task.history & 0xFFFFFF) % 4096] = self.behind_one[task.history & 0xFF] = code
-        task.history = (task.history << 8 | code) & 0xFFFFFFFF
-        values = self.registers(shape, token)
+        values = self.paired(shape, token) if self.follow(shape, code) else self.registers(shape, token)
         body = struct.pack(f"<{len(values)}Q", *values)
         for i in range(shape.fragments):
             body += self.fragment(shape, min(i, 7), values)
         return struct.pack("<I", 4 + len(head) + len(body)) + head + body
 
+    def follow(self, shape, code):
+        """Whether the record is the exit of its task's entry."""
+        task = self.task
+        paired = task.in_call and shape.type == EXIT
+        if task.in_call:
+            task.entry[0].follower = code
+        else:
+            self.behind_three[hash32(task.history & 0xFFFFFF) % 4096] = self.behind_one[task.history & 0xFF] = code
+        if not paired:
+            task.history = (task.history << 8 | code) & 0xFFFFFFFF
+        task.in_call = shape.type == ENTER
+        return paired
+
     def code(self, token):
         if not token & 2:
-            place = hash32(self.task.history & 0xFFFFFF) % 4096
-            code = self.behind_three.get(place, self.behind_one.get(self.task.history & 0xFF))
+            if self.task.in_call:
+                code = self.task.entry[0].follower
+            else:
+                place = hash32(self.task.history & 0xFFFFFF) % 4096
+                code = self.behind_three.get(place, self.behind_one.get(self.task.history & 0xFF))
             need(code is not None, "no shape is expected")
             return code
         code = self.codes.number(1)
@@ -268,6 +287,37 @@ class Layout2:
             self.shapes.append(Shape(head, None if Shape.call_register(head) is None else self.aux.varint()))
         need(code < len(self.shapes), "a code that is not in use")
         return code
+
+    def paired(self, shape, token):
+        """Registers of an exit behind its entry, whose row tells what is expected."""
+        task, before = self.task, 0
+        enter, place = task.entry
+        row = self.kept[place]
+        if RSP in shape.registers and token & 8:
+            expected = task.stack
+            task.stack = task.last[RSP] = self.value(expected, 0, RSP, before)
+            before = task.stack - expected & MASK
+        known = {Shape.call_register(shape.head): shape.call, RSP: task.stack, shape.task_register: task.number}
+        where = []  # (numbers, steps, place in them), of each register
+        for register in shape.registers:
+            own = {RAX: 0, RCX: 1, R11: 2}.get(register, None if register in enter.registers else 3)
+            where.append((row.values, row.steps, enter.registers.index(register)) if own is None else
+                         (row.results, row.result_steps, own))
+        values = [known[register] if register in shape.known() else numbers[at]
+                  for register, (numbers, _, at) in zip(shape.registers, where)]
+        if token & 1:
+            row.exit_mask = self.masks.number((len(values) + 7) // 8)
+        for i in range(32):
+            if row.exit_mask >> i & 1:
+                need(i < len(values) and shape.registers[i] not in shape.known(), "a mask that can't be")
+                numbers, steps, at = where[i]
+                values[i] = self.value(numbers[at], steps[at], shape.registers[i], before)
+                before = values[i] - numbers[at] & MASK
+                task.last[shape.registers[i]] = values[i]
+                if numbers is row.results:
+                    steps[at] = before if before < 2**31 or before >= 2**64 - 2**31 else 0
+                    numbers[at] = values[i]
+        return values
 
     def registers(self, shape, token):
         task, before, stack = self.task, 0, 0
@@ -307,10 +357,11 @@ class Layout2:
             row.key = key
             count = len(shape.registers)
             if shape.place is None:
-                row.mask, row.values, row.steps = 0, [0] * 32, [0] * 32
+                row.clear()
             else:
                 last = self.kept[shape.place]
-                row.mask = last.mask
+                row.mask, row.exit_mask = last.mask, last.exit_mask
+                row.results, row.result_steps = list(last.results), list(last.result_steps)
                 row.values[:count] = last.values[:count]
                 row.steps[:count] = last.steps[:count]
             if task.record:

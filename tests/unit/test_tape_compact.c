@@ -398,8 +398,8 @@ static void test_no_source(void)
 		1,           1,
 		0,           0,
 		0,           0,
-		0,           0,
-		1,           1,
+		0,           1,
+		1,           0,
 		0,           12,
 		2,           0,              /* lengths of the streams */
 		0,           0,              /* times */
