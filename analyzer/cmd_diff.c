@@ -299,7 +299,7 @@ static int set_by(struct diff *d, const char *text)
 	return STATUS_GO_ON;
 }
 
-static int finish_options(struct diff *d, int argc, char **argv)
+static int finish_options(struct diff *d, int nr_tapes)
 {
 	const char *bad;
 	int bad_len;
@@ -324,8 +324,8 @@ static int finish_options(struct diff *d, int argc, char **argv)
 		d->groups[i].by[CALL_KEY_SYSCALL] = d->groups[i].by[CALL_KEY_SYSCALL] || !any;
 		d->groups[i].without_pid = true;
 	}
-	if (argc - optind != 2)
-		return command_misused("diff", "name two tapes, not %d", argc - optind);
+	if (nr_tapes != 2)
+		return command_misused("diff", "name two tapes, not %d", nr_tapes);
 	return STATUS_GO_ON;
 }
 
@@ -383,7 +383,7 @@ static int read_options(struct diff *d, int argc, char **argv)
 			return command_bad_option("diff", argv);
 		}
 	}
-	return finish_options(d, argc, argv);
+	return finish_options(d, argc - optind);
 }
 
 int cmd_diff(int argc, char **argv)

@@ -43,6 +43,11 @@ set_tests_properties(unit.library_exports PROPERTIES LABELS unit)
 add_test(NAME unit.command_usage COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_usage $<TARGET_FILE:vmtape>
          $<TARGET_FILE:count_calls> ${CMAKE_CURRENT_SOURCE_DIR}/golden/small-v1.vmt)
 set_tests_properties(unit.command_usage PROPERTIES LABELS unit)
+if(PYTHON3)
+  add_test(NAME unit.command_terminal COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_terminal
+           $<TARGET_FILE:vmtape> ${CMAKE_CURRENT_SOURCE_DIR}/golden/small-v1.vmt)
+  set_tests_properties(unit.command_terminal PROPERTIES LABELS unit TIMEOUT 120)
+endif()
 add_test(NAME unit.install COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_install ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND}
          ${CMAKE_C_COMPILER} "${VMTAPE_SANITIZE}" ${PROJECT_SOURCE_DIR})
 set_tests_properties(unit.install PROPERTIES LABELS unit)
