@@ -23,7 +23,7 @@
 #define NR_COMMON      1000u
 #define PAGES_TOGETHER 256u
 
-static void die(const char *what, const struct tape_error *error)
+static _Noreturn void die(const char *what, const struct tape_error *error)
 {
 	fprintf(stderr, "page_map: %s: %s\n", what, error ? error->message : strerror(errno));
 	exit(2);
