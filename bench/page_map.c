@@ -9,6 +9,7 @@
  * 256 pages of a kind lie together, as most memory is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #define NR_COMMON      1000u
 #define PAGES_TOGETHER 256u
 
-static void die(const char *what, const struct tape_error *error)
+static _Noreturn void die(const char *what, const struct tape_error *error)
 {
 	fprintf(stderr, "page_map: %s: %s\n", what, error ? error->message : strerror(errno));
 	exit(2);
@@ -36,6 +37,29 @@ static int drop(void *ctx, uint64_t offset, void *buffer, size_t size_bytes,
 	(void)size_bytes;
 	done(done_ctx, buffer, 0);
 	return 0;
+}
+
+/* ---- where the map waits: a file without a name in the folder of temporary files ---- */
+
+#define MAP_MAX_BYTES (6u << 20) /* as the recorder's */
+
+static uint64_t written_bytes;
+
+static int write_map(void *ctx, uint64_t offset, const void *data, size_t size_bytes)
+{
+	written_bytes += size_bytes;
+	return pwrite(*(int *)ctx, data, size_bytes, (off_t)offset) == (ssize_t)size_bytes ? 0 : -EIO;
+}
+
+static int read_map(void *ctx, uint64_t offset, void *data, size_t size_bytes)
+{
+	return pread(*(int *)ctx, data, size_bytes, (off_t)offset) == (ssize_t)size_bytes ? 0 : -EIO;
+}
+
+static void clear_map(void *ctx)
+{
+	if (ftruncate(*(int *)ctx, 0))
+		die("ftruncate", NULL);
 }
 
 static double rss_mib(void)
@@ -88,6 +112,7 @@ int main(int argc, char **argv)
 	struct tape_writer *writer;
 	struct tape_pages *pages;
 	uint64_t page[TAPE_PAGE_BYTES / 8];
+	int fd;
 
 	if (!gib || gib > 1024 || !rounds || argc > 4 || (argc > 3 && together == 1)) {
 		fprintf(stderr, "usage: bench_page_map [GIB [ROUNDS [runs]]]\n");
@@ -95,6 +120,14 @@ int main(int argc, char **argv)
 	}
 	if (tape_writer_create(&writer, &sink, &error) || tape_pages_create(&pages, writer, 1, &error))
 		die("no tape", &error);
+	fd = open(P_tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		die(P_tmpdir, NULL);
+	tape_pages_spill_to(pages, &(struct tape_page_spill){.write = write_map,
+							     .read = read_map,
+							     .clear = clear_map,
+							     .ctx = &fd,
+							     .max_bytes = MAP_MAX_BYTES});
 	printf("before_mib %.1f\n", rss_mib());
 	for (unsigned round = 0; round < rounds; round++) {
 		const struct tape_snapshot_info info = {.id = round + 1, .tsc = round + 1, .base = true};
@@ -112,7 +145,9 @@ int main(int argc, char **argv)
 		       most, round, rss_mib(), round, (cpu_s() - began) * 1e6 / (double)(gib * PAGES_PER_GIB));
 		fflush(stdout);
 	}
+	printf("map_written_mib %.1f\n", (double)written_bytes / (1 << 20));
 	tape_pages_destroy(pages);
+	close(fd);
 	tape_writer_destroy(writer);
 	return 0;
 }

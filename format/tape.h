@@ -194,6 +194,20 @@ struct tape_page_coder {
 };
 /* Before the first page. -ENOMEM */
 int tape_pages_encode_with(struct tape_pages *pages, const struct tape_page_coder *coder, struct tape_error *error);
+/*
+ * Where the map of a large guest's pages waits while a snapshot is taken: a file
+ * of bytes that nobody else has. 0 or a negative errno; what cannot be written
+ * stays in memory.
+ */
+struct tape_page_spill {
+	int (*write)(void *ctx, uint64_t offset, const void *data, size_t size_bytes);
+	int (*read)(void *ctx, uint64_t offset, void *data, size_t size_bytes);
+	void (*clear)(void *ctx); /* nothing of it is wanted any more */
+	void *ctx;
+	size_t max_bytes; /* of the map in memory; as much again of what is known from earlier snapshots */
+};
+/* Before the first page. */
+void tape_pages_spill_to(struct tape_pages *pages, const struct tape_page_spill *spill);
 /* Appends the chunks that are compressed by now. */
 int tape_pages_collect(struct tape_pages *pages, struct tape_error *error);
 /* The next pages may have to wait for one to be compressed. */

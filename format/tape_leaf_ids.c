@@ -234,6 +234,12 @@ int tape_leaf_ids_set(struct tape_leaf_ids *ids, unsigned index, uint64_t id)
 	return 0;
 }
 
+size_t tape_leaf_ids_bytes(const struct tape_leaf_ids *ids)
+{
+	return ids->room * sizeof(*ids->runs) + (ids->near ? TAPE_LEAF_PAGES * sizeof(*ids->near) : 0) +
+	       (ids->list ? TAPE_LEAF_PAGES * sizeof(*ids->list) : 0);
+}
+
 /* As runs, if they are few enough. */
 static bool make_runs(struct tape_leaf_ids *ids)
 {

@@ -8,6 +8,7 @@
 #ifndef TAPE_LEAF_IDS_H
 #define TAPE_LEAF_IDS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define TAPE_LEAF_PAGES 512u
@@ -24,6 +25,8 @@ void tape_leaf_ids_deinit(struct tape_leaf_ids *ids);
 uint64_t tape_leaf_ids_get(const struct tape_leaf_ids *ids, unsigned index);
 /* -ENOMEM: it is as it was. */
 int tape_leaf_ids_set(struct tape_leaf_ids *ids, unsigned index, uint64_t id);
+/* Memory that it takes. */
+size_t tape_leaf_ids_bytes(const struct tape_leaf_ids *ids);
 /* Many were set: takes no more memory than it needs, if there is memory for that. */
 void tape_leaf_ids_pack(struct tape_leaf_ids *ids);
 

@@ -49,6 +49,7 @@ void tape_pages_destroy(struct tape_pages *pages)
 		return;
 	if (tape_writer_ring(pages->writer))
 		tape_ring_set_pages(tape_writer_ring(pages->writer), NULL);
+	tape_pages_rest_pending(pages);
 	for (size_t i = 0; i < pages->leaves_room && pages->leaves; i++)
 		leaf_destroy(pages->leaves[i]);
 	free(pages->leaves);
@@ -167,6 +168,7 @@ static int set_pending(struct tape_pages *pages, struct tape_leaf *leaf, unsigne
 	if (tape_leaf_ids_set(&leaf->pending, index, id))
 		return -ENOMEM;
 	leaf->nr_pending += before == TAPE_PAGE_NONE;
+	tape_pages_note_pending(pages, leaf, true);
 	if (!tape_writer_ring(pages->writer))
 		return 0;
 	if (id != TAPE_PAGE_ZERO && tape_refs_get(&pages->refs, id))
@@ -184,6 +186,8 @@ int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, str
 
 	if (gfn >= TAPE_MAX_GFN)
 		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET, "gfn 0x%llx is too high", (unsigned long long)gfn);
+	if (leaf && tape_pages_need_pending(pages, leaf))
+		return tape_fail(error, -EIO, TAPE_NO_OFFSET, "the map of pages could not be read back");
 	if (leaf && !is_zero(page))
 		result = store(pages, page, &id, &is_new, error);
 	if (result)
@@ -223,8 +227,10 @@ static int write_map(struct tape_pages *pages, bool base, struct tape_map_writer
 	if (!leaves)
 		return tape_fail(map->error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages");
 	for (size_t i = 0; i < nr_leaves; i++) {
-		const struct tape_leaf *leaf = leaves[i];
+		struct tape_leaf *leaf = leaves[i];
 
+		if (!result && tape_pages_need_pending(pages, leaf))
+			result = tape_fail(map->error, -EIO, TAPE_NO_OFFSET, "the map of pages could not be read back");
 		for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++) {
 			uint64_t id = tape_leaf_ids_get(&leaf->pending, j);
 
@@ -295,6 +301,9 @@ static int leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool ba
 
 	if (!leaf->nr_pending && !base)
 		return 0;
+	/* A base needs them no more than what it puts in their place: then they are not known. */
+	if (!base)
+		result = tape_pages_need_pending(pages, leaf);
 	for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++) {
 		uint64_t id = tape_leaf_ids_get(&leaf->pending, j);
 
@@ -311,8 +320,8 @@ static int leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool ba
 		leaf->pending = (struct tape_leaf_ids){0};
 	}
 	tape_leaf_ids_pack(&leaf->committed);
-	tape_leaf_ids_deinit(&leaf->pending);
-	leaf->nr_pending = 0;
+	tape_pages_note_committed(pages, leaf);
+	tape_pages_drop_pending(pages, leaf);
 	return result;
 }
 
@@ -337,6 +346,8 @@ int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info 
 	for (size_t i = 0; i < pages->leaves_room && !result; i++)
 		if (pages->leaves[i])
 			result = leaf_commit(pages, pages->leaves[i], info->base);
+	if (!result)
+		tape_pages_rest_pending(pages);
 	pages->ordinal++;
 	return result ? tape_fail(error, result, TAPE_NO_OFFSET, "no memory for a map of pages") : 0;
 }

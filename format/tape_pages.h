@@ -18,6 +18,12 @@ struct tape_leaf {
 	uint64_t key; /* gfn / TAPE_LEAF_PAGES */
 	unsigned nr_pending;
 	bool has_oldest;
+	bool is_kept;  /* in the queue of those whose pending ids are in memory */
+	bool is_away;  /* its pending ids are not */
+	bool is_saved; /* they are as they were put away last */
+	uint32_t pending_bytes, committed_bytes;
+	uint64_t slot, sum; /* of where they are put away; 0: nowhere yet */
+	struct tape_leaf *next_kept;
 	struct tape_leaf_ids pending; /* added since the last commit */
 	struct tape_leaf_ids oldest;  /* as of the oldest snapshot kept */
 	struct tape_leaf_ids committed;
@@ -43,8 +49,18 @@ struct tape_page_queue {
 	struct tape_page_coder coder; /* post NULL: compressed at once */
 };
 
+/* What bounds the memory that leaves take. */
+struct tape_kept {
+	struct tape_page_spill spill; /* write NULL: there is none */
+	struct tape_leaf *oldest, *newest;
+	size_t pending_bytes, committed_bytes;
+	uint64_t nr_slots;
+	bool has_failed;
+};
+
 struct tape_pages {
 	struct tape_writer *writer;
+	struct tape_kept kept;
 	int zstd_level;
 	struct tape_contents *contents;
 	struct tape_refs refs;     /* of ids; ring tapes only */
@@ -76,6 +92,19 @@ uint8_t *tape_pages_place(struct tape_pages *pages, int *result, struct tape_err
 int tape_pages_flush(struct tape_pages *pages, struct tape_error *error);
 /* All chunks are appended. */
 int tape_pages_drain(struct tape_pages *pages, struct tape_error *error);
+
+/* ---- tape_page_spill.c: leaves that are not in memory ----------------- */
+
+/* Before pending ids are looked at. -EIO: what was put away is not as it was. */
+int tape_pages_need_pending(struct tape_pages *pages, struct tape_leaf *leaf);
+/* Pending ids were set, or looked at: those of other leaves may have to go. */
+void tape_pages_note_pending(struct tape_pages *pages, struct tape_leaf *leaf, bool is_changed);
+/* It has none any more. */
+void tape_pages_drop_pending(struct tape_pages *pages, struct tape_leaf *leaf);
+/* No leaf has any. */
+void tape_pages_rest_pending(struct tape_pages *pages);
+/* Committed ids were set: where they are too many, they are forgotten. */
+void tape_pages_note_committed(struct tape_pages *pages, struct tape_leaf *leaf);
 
 /* ---- tape_pages_ring.c: what a ring tape must keep ------------------- */
 

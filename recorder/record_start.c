@@ -248,6 +248,7 @@ int record_start(struct session *session, struct record_error *error)
 	session->snapshot.producer = &session->producer;
 	session->snapshot.feed.tape = session->tape;
 	session->snapshot.feed.beside = strdup(session->tape_path);
+	tape_thread_spill_beside(session->tape, session->tape_path);
 	session->snapshot.rate.is_wanted = !session->welcome.tsc_hz;
 	record_progress_init(&session->progress, session->tape, session->drain,
 			     record_producer_label(&session->welcome));

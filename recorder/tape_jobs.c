@@ -159,6 +159,16 @@ uint64_t tape_thread_finish(struct tape_thread *thread, const char *reason, uint
 	return post(thread, job);
 }
 
+void tape_thread_spill_beside(struct tape_thread *thread, const char *path)
+{
+	pthread_mutex_lock(&thread->lock);
+	free(thread->map_path);
+	thread->map_path = strdup(path);
+	/* Without memory for it the map stays in memory, too. */
+	thread->map_spill.beside = thread->map_path;
+	pthread_mutex_unlock(&thread->lock);
+}
+
 void tape_thread_wait_when_full(struct tape_thread *thread)
 {
 	pthread_mutex_lock(&thread->lock);

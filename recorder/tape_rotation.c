@@ -96,7 +96,7 @@ static void next_tape_drop(struct next_tape *next)
 }
 
 /* Begins the next tape, as far as a file that has no room would show it. */
-static int next_tape_begin(const struct tape_thread *thread, struct job *job, struct next_tape *next,
+static int next_tape_begin(struct tape_thread *thread, struct job *job, struct next_tape *next,
 			   struct tape_error *error)
 {
 	struct tape_sink sink;

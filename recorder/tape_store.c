@@ -193,14 +193,44 @@ void tape_store_collect(struct tape_thread *thread)
 		tape_store_fail(thread, ret, "storing guest memory", &error);
 }
 
-int tape_store_open_pages(const struct tape_thread *thread, struct tape_writer *writer, struct tape_pages **out,
+/* ---- the map of a large guest's pages -------------------------------- */
+
+/* Of mixed memory of 6 GiB; most memory takes less. */
+#define MAP_MAX_BYTES (6u << 20)
+
+static int write_map(void *ctx, uint64_t offset, const void *data, size_t size_bytes)
+{
+	struct spill_file *spill = ctx;
+
+	return spill_file_has_room(spill, size_bytes) ? spill_file_write(spill, offset, data, size_bytes) : -ENOSPC;
+}
+
+static int read_map(void *ctx, uint64_t offset, void *data, size_t size_bytes)
+{
+	return spill_file_read(ctx, offset, data, size_bytes);
+}
+
+static void clear_map(void *ctx)
+{
+	spill_file_clear(ctx);
+}
+
+int tape_store_open_pages(struct tape_thread *thread, struct tape_writer *writer, struct tape_pages **out,
 			  struct tape_error *error)
 {
 	const struct tape_page_coder coder = page_pool_coder(thread->page_pool);
 	int level = thread->zstd_level == LEVEL_AUTO ? 1 : thread->zstd_level == LEVEL_STORED ? 0 : thread->zstd_level;
+	const struct tape_page_spill spill = {.write = write_map,
+					      .read = read_map,
+					      .clear = clear_map,
+					      .ctx = &thread->map_spill,
+					      .max_bytes = MAP_MAX_BYTES};
 	int ret = tape_pages_create(out, writer, level, error);
 
-	return ret ? ret : tape_pages_encode_with(*out, &coder, error);
+	if (ret)
+		return ret;
+	tape_pages_spill_to(*out, &spill);
+	return tape_pages_encode_with(*out, &coder, error);
 }
 
 void tape_store_pages_stats(const struct tape_thread *thread, struct tape_pages_stats *out)

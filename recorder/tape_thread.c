@@ -165,6 +165,7 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 	*out = NULL;
 	if (!thread)
 		return record_error_set(error, -ENOMEM, "out of memory");
+	spill_file_init(&thread->map_spill, NULL);
 	pthread_mutex_init(&thread->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -243,6 +244,8 @@ void tape_thread_destroy(struct tape_thread *thread)
 	tape_store_count(thread, UINT64_MAX, true);
 	pipeline_destroy(thread->pipeline);
 	tape_pages_destroy(thread->pages);
+	spill_file_deinit(&thread->map_spill);
+	free(thread->map_path);
 	page_pool_destroy(thread->page_pool);
 	/* What is in flight belongs to the writer until it is done. */
 	if (thread->sink)

@@ -61,6 +61,8 @@ int tape_thread_create(struct tape_thread **out, int fd, uint64_t ring_bytes, co
 void tape_thread_destroy(struct tape_thread *thread);
 struct pipeline *tape_thread_pipeline(struct tape_thread *thread);
 
+/* Before the first pages: what of their map is too much for memory waits in a file without a name beside this one. */
+void tape_thread_spill_beside(struct tape_thread *thread, const char *path);
 /* From here on a full disk is no error: the thread waits for room, with all that it has not written. */
 void tape_thread_wait_when_full(struct tape_thread *thread);
 bool tape_thread_is_waiting(struct tape_thread *thread);

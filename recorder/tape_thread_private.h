@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "page_pool.h"
+#include "spill_file.h"
 #include "tape_backlog.h"
 #include "tape_thread.h"
 #include "uring_sink.h"
@@ -57,6 +58,8 @@ struct tape_thread {
 	bool started;
 	struct pipeline *pipeline;
 	struct page_pool *page_pool;
+	char *map_path;
+	struct spill_file map_spill; /* of pages; beside map_path */
 
 	/* The thread's own: */
 	int fd;
@@ -96,7 +99,7 @@ void tape_store_pages(struct tape_thread *thread, const struct page_batch *batch
 /* Those that were compressed meanwhile. */
 void tape_store_collect(struct tape_thread *thread);
 /* A writer's pages, compressed by our threads. */
-int tape_store_open_pages(const struct tape_thread *thread, struct tape_writer *writer, struct tape_pages **out,
+int tape_store_open_pages(struct tape_thread *thread, struct tape_writer *writer, struct tape_pages **out,
 			  struct tape_error *error);
 void tape_store_commit(struct tape_thread *thread, const struct tape_snapshot_info *info);
 /* Of all tapes. */

@@ -75,8 +75,54 @@ static void commit(struct tape_pages *pages, struct model *model, unsigned snaps
 	memcpy(model->at[snapshot], model->now, sizeof(model->now));
 }
 
+/* Where a map waits: not at all while can_write is not set. */
+struct away {
+	uint8_t bytes[64 * 4096];
+	bool can_write;
+	unsigned nr_writes, nr_reads, nr_clears;
+};
+
+static int away_write(void *ctx, uint64_t offset, const void *data, size_t size_bytes)
+{
+	struct away *away = ctx;
+
+	if (!away->can_write)
+		return -ENOSPC;
+	CHECK(offset <= sizeof(away->bytes) && size_bytes <= sizeof(away->bytes) - offset);
+	memcpy(away->bytes + offset, data, size_bytes);
+	away->nr_writes++;
+	return 0;
+}
+
+static int away_read(void *ctx, uint64_t offset, void *data, size_t size_bytes)
+{
+	struct away *away = ctx;
+
+	CHECK(offset <= sizeof(away->bytes) && size_bytes <= sizeof(away->bytes) - offset);
+	memcpy(data, away->bytes + offset, size_bytes);
+	away->nr_reads++;
+	return 0;
+}
+
+static void away_clear(void *ctx)
+{
+	struct away *away = ctx;
+
+	memset(away->bytes, 0xee, sizeof(away->bytes));
+	away->nr_clears++;
+}
+
+/* Room for about a leaf. */
+static void spill_to(struct tape_pages *pages, struct away *away)
+{
+	tape_pages_spill_to(
+		pages,
+		&(struct tape_page_spill){
+			.write = away_write, .read = away_read, .clear = away_clear, .ctx = away, .max_bytes = 2500});
+}
+
 /* Snapshots 0 and 15 are bases; the second one without the pages from 2900 on. */
-static void write_tape(struct model *model, struct fixture_coder *coder)
+static void write_tape(struct model *model, struct fixture_coder *coder, struct away *away)
 {
 	struct tape_writer *writer = fixture_writer(&model->file, SLOT_BYTES);
 	const struct tape_totals totals = {0, 0, NR_SNAPSHOTS};
@@ -90,6 +136,8 @@ static void write_tape(struct model *model, struct fixture_coder *coder)
 
 		CHECK_INT(tape_pages_encode_with(pages, &page_coder, NULL), 0);
 	}
+	if (away)
+		spill_to(pages, away);
 	for (unsigned page = 0; page < NR_PAGES; page++)
 		model->now[page] = ABSENT;
 	for (unsigned snapshot = 0; snapshot < NR_SNAPSHOTS; snapshot++) {
@@ -272,12 +320,61 @@ static void test_not_committed(struct fixture_coder *coder)
 	fixture_file_deinit(&model.file);
 }
 
+/* The map of the pages has no room in memory; then, it has none elsewhere either; then, it comes back changed. */
+static void test_away(struct model *model)
+{
+	static struct away away = {.can_write = true};
+	uint8_t bytes[TAPE_PAGE_BYTES];
+	struct tape_writer *writer;
+	struct tape_pages *pages;
+	struct tape_error error;
+	uint64_t state = 9;
+	unsigned gfn;
+	int result;
+
+	memset(model, 0, sizeof(*model));
+	write_tape(model, NULL, &away);
+	printf("%u leaves were put away, %u came back\n", away.nr_writes, away.nr_reads);
+	CHECK(away.nr_writes > 100);
+	CHECK(away.nr_reads > 100);
+	CHECK_INT(away.nr_clears, NR_SNAPSHOTS);
+	test_all(model);
+	fixture_file_deinit(&model->file);
+
+	away = (struct away){.can_write = false};
+	memset(model, 0, sizeof(*model));
+	write_tape(model, NULL, &away);
+	CHECK_INT(away.nr_reads, 0);
+	test_all(model);
+	fixture_file_deinit(&model->file);
+
+	away = (struct away){.can_write = true};
+	memset(model, 0, sizeof(*model));
+	writer = fixture_writer(&model->file, SLOT_BYTES);
+	CHECK_INT(tape_pages_create(&pages, writer, 1, NULL), 0);
+	spill_to(pages, &away);
+	for (gfn = 0; gfn < 2000; gfn++) {
+		fixture_page(bytes, fixture_random(&state) % 50 + 1);
+		CHECK_INT(tape_pages_add(pages, gfn, bytes, NULL), 0);
+	}
+	CHECK(away.nr_writes);
+	away.bytes[100] ^= 1;
+	result = tape_pages_add(pages, 0, bytes, &error);
+	CHECK_INT(result, -EIO);
+	CHECK(strstr(error.message, "map of pages"));
+	result = tape_pages_commit(pages, &(struct tape_snapshot_info){.id = 1, .base = true}, &error);
+	CHECK_INT(result, -EIO);
+	tape_pages_destroy(pages);
+	tape_writer_destroy(writer);
+	fixture_file_deinit(&model->file);
+}
+
 int main(void)
 {
 	static struct model model;
 	struct fixture_coder coder = {0};
 
-	write_tape(&model, NULL);
+	write_tape(&model, NULL, NULL);
 	test_all(&model);
 	test_order(&model);
 	test_damage(&model, TAPE_CHUNK_PAGE_MAP);
@@ -285,10 +382,11 @@ int main(void)
 	test_damage(&model, TAPE_CHUNK_PAGES);
 	fixture_file_deinit(&model.file);
 	memset(&model, 0, sizeof(model));
-	write_tape(&model, &coder);
+	write_tape(&model, &coder, NULL);
 	test_all(&model);
 	test_order(&model);
 	fixture_file_deinit(&model.file);
 	test_not_committed(&coder);
+	test_away(&model);
 	return 0;
 }
