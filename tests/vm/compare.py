@@ -62,6 +62,11 @@ EXPLAINED = (
      restarted),
     ("killed-at-exit", "a thread's last call, whose result strace saw in the kernel and user space never did",
      killed_at_exit),
+    ("killed-at-entry", "a thread that was killed in a call before strace could look at it",
+     lambda d: d.kind == "extra" and d.detail == "killed at its entry"),
+    ("upper-half", "an int's argument, of which strace shows all of the register",
+     lambda d: d.kind == "value" and d.truth.name == "futex" and d.index in (2, 5)
+     and (strace_log.number(d.truth.args[d.shown]) - as_int(d.event["args"][d.index][1]["value"])) & MASK32 == 0),
     ("sigreturn", "rt_sigreturn returns nothing: strace prints the RAX that it restored",
      lambda d: d.kind in ("result", "error") and d.truth.name == "rt_sigreturn"),
     ("before-strace", "calls that strace's child made before the execve with which strace's log starts",
@@ -332,6 +337,8 @@ class Comparison:
                 differences.append(Difference("missing", tid, truth, None, "not on the tape"))
             for event in events[j1:j2]:
                 detail = "before the log" if i1 == 0 else "not in strace's log"
+                if i1 == len(truths) and truths[-1].detached and event is events[-1] and event.get("state") == "no-exit":
+                    detail = "killed at its entry"
                 differences.append(Difference("extra", tid, None, event, detail))
         if not self.iret_seen:
             mark_irets(by_call)

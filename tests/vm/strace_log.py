@@ -17,6 +17,7 @@ class StraceCall:
     line: str
     where: str          # file:line
     moved: bool = False # an exec that gave the thread another id: it returned under that
+    detached: bool = False  # the thread was killed before strace could see its next call
     last: bool = False  # of its thread, which another may follow under the same id: one that executed a program
 
 
@@ -120,6 +121,11 @@ def read_folder(files, prefix):
             line, moved = re.subn(r" <pid changed to \d+ \.\.\.>$", ") = 0", line)
             if line.startswith("<... execve") and calls:
                 calls[-1].last = True
+            if line.endswith("<detached ...>"):
+                # What stands there is another thread's call, whose registers strace still held.
+                if calls:
+                    calls[-1].detached = True
+                continue
             if line.startswith(("+++", "---", "strace: ", "<...")) or not line:
                 continue
             calls.append(parse_line(line, f"{os.path.basename(path)}:{index}"))

@@ -194,7 +194,9 @@ def check_tape(failures, tape, folder, truth, least_calls=2000, least_names=150,
     text_tids = strace_log.read_folder(files, f"{TRUTH}/text/t").keys()
     if any(event.get("process") == "work_files" for event in events):
         check_odd_bytes(failures, tape, files)
-    control = compare.compare(files, TRUTH, [json.dumps(one) for one in tampered(events, text_tids)], io.StringIO(),
+    tids = text_tids | strace_log.read_folder(files, f"{TRUTH}/raw/t").keys()
+    traced = [event for event in events if event.get("tid") in tids]
+    control = compare.compare(files, TRUTH, [json.dumps(one) for one in tampered(traced, text_tids)], io.StringIO(),
                               iret_seen)
     failures.check(len(control.unexplained) >= len(comparison.unexplained) + 3, "the comparison notices tampering")
     if old is not None:
