@@ -313,6 +313,19 @@ static const uint8_t plain_controls[] = {
 };
 #define NOT_PLAIN (1u << (sizeof(plain_controls) - 1))
 
+/* How large a value is is as good as random: there is no branch on it. */
+static ALWAYS_INLINE void put_coded(struct ends *to, unsigned control, unsigned size_bytes, uint64_t coded)
+{
+	*to->controls++ = (uint8_t)control;
+	*to->one = *to->low = (uint8_t)coded;
+	*to->next = (uint8_t)(coded >> 8);
+	put_le64(to->rest, coded >> 16);
+	to->one += size_bytes == 1;
+	to->low += size_bytes > 1;
+	to->next += size_bytes > 1;
+	to->rest += size_bytes > 2 ? size_bytes - 2 : 0;
+}
+
 /*
  * task: registers of the task; reg: which one this is; step: by which it last changed. Which way is best is as good as
  * random: without branches it takes half the time.
@@ -341,14 +354,16 @@ static ALWAYS_INLINE void put_value(struct ends *to, uint64_t value, uint64_t ro
 	size_bytes = is_other ? other_bytes : size_bytes;
 	control = plain != NOT_PLAIN ? plain_controls[__builtin_ctz(plain) & 7] : control;
 	size_bytes = plain != NOT_PLAIN ? 0 : size_bytes;
-	*to->controls++ = (uint8_t)control;
-	*to->one = *to->low = (uint8_t)coded;
-	*to->next = (uint8_t)(coded >> 8);
-	put_le64(to->rest, coded >> 16);
-	to->one += size_bytes == 1;
-	to->low += size_bytes > 1;
-	to->next += size_bytes > 1;
-	to->rest += size_bytes > 2 ? size_bytes - 2 : 0;
+	put_coded(to, control, size_bytes, coded);
+}
+
+/* The same for who has no time to look for what is best: from the row, always. */
+static ALWAYS_INLINE void put_difference(struct ends *to, uint64_t value, uint64_t row)
+{
+	uint64_t coded = compact_zigzag(value - row);
+	unsigned size_bytes = value_bytes(coded);
+
+	put_coded(to, COMPACT_ROW_DELTA + size_bytes, size_bytes, coded);
 }
 
 /* Which registers are not those of the row; they do not depend on one another. */
@@ -387,7 +402,7 @@ static ALWAYS_INLINE uint32_t differing(const uint8_t *regs, const uint64_t *row
 
 /* Returns bits of the token. */
 static ALWAYS_INLINE unsigned put_regs(struct tape_compactor *c, struct ends *to, struct compact_shape *shape,
-				       const uint8_t *regs, bool is_paired)
+				       const uint8_t *regs, bool is_paired, bool is_quick)
 {
 	struct compact_model *model = &c->model;
 	struct compact_task *task = model->task;
@@ -404,7 +419,10 @@ static ALWAYS_INLINE unsigned put_regs(struct tape_compactor *c, struct ends *to
 		rsp = get_le64(regs + 8 * shape->stack_at);
 		if (rsp != *stack) {
 			token |= COMPACT_T_STACK;
-			put_value(to, rsp, *stack, 0, task->regs, TRAP_REG_RSP);
+			if (is_quick)
+				put_difference(to, rsp, *stack);
+			else
+				put_value(to, rsp, *stack, 0, task->regs, TRAP_REG_RSP);
 			task->regs[TRAP_REG_RSP] = rsp;
 			*stack = rsp;
 		}
@@ -435,7 +453,10 @@ static ALWAYS_INLINE unsigned put_regs(struct tape_compactor *c, struct ends *to
 		unsigned i = (unsigned)__builtin_ctz(changed), at = from[i], reg = shape->reg[i];
 		uint64_t value = get_le64(regs + 8 * i);
 
-		put_value(to, value, row->values[at], row->steps[at], task->regs, reg);
+		if (is_quick)
+			put_difference(to, value, row->values[at]);
+		else
+			put_value(to, value, row->values[at], row->steps[at], task->regs, reg);
 		task->regs[reg] = value;
 		if (at < nr_learnt)
 			compact_learn(row, at, value);
@@ -637,7 +658,7 @@ static void put_raw(struct tape_compactor *c, const uint8_t *record, uint32_t si
 }
 
 static ALWAYS_INLINE void put_record(struct tape_compactor *c, struct ends *to, const uint8_t *record,
-				     uint32_t size_bytes)
+				     uint32_t size_bytes, bool is_quick)
 {
 	struct compact_model *model = &c->model;
 	uint64_t seq = get_le64(record + offsetof(struct trap_record, seq));
@@ -661,7 +682,7 @@ static ALWAYS_INLINE void put_record(struct tape_compactor *c, struct ends *to, 
 	shape = &model->shapes[head.code];
 	put_time(c, to, get_le64(record + offsetof(struct trap_record, tsc)), shape->is_exit);
 	is_paired = compact_follow(model, shape, head.follower, head.code);
-	*to->tokens++ = (uint8_t)(token | put_regs(c, to, shape, regs, is_paired));
+	*to->tokens++ = (uint8_t)(token | put_regs(c, to, shape, regs, is_paired, is_quick));
 	if (!shape->is_enter)
 		compact_prefetch(model);
 	if (shape->nr_fragments)
@@ -695,34 +716,56 @@ static void finish(struct tape_compactor *c, struct tape_compacted *out, size_t 
 		*out = (struct tape_compacted){0};
 }
 
-int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compacted, struct tape_rows *out,
-		 const uint8_t *records, size_t size_bytes, size_t *bad_at)
+/* All records; returns the bytes that are whole ones. What is counted is kept apart, as above. */
+static ALWAYS_INLINE size_t put_records(struct tape_compactor *c, struct tape_rows *out, size_t size_bytes,
+					bool is_quick)
 {
-	struct ends ends;
+	const uint8_t *records = c->records, *record = records;
+	uint64_t min_tsc = UINT64_MAX, max_tsc = 0;
+	struct ends ends = take_ends(c);
+	uint32_t nr_records = 0;
+	size_t at = 0;
 
-	*out = (struct tape_rows){.min_tsc = UINT64_MAX};
+	while (at < size_bytes) {
+		uint32_t record_bytes = tape_row_bytes(records + at, size_bytes - at);
+		uint64_t tsc;
+
+		if (!record_bytes)
+			break;
+		record = records + at;
+		tsc = get_le64(record + offsetof(struct trap_record, tsc));
+		min_tsc = tsc < min_tsc ? tsc : min_tsc;
+		max_tsc = tsc > max_tsc ? tsc : max_tsc;
+		nr_records++;
+		if (tape_row_is_noted(record))
+			tape_rows_note(&out->tasks, record);
+		put_record(c, &ends, record, record_bytes, is_quick);
+		at += record_bytes;
+	}
+	keep_ends(c, &ends);
+	out->nr_records = nr_records;
+	out->min_tsc = nr_records ? min_tsc : 0;
+	out->max_tsc = max_tsc;
+	out->first_seq = nr_records ? get_le64(records + offsetof(struct trap_record, seq)) : 0;
+	out->last_seq = nr_records ? get_le64(record + offsetof(struct trap_record, seq)) : 0;
+	return at;
+}
+
+int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compacted, struct tape_rows *out,
+		 const uint8_t *records, size_t size_bytes, bool is_quick, size_t *bad_at)
+{
+	*out = (struct tape_rows){0};
 	*compacted = (struct tape_compacted){0};
 	if (tape_touch_begin(&compactor->touch, &out->touched))
 		return -ENOMEM;
 	begin(compactor, records);
-	ends = take_ends(compactor);
-	for (size_t at = 0; at < size_bytes;) {
-		const uint8_t *record = records + at;
-		uint32_t record_bytes = tape_row_bytes(record, size_bytes - at);
-
-		if (!record_bytes) {
-			*bad_at = at;
-			tape_touched_deinit(&out->touched);
-			return -EBADMSG;
-		}
-		tape_rows_count(out, record);
-		put_record(compactor, &ends, record, record_bytes);
-		at += record_bytes;
+	*bad_at = is_quick ? put_records(compactor, out, size_bytes, true)
+			   : put_records(compactor, out, size_bytes, false);
+	if (*bad_at < size_bytes) {
+		tape_touched_deinit(&out->touched);
+		return -EBADMSG;
 	}
-	if (!out->nr_records)
-		out->min_tsc = 0;
 	tape_touch_finish(&compactor->touch);
-	keep_ends(compactor, &ends);
 	finish(compactor, compacted, size_bytes);
 	return 0;
 }

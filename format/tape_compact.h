@@ -523,10 +523,10 @@ struct tape_compacted {
 /*
  * What tape_rows_walk() does, and the payload besides. Same results; parts is
  * empty when it would be larger than the records. size_bytes is at most
- * TAPE_TRAPS_MAX_BYTES.
+ * TAPE_TRAPS_MAX_BYTES. is_quick: values take more bytes, and less time.
  */
 int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compacted, struct tape_rows *out,
-		 const uint8_t *records, size_t size_bytes, size_t *bad_at);
+		 const uint8_t *records, size_t size_bytes, bool is_quick, size_t *bad_at);
 
 /* ---- tape_expand.c --------------------------------------------------- */
 

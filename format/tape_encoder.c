@@ -18,20 +18,21 @@
 struct effort {
 	enum compact_stream lz;
 	int zstd_level;
+	bool is_quick; /* values, too, are coded in the way that takes the least time */
 };
 
 static struct effort effort_of(int level)
 {
 	/* Low bytes of times are noise at any level. */
 	if (level > 1)
-		return (struct effort){COMPACT_TIME_1, level};
+		return (struct effort){COMPACT_TIME_1, level, false};
 	if (level > 0)
-		return (struct effort){COMPACT_VALUES_REST, level};
+		return (struct effort){COMPACT_VALUES_REST, level, false};
 	if (level >= -2)
-		return (struct effort){COMPACT_AUX, 1};
+		return (struct effort){COMPACT_AUX, 1, false};
 	if (level >= -4)
-		return (struct effort){COMPACT_AUX, -1};
-	return (struct effort){COMPACT_STREAMS, 1};
+		return (struct effort){COMPACT_AUX, -1, false};
+	return (struct effort){COMPACT_STREAMS, 1, level == TAPE_LEVEL_PREDICTED};
 }
 
 struct tape_encoder {
@@ -177,7 +178,8 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 	if (size_bytes > TAPE_TRAPS_MAX_BYTES)
 		return tape_fail(error, -EMSGSIZE, TAPE_NO_OFFSET, "%zu bytes of records: at most %u in a chunk",
 				 size_bytes, TAPE_TRAPS_MAX_BYTES);
-	result = encoder->level ? tape_compact(encoder->compactor, &compacted, &rows, records, size_bytes, &bad_at)
+	result = encoder->level ? tape_compact(encoder->compactor, &compacted, &rows, records, size_bytes,
+					       encoder->effort.is_quick, &bad_at)
 				: tape_rows_walk(&rows, records, size_bytes, &bad_at);
 	if (result)
 		return tape_fail(error, result, TAPE_NO_OFFSET,

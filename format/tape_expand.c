@@ -240,37 +240,43 @@ static inline bool get_stack(struct expansion *x, bool plenty, unsigned token, u
 }
 
 /* The registers of an exit behind its entry. */
-static inline const char *get_exit(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
-				   uint64_t *regs)
+static ALWAYS_INLINE const char *get_exit(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
+					  uint8_t *regs)
 {
 	struct compact_model *model = x->model;
 	struct compact_task *task = model->task;
 	struct compact_row *row = &model->rows[task->enter_row];
-	uint64_t last = 0;
+	const uint8_t *from = compact_pair(model, shape);
+	uint64_t last = 0, value;
 
 	if (shape->stack_at != COMPACT_NONE && !get_stack(x, plenty, token, &task->rsp, &last))
 		return "a register's value is missing";
-	compact_pair(model, shape);
 	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
-		regs[i] = row->values[shape->from[i]];
-	compact_know(regs, shape, task->rsp, task->key);
+		put_le64(regs + 8 * i, row->values[from[i]]);
+	if (shape->stack_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->stack_at, task->rsp);
+	if (shape->task_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->task_at, task->key);
+	if (shape->call_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->call_at, shape->call);
 	if (!get_mask(x, plenty, shape, token, &row->exit_mask))
 		return "a mask is missing or wrong, or has no controls";
 	for (uint32_t changed = row->exit_mask; changed; changed &= changed - 1) {
-		unsigned i = (unsigned)__builtin_ctz(changed), at = shape->from[i];
+		unsigned i = (unsigned)__builtin_ctz(changed), at = from[i], reg = shape->reg[i];
 
-		if (!get_value(x, plenty, row->values[at], row->steps[at], shape->reg[i], &last, &regs[i]))
+		if (!get_value(x, plenty, row->values[at], row->steps[at], reg, &last, &value))
 			return "a register's value is missing";
-		task->regs[shape->reg[i]] = regs[i];
+		put_le64(regs + 8 * i, value);
+		task->regs[reg] = value;
 		if (at < COMPACT_RESULTS)
-			compact_learn(row, at, regs[i]);
+			compact_learn(row, at, value);
 	}
 	return NULL;
 }
 
 /* Those of any other record. */
-static inline const char *get_others(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
-				     uint64_t *regs)
+static ALWAYS_INLINE const char *get_others(struct expansion *x, bool plenty, struct compact_shape *shape,
+					    unsigned token, uint8_t *regs)
 {
 	struct compact_model *model = x->model;
 	struct compact_task *task = model->task;
@@ -287,28 +293,22 @@ static inline const char *get_others(struct expansion *x, bool plenty, struct co
 	if (!get_mask(x, plenty, shape, token, &row->mask))
 		return "a mask is missing or wrong, or has no controls";
 	for (uint32_t changed = row->mask; changed; changed &= changed - 1) {
-		unsigned i = (unsigned)__builtin_ctz(changed), at = COMPACT_RESULTS + i;
+		unsigned i = (unsigned)__builtin_ctz(changed), at = COMPACT_RESULTS + i, reg = shape->reg[i];
 
-		if (!get_value(x, plenty, row->values[at], row->steps[at], shape->reg[i], &last, &value))
+		if (!get_value(x, plenty, row->values[at], row->steps[at], reg, &last, &value))
 			return "a register's value is missing";
-		task->regs[shape->reg[i]] = value;
+		task->regs[reg] = value;
 		compact_learn(row, at, value);
 	}
 	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
-		regs[i] = row->values[COMPACT_RESULTS + i];
+		put_le64(regs + 8 * i, row->values[COMPACT_RESULTS + i]);
 	return NULL;
 }
 
 static inline const char *get_regs(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
 				   bool is_paired, uint8_t *regs)
 {
-	uint64_t values[COMPACT_REGS];
-	const char *why =
-		is_paired ? get_exit(x, plenty, shape, token, values) : get_others(x, plenty, shape, token, values);
-
-	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs && !why; i++)
-		put_le64(regs + 8 * i, values[i]);
-	return why;
+	return is_paired ? get_exit(x, plenty, shape, token, regs) : get_others(x, plenty, shape, token, regs);
 }
 
 /* ---- fragments ------------------------------------------------------- */

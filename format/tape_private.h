@@ -209,6 +209,14 @@ static inline uint32_t tape_row_bytes(const uint8_t *record, size_t left_bytes)
 		       : size_bytes;
 }
 
+/* Is it one for tape_rows_note()? */
+static inline bool tape_row_is_noted(const uint8_t *record)
+{
+	uint8_t type = record[offsetof(struct trap_record, type)];
+
+	return type == TRAP_IDENTITY || type == TRAP_GAP;
+}
+
 /* All but what it touches. min_tsc begins with UINT64_MAX. */
 static inline void tape_rows_count(struct tape_rows *rows, const uint8_t *record)
 {
@@ -219,8 +227,7 @@ static inline void tape_rows_count(struct tape_rows *rows, const uint8_t *record
 	rows->last_seq = get_le64(record + offsetof(struct trap_record, seq));
 	if (!rows->nr_records++)
 		rows->first_seq = rows->last_seq;
-	if (record[offsetof(struct trap_record, type)] == TRAP_IDENTITY ||
-	    record[offsetof(struct trap_record, type)] == TRAP_GAP)
+	if (tape_row_is_noted(record))
 		tape_rows_note(&rows->tasks, record);
 }
 

@@ -25,11 +25,13 @@ static void round_trip(const uint8_t *rows, size_t rows_bytes)
 	uint8_t *payload, *again;
 	size_t bad_at, at = 0;
 
-	if (rows_bytes > TAPE_TRAPS_MAX_BYTES || tape_rows_walk(&walked, rows, rows_bytes, &bad_at))
+	if (rows_bytes > TAPE_TRAPS_MAX_BYTES ||
+	    tape_rows_walk(&walked, rows, rows_bytes, &bad_at))
 		return;
 	if (!compactor)
 		compactor = tape_compactor_create();
-	fail_if(!compactor || tape_compact(compactor, &compacted, &found, rows, rows_bytes, &bad_at));
+	fail_if(!compactor ||
+		tape_compact(compactor, &compacted, &found, rows, rows_bytes, (rows_bytes & 8) != 0, &bad_at));
 	fail_if(!roaring_bitmap_equals(walked.touched.nrs, found.touched.nrs) ||
 		!roaring64_bitmap_equals(walked.touched.spaces, found.touched.spaces));
 	tape_touched_deinit(&walked.touched);

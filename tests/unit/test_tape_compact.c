@@ -57,7 +57,9 @@ static uint8_t *round_trip(const struct byte_buffer *rows, size_t *size_bytes)
 
 	CHECK(!rows->bad);
 	CHECK_INT(tape_rows_walk(&walked, rows->data, rows->size_bytes, &bad_at), 0);
-	CHECK_INT(tape_compact(compactor, &compacted, &found, rows->data, rows->size_bytes, &bad_at), 0);
+	CHECK_INT(tape_compact(compactor, &compacted, &found, rows->data, rows->size_bytes, rows->size_bytes % 16 == 0,
+			       &bad_at),
+		  0);
 	same_rows(&walked, &found);
 	tape_touched_deinit(&walked.touched);
 	tape_touched_deinit(&found.touched);
@@ -267,10 +269,11 @@ static void test_bad_sizes(void)
 	size_t bad_at = 0;
 
 	add_calls(&rows, 3, 1, NULL);
-	CHECK_INT(tape_compact(compactor, &compacted, &found, rows.data, rows.size_bytes - 8, &bad_at), -EBADMSG);
+	CHECK_INT(tape_compact(compactor, &compacted, &found, rows.data, rows.size_bytes - 8, false, &bad_at),
+		  -EBADMSG);
 	CHECK_INT(bad_at, rows.size_bytes - get_le32(rows.data));
 	put_le32(rows.data, 36);
-	CHECK_INT(tape_compact(compactor, &compacted, &found, rows.data, rows.size_bytes, &bad_at), -EBADMSG);
+	CHECK_INT(tape_compact(compactor, &compacted, &found, rows.data, rows.size_bytes, true, &bad_at), -EBADMSG);
 	CHECK_INT(bad_at, 0);
 	byte_buffer_deinit(&rows);
 }
