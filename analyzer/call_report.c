@@ -107,6 +107,7 @@ static struct vmtape_error *run(struct report *r, const char *path)
 		return error;
 	command_note_guest(r->session);
 	error = take_all(r);
+	command_note_damage(r->session);
 	if (error)
 		return error;
 	error = r->show(r);

@@ -269,6 +269,7 @@ static struct vmtape_error *count_tape(struct diff *d, const char *path, struct 
 		progress_start(&progress, path, session_info(session)->nr_records);
 		error = call_groups_count(groups, session, filter, &options, progressed, &progress);
 		progress_end(&progress);
+		command_note_damage(session);
 	}
 	filter_destroy(filter);
 	return error;

@@ -26,6 +26,8 @@ static const char help[] =
 	"      --hooks FILE      run the functions of FILE.py or FILE.so at each call: docs/hooks.md; with --traps "
 	"and\n"
 	"                        with nitro at each trap\n"
+	"      --color WHEN      auto (default), always or never\n"
+	"      --no-pager        no pager on a terminal\n"
 	"      --check           only check the filter; no TAPE is needed\n"
 	"      --help            this text\n\n"
 	"Fields of a filter: proc.name proc.pid proc.ppid proc.exe proc.exepath proc.cmdline proc.cwd proc.pidns "
@@ -62,6 +64,8 @@ static int read_options(struct events *e, int argc, char **argv)
 		OPT_FOLLOW,
 		OPT_NEW,
 		OPT_HOOKS,
+		OPT_COLOR,
+		OPT_PAGER,
 		OPT_CHECK,
 		OPT_HELP
 	};
@@ -79,6 +83,8 @@ static int read_options(struct events *e, int argc, char **argv)
 		{"new", no_argument, NULL, OPT_NEW},
 		{"check", no_argument, NULL, OPT_CHECK},
 		{"hooks", required_argument, NULL, OPT_HOOKS},
+		{"color", required_argument, NULL, OPT_COLOR},
+		{"no-pager", no_argument, NULL, OPT_PAGER},
 		{"help", no_argument, NULL, OPT_HELP},
 		{0},
 	};
@@ -131,6 +137,14 @@ static int read_options(struct events *e, int argc, char **argv)
 			break;
 		case OPT_HOOKS:
 			e->hooks_file = optarg;
+			break;
+		case OPT_COLOR:
+			if (!terminal_set_color(&e->output.terminal, optarg))
+				return command_misused("events", "--color \"%s\" is none of auto, always, never",
+						       optarg);
+			break;
+		case OPT_PAGER:
+			e->output.terminal.no_pager = true;
 			break;
 		case OPT_CHECK:
 			e->check = true;
@@ -235,6 +249,7 @@ static struct vmtape_error *show_calls(struct events *e)
 	if (error)
 		return error;
 	progress_start(&progress, "events", session_info(e->session)->nr_records);
+	progress.off |= e->output.terminal.paged;
 	while (!e->stopped) {
 		error = call_stream_next(stream, &item, &more);
 		if (error || !more)
@@ -297,6 +312,7 @@ static struct vmtape_error *show_traps(struct events *e)
 	if (e->format == FORMAT_NITRO)
 		strbuf_put_char(&e->line, '[');
 	progress_start(&progress, "events", session_info(e->session)->nr_records);
+	progress.off |= e->output.terminal.paged;
 	while (!error && more && !e->stopped) {
 		error = tracker_step_until(tracker, e->span.to_tsc, &more);
 		progress_show(&progress, tracker_records(tracker));
@@ -337,6 +353,9 @@ static struct vmtape_error *run(struct events *e, const char *path)
 		error = hook_plugin_open(&e->plugin, e->hooks_file);
 	if (error)
 		return error;
+	/* Who follows sees each call at once; what hooks print is theirs. */
+	e->output.terminal.no_pager |= e->follow || e->plugin;
+	terminal_begin(&e->output.terminal);
 	/* Hooks may do what they want; the next tape is in the folder of the one before. */
 	if (e->follow && !e->plugin)
 		error = command_confine(&(struct sandbox_room){.read_beside = path});
@@ -351,7 +370,9 @@ static struct vmtape_error *run(struct events *e, const char *path)
 	if (error)
 		return error;
 	command_note_guest(e->session);
-	return events_are_traps(e) ? show_traps(e) : show_calls(e);
+	error = events_are_traps(e) ? show_traps(e) : show_calls(e);
+	command_note_damage(e->session);
+	return error;
 }
 
 /* What hooks did wrong has been told as it came. */

@@ -236,6 +236,7 @@ static struct vmtape_error *run(struct ps *ps, const char *path, size_t *shown)
 	error = process_list_create(&list, ps->session, ps->tsc);
 	if (error)
 		return error;
+	command_note_damage(ps->session);
 	ps->table.bold = ps->terminal.color;
 	if (list.count || ps->table.form == TABLE_CSV)
 		table_put_head(&ps->table, &line);

@@ -349,6 +349,7 @@ static struct vmtape_error *run(struct stats *s, const char *path)
 	progress_start(&s->progress, "stats", session_info(s->session)->nr_records);
 	error = call_groups_count(&s->groups, s->session, s->filter, &options, progressed, &s->progress);
 	progress_end(&s->progress);
+	command_note_damage(s->session);
 	return error ? error : print(s);
 }
 

@@ -95,6 +95,18 @@ void command_note_guest(struct session *session)
 	fprintf(stderr, "vmtape: guest not identified: %s\n", session_guest_problem(session)->message);
 }
 
+void command_note_damage(struct session *session)
+{
+	const struct tape_problem *problems;
+	size_t n = tape_reader_problems(session_reader(session), &problems);
+
+	if (n)
+		fprintf(stderr,
+			"vmtape: %zu damaged part%s of the tape left out, the first at offset %" PRIu64
+			": `vmtape verify` tells more\n",
+			n, n == 1 ? "" : "s", problems[0].offset);
+}
+
 /* ---- sandbox --------------------------------------------------------- */
 
 /* The sanitizers' runtimes need what the sandbox refuses. */

@@ -65,6 +65,8 @@ struct vmtape_error *command_resolve_span(struct command_span *span, const struc
 struct vmtape_error *command_resolve_time(const char *text, const struct session *session, bool local, uint64_t *tsc);
 /* One line on stderr when the guest is not known. */
 void command_note_guest(struct session *session);
+/* One line on stderr when parts of the tape could not be read, after reading it. */
+void command_note_damage(struct session *session);
 
 /* ---- sandbox (sandbox.h) --------------------------------------------- */
 

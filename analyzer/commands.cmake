@@ -39,6 +39,7 @@ target_sources(vmtape-analyzer PRIVATE
   session.c
   table.c
   tape_census.c
+  terminal.c
   tape_copy.c
   time_text.c
   tracker.c
@@ -60,8 +61,7 @@ add_library(vmtape-events OBJECT
   command.c
   events_follow.c
   hook_plugin.c
-  sandbox.c
-  terminal.c)
+  sandbox.c)
 target_link_libraries(vmtape-events PUBLIC vmtape-analyzer PkgConfig::SECCOMP)
 if(VMTAPE_SANITIZE OR VMTAPE_FUZZ)
   target_compile_definitions(vmtape-events PRIVATE VMTAPE_SANITIZED)

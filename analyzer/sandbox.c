@@ -170,9 +170,8 @@ static const int harmless[] = {
 
 /* Making files: by a temporary name first. */
 static const int making[] = {
-	SCMP_SYS(openat), SCMP_SYS(rename),   SCMP_SYS(renameat), SCMP_SYS(renameat2),
-	SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(fchmod),   SCMP_SYS(umask),
-	SCMP_SYS(link),   SCMP_SYS(linkat),
+	SCMP_SYS(openat),   SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat), SCMP_SYS(fchmod), SCMP_SYS(umask),    SCMP_SYS(link),      SCMP_SYS(linkat),
 };
 
 static const unsigned long terminal[] = {TCGETS, TIOCGWINSZ, FIONREAD};

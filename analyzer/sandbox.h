@@ -13,7 +13,7 @@
 #include "error.h"
 
 struct sandbox_room {
-	char *const *read;        /* these files may be read, until sandbox_seal() */
+	char *const *read; /* these files may be read, until sandbox_seal() */
 	unsigned nr_read;
 	const char *read_beside;  /* files in the folder of this one may be read; NULL: none */
 	const char *write_beside; /* files in the folder of this one may be made, replaced and read; NULL: none */

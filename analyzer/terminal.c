@@ -88,6 +88,7 @@ void terminal_begin(struct terminal *terminal)
 	terminal->color = wants_color(terminal);
 	if (!terminal->no_pager && !pager_pid)
 		begin_pager();
+	terminal->paged = pager_pid > 0;
 }
 
 void terminal_end(void)

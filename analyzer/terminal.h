@@ -23,7 +23,9 @@ enum terminal_when {
 struct terminal {
 	enum terminal_when when_color;
 	bool no_pager;
-	bool color; /* set by terminal_begin() */
+	/* Set by terminal_begin(): */
+	bool color;
+	bool paged; /* what is printed goes through a pager, which has the screen */
 };
 
 /* "auto", "always", "never"; false: none of them. */

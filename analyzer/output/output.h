@@ -8,9 +8,11 @@
 
 #include "call_stream.h"
 #include "strbuf.h"
+#include "terminal.h"
 
 struct output_options {
-	bool local; /* text: times in the local time zone, not UTC */
+	bool local;               /* text: times in the local time zone, not UTC */
+	struct terminal terminal; /* text of calls and gaps: colours */
 };
 
 void output_text_call(struct strbuf *out, const struct call *call, const struct output_options *options);

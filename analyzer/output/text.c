@@ -40,12 +40,18 @@ static void put_duration(struct strbuf *out, int64_t ns)
 void output_text_call(struct strbuf *out, const struct call *call, const struct output_options *options)
 {
 	uint64_t cr3 = call->has_enter ? call->enter.regs[TRAP_REG_CR3] : call->exit.regs[TRAP_REG_CR3];
+	const struct terminal *terminal = &options->terminal;
 	char buffer[32];
 	const char *name = call_shown_name(call, buffer, sizeof(buffer));
+	bool failed = terminal->color && call_error_name(call);
 
+	terminal_style(terminal, out, STYLE_FAINT);
 	time_put_clock(out, call->time_ns, options->local);
+	terminal_plain(terminal, out);
 	strbuf_put_char(out, ' ');
+	terminal_style(terminal, out, STYLE_NAME);
 	output_put_thread(out, &call->thread, cr3);
+	terminal_plain(terminal, out);
 	strbuf_put_char(out, ' ');
 	if (call->state == CALL_EXIT_ONLY)
 		strbuf_put(out, "<... ");
@@ -64,7 +70,11 @@ void output_text_call(struct strbuf *out, const struct call *call, const struct 
 	} else {
 		strbuf_put(out, " = ");
 		if (call->ret_known) {
+			if (failed)
+				terminal_style(terminal, out, STYLE_ERROR);
 			call_ret_text(call, out);
+			if (failed)
+				terminal_plain(terminal, out);
 			call_put_fd_name(call, CALL_FDS_RET, out);
 		} else {
 			strbuf_put_char(out, '?');
@@ -85,6 +95,7 @@ void output_text_call(struct strbuf *out, const struct call *call, const struct 
 void output_text_gap(struct strbuf *out, const struct call_item *item, const struct guest_clock *clock,
 		     const struct output_options *options)
 {
+	terminal_style(&options->terminal, out, STYLE_ERROR);
 	time_put_clock(out, guest_clock_ns(clock, item->gap_tsc), options->local);
 	strbuf_printf(out, " --- %" PRIu64 " record%s lost on vCPU %u", (uint64_t)item->gap.lost_records,
 		      item->gap.lost_records == 1 ? "" : "s", item->gap_vcpu);
@@ -94,5 +105,7 @@ void output_text_gap(struct strbuf *out, const struct call_item *item, const str
 		strbuf_put(out, " to ");
 		time_put_clock(out, guest_clock_ns(clock, item->gap.last_tsc), options->local);
 	}
-	strbuf_put(out, " ---\n");
+	strbuf_put(out, " ---");
+	terminal_plain(&options->terminal, out);
+	strbuf_put_char(out, '\n');
 }

@@ -240,7 +240,7 @@ static const struct {
 	{"make a file without a name", make_nameless, WRITING, false},
 	{"rename a file of the folder", rename_inside, WRITING, false},
 	{"make a folder", make_folder, NEVER, false},
-	{"make a link", make_link, NEVER, false},
+	{"make a link", make_link, WRITING, false},
 	{"make a file elsewhere", make_outside, LANDLOCK | WRITING, false},
 	{"remove a file of the folder", unlink_inside, WRITING, false},
 	{"connect by TCP", connect_out, NEVER, false},
