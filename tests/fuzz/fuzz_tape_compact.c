@@ -25,8 +25,7 @@ static void round_trip(const uint8_t *rows, size_t rows_bytes)
 	uint8_t *payload, *again;
 	size_t bad_at, at = 0;
 
-	if (rows_bytes > TAPE_TRAPS_MAX_BYTES ||
-	    tape_rows_walk(&walked, rows, rows_bytes, &bad_at))
+	if (rows_bytes > TAPE_TRAPS_MAX_BYTES || tape_rows_walk(&walked, rows, rows_bytes, &bad_at))
 		return;
 	if (!compactor)
 		compactor = tape_compactor_create();
