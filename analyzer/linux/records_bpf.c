@@ -99,8 +99,10 @@ static const struct record_field btf_load_fields[] = {F_POINTER64("btf"),     F_
 						      F_U32("btf_log_level"), F_END};
 BPF_LAYOUT(btf_load, 28);
 
-static const struct record_field link_create_fields[] = {F_S32("prog_fd"), F_S32("target_fd"),
-							 F_NAME("attach_type", 4, bpf_attach), F_X32("flags"), F_END};
+static const struct record_field link_inner_fields[] = {F_S32("prog_fd"), F_S32("target_fd"),
+							F_NAME("attach_type", 4, bpf_attach), F_X32("flags"), F_END};
+static const struct record_layout layout_link_inner = {.size_bytes = 16, .fields = link_inner_fields};
+static const struct record_field link_create_fields[] = {F_RECORD("link_create", link_inner), F_END};
 BPF_LAYOUT(link_create, 16);
 
 static const struct record_field raw_tracepoint_inner_fields[] = {F_POINTER64("name"), F_S32("prog_fd"), F_END};

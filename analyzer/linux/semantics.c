@@ -76,7 +76,7 @@ static int shown_syslog(const struct call *call)
 	case 8:
 		return 3;
 	default:
-		return 1;
+		return (uint32_t)call->args[0] > 10 ? 3 : 1; /* SYSLOG_ACTION_SIZE_BUFFER is the last */
 	}
 }
 
@@ -283,7 +283,7 @@ static const struct call_spec calls[] = {
 	{"prctl", FLAG(NEW_IDENTITY), .args = {NAME(prctl), HEX, HEX, HEX, HEX}, .variants = &variants_prctl},
 	{"arch_prctl", .args = {NAME(arch_prctl), HEX}, .variants = &variants_arch_prctl},
 	{"personality", RETURNS(NAMES), .ret_names = &names_personality, .args = {FLAGS(personality)}},
-	CALL(set_tid_address, ADDRESS),
+	CALL(set_tid_address, HEX),
 	CALL(set_robust_list, ADDRESS, ULONG),
 	CALL(get_robust_list, INT, RECORD_OUT(address), RECORD_OUT(word)),
 	CALL(rseq, HEX, HEX32, FLAGS(rseq), HEX32),

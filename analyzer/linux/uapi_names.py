@@ -181,18 +181,40 @@ def request_names(header, text):
             and (REQUEST.search(body) or (header in ODD_HEADERS and ODD_REQUESTS.fullmatch(name)))]
 
 
+BATCH = 12
+
+
+def batches(wanted):
+    """Headers by the dozen, none of which defines a name that another of its batch does."""
+    batch, names = [], set()
+    for header, own in wanted.items():
+        if len(batch) == BATCH or names & set(own):
+            yield batch
+            batch, names = [], set()
+        batch.append(header)
+        names |= set(own)
+    if batch:
+        yield batch
+
+
 def ioctl_entries(compiler, unit, skip_headers):
     """Request to its names, of all headers that there are."""
+    wanted = {header: request_names(header, text) for header, text in sorted(request_headers(unit).items())
+              if header not in skip_headers}
+    wanted = {header: names for header, names in wanted.items() if names}
+    values = {}
+    for batch in batches(wanted):
+        # headers that do not go together give nothing, and are asked one by one
+        values |= Unit(compiler, ["asm/ioctl.h"] + batch).values([n for h in batch for n in wanted[h]], required=False)
     requests = {}
-    for header, text in sorted(request_headers(unit).items()):
-        names = request_names(header, text)
-        if header in skip_headers or not names:
-            continue
-        values = Unit(compiler, ["asm/ioctl.h", header]).values(names, required=False)
+    for header, names in wanted.items():
         left = [name for name in names if name not in values]
-        values |= Unit(compiler, MORE_HEADERS + [header]).values(left, required=False)
-        for name, value in values.items():
-            if 0 < value & 0xffffffff:
+        own = {name: values[name] for name in names if name in values}
+        own |= Unit(compiler, ["asm/ioctl.h", header]).values(left, required=False)
+        left = [name for name in left if name not in own]
+        own |= Unit(compiler, MORE_HEADERS + [header]).values(left, required=False)
+        for name, value in own.items():
+            if value & 0xffffffff:
                 requests.setdefault(value & 0xffffffff, set()).add(name)
     return {value: " or ".join(sorted(names)) for value, names in sorted(requests.items())}
 
