@@ -37,6 +37,17 @@ static int answer(const char *request, int n, char *reply, int size)
 	return snprintf(reply, size, "%.*s answered by %ld\n", n - 1, request, (long)syscall(SYS_gettid));
 }
 
+/* A tracer's stops break it as signals do. */
+static int wait_for_events(int epfd, struct epoll_event *events, int size, int timeout_ms)
+{
+	int n;
+
+	do
+		n = (int)may(epoll_wait(epfd, events, size, timeout_ms));
+	while (n == -1 && errno == EINTR);
+	return (int)must(n);
+}
+
 static void *serve_by_epoll(void *argument)
 {
 	struct server *server = argument;
@@ -47,7 +58,7 @@ static void *serve_by_epoll(void *argument)
 	prctl(PR_SET_NAME, "by-epoll");
 	must(epoll_ctl(epfd, EPOLL_CTL_ADD, server->inbox[0], &event));
 	for (;;) {
-		int n = must(epoll_wait(epfd, got, 8, 5000));
+		int n = wait_for_events(epfd, got, 8, 5000);
 		for (int i = 0; i < n; i++) {
 			fd = got[i].data.fd;
 			if (fd == server->inbox[0]) {
@@ -92,7 +103,7 @@ static void ring_setup(struct ring *ring, unsigned entries)
 }
 
 /* One operation, waited for; its result. */
-static int ring_do(struct ring *ring, int opcode, int fd, void *buffer, unsigned size)
+static int ring_try(struct ring *ring, int opcode, int fd, void *buffer, unsigned size)
 {
 	unsigned *head = (unsigned *)(ring->memory + ring->params.cq_off.head);
 	unsigned *tail = (unsigned *)(ring->memory + ring->params.sq_off.tail);
@@ -117,6 +128,17 @@ static int ring_do(struct ring *ring, int opcode, int fd, void *buffer, unsigned
 	return result;
 }
 
+/* One operation, until it is done. */
+static int ring_do(struct ring *ring, int opcode, int fd, void *buffer, unsigned size)
+{
+	int result;
+
+	do
+		result = ring_try(ring, opcode, fd, buffer, size);
+	while (result == -EINTR || result == -EAGAIN);
+	return result;
+}
+
 static void *serve_by_uring(void *argument)
 {
 	struct server *server = argument;
@@ -131,8 +153,11 @@ static void *serve_by_uring(void *argument)
 			break;
 		while ((length = ring_do(&ring, IORING_OP_RECV, fd, request, sizeof(request))) > 0) {
 			length = answer(request, length, reply, sizeof(reply));
-			if (ring_do(&ring, IORING_OP_SEND, fd, reply, length) != length)
+			int sent = ring_do(&ring, IORING_OP_SEND, fd, reply, length);
+			if (sent != length) {
+				fprintf(stderr, "sent by ring: %d of %d\n", sent, length);
 				exit(1);
+			}
 		}
 		if (ring_do(&ring, IORING_OP_CLOSE, fd, NULL, 0) != 0)
 			exit(1);
@@ -155,8 +180,10 @@ static void *ask(void *argument)
 
 		must(write(fd, request, n));
 		long got = must(recv(fd, reply, sizeof(reply), 0));
-		if (got <= n || memcmp(request, reply, n - 1) != 0)
+		if (got <= n || memcmp(request, reply, n - 1) != 0) {
+			fprintf(stderr, "request %d of %s: %ld bytes came\n", i, (char *)argument, got);
 			exit(1);
+		}
 	}
 	must(shutdown(fd, SHUT_WR));
 	if (must(recv(fd, reply, sizeof(reply), 0)) != 0)
@@ -200,7 +227,7 @@ int main(void)
 	event.data.fd = server;
 	must(epoll_ctl(epfd, EPOLL_CTL_ADD, server, &event));
 	for (int served = 0; served < CLIENTS;) {
-		must(epoll_wait(epfd, &got, 1, -1));
+		wait_for_events(epfd, &got, 1, -1);
 		int fd = (int)may(accept4(server, NULL, NULL, SOCK_CLOEXEC));
 		if (fd >= 0)
 			must(write((served++ % 2 ? by_uring : by_epoll).inbox[1], &fd, sizeof(fd)));
