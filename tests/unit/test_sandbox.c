@@ -355,8 +355,8 @@ static void remove_all(void)
 
 int main(void)
 {
-	struct sandbox_room none = {0}, one = {.read = (char *[]){inside}, .nr_read = 1}, reading = {.read_beside = inside},
-			    writing = {.write_beside = made};
+	struct sandbox_room none = {0}, one = {.read = (char *[]){inside}, .nr_read = 1},
+			    reading = {.read_beside = inside}, writing = {.write_beside = made};
 	struct sandbox_state state = {0};
 	pid_t child;
 	int status;
