@@ -358,7 +358,8 @@ static struct vmtape_error *run(struct events *e, const char *path)
 	terminal_begin(&e->output.terminal);
 	/* Hooks may do what they want; the next tape is in the folder of the one before. */
 	if (e->follow && !e->plugin)
-		error = command_confine(&(struct sandbox_room){.read_beside = path});
+		error = command_confine(
+			&(struct sandbox_room){.read = (char *[]){(char *)path}, .nr_read = 1, .read_beside = path});
 	if (error)
 		return error;
 	error = e->follow || e->plugin ? session_open(&e->session, path, &options)
@@ -370,9 +371,7 @@ static struct vmtape_error *run(struct events *e, const char *path)
 	if (error)
 		return error;
 	command_note_guest(e->session);
-	error = events_are_traps(e) ? show_traps(e) : show_calls(e);
-	command_note_damage(e->session);
-	return error;
+	return events_are_traps(e) ? show_traps(e) : show_calls(e);
 }
 
 /* What hooks did wrong has been told as it came. */
@@ -420,6 +419,9 @@ int cmd_events(int argc, char **argv)
 	} else {
 		status = command_finish(e.shown || e.interrupted ? STATUS_DONE : STATUS_NOTHING);
 	}
+	/* Behind the pager, which would scroll it away. */
+	if (e.session)
+		command_note_damage(e.session);
 	status = judge_hooks(&e, status);
 	hook_plugin_close(e.plugin);
 	strbuf_deinit(&e.line);

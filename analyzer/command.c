@@ -25,6 +25,7 @@ int command_misused(const char *name, const char *format, ...)
 
 int command_failed(struct vmtape_error *error)
 {
+	terminal_end();
 	fprintf(stderr, "vmtape: %s\n", error->message);
 	vmtape_error_destroy(error);
 	return STATUS_BAD;

@@ -394,6 +394,8 @@ static struct vmtape_error *follow_series(struct follow *f)
 		leave_tape(f);
 		if (!next)
 			break;
+		if (f->e->plugin)
+			hook_plugin_forget(f->e->plugin);
 		session_close(f->e->session);
 		f->e->session = next;
 		free(f->own_path);

@@ -195,6 +195,14 @@ struct vmtape_error *hook_plugin_trap(struct hook_plugin *plugin, struct session
 	return hook_set_trap(plugin->hooks, &plugin->tape, view, call, out);
 }
 
+void hook_plugin_forget(struct hook_plugin *plugin)
+{
+	if (plugin->host)
+		plugin->host->use(plugin->host->ctx, NULL);
+	public_memory_drop(&plugin->tape);
+	plugin->tape.session = NULL;
+}
+
 uint64_t hook_plugin_failures(const struct hook_plugin *plugin)
 {
 	return vmtape_hooks_failed(plugin->hooks);

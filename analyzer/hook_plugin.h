@@ -34,6 +34,8 @@ struct vmtape_error *hook_plugin_call(struct hook_plugin *plugin, struct session
 				      struct hook_outcome *out);
 struct vmtape_error *hook_plugin_trap(struct hook_plugin *plugin, struct session *session, const struct trap_view *view,
 				      const struct call *call, struct hook_outcome *out);
+/* The session of the events so far is about to be closed, another one comes. */
+void hook_plugin_forget(struct hook_plugin *plugin);
 uint64_t hook_plugin_failures(const struct hook_plugin *plugin);
 
 #endif

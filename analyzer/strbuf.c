@@ -220,6 +220,14 @@ void strbuf_put_json(struct strbuf *buf, const void *bytes, size_t n)
 	while (i < n) {
 		size_t len = utf8_sequence(p + i, n - i);
 
+		/* Control characters of ISO 6429's second set: some terminals obey them. */
+		if (len == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0) {
+			strbuf_put_bytes(buf, p + start, i - start);
+			strbuf_printf(buf, "\\u%04x", p[i + 1]);
+			i += 2;
+			start = i;
+			continue;
+		}
 		if (len > 1 || (len == 1 && is_plain(p[i]))) {
 			i += len;
 			continue;

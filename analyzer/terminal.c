@@ -64,8 +64,19 @@ static void run_pager(const char *command, int from)
 	_exit(127);
 }
 
+/* Ctrl-C while more is to come: the pager, which has the screen, decides itself when it has had enough. */
+static void wait_interrupted(int number)
+{
+	(void)number;
+	close(STDOUT_FILENO);
+	while (waitpid(pager_pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	_exit(130);
+}
+
 static void begin_pager(void)
 {
+	struct sigaction interrupted = {.sa_handler = wait_interrupted};
 	const char *command = pager_command();
 	int ends[2];
 
@@ -78,8 +89,10 @@ static void begin_pager(void)
 		run_pager(command, ends[0]);
 	}
 	close(ends[0]);
-	if (pager_pid > 0)
+	if (pager_pid > 0) {
 		dup2(ends[1], STDOUT_FILENO);
+		sigaction(SIGINT, &interrupted, NULL);
+	}
 	close(ends[1]);
 }
 

@@ -110,6 +110,13 @@ class Args(Mapping):
                 return self._arg(position)
         raise KeyError(key)
 
+    def __contains__(self, key):
+        return key in range(len(self._rows)) if isinstance(key, int) else any(name == key for name in self)
+
+    def get(self, key, default=None):
+        """The argument; default if there is none of that name or position."""
+        return self[key] if key in self else default
+
     def __iter__(self):
         return (self._name(position) for position in range(len(self._rows)))
 

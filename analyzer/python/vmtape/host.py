@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import sys
 import traceback
 import types
@@ -13,6 +14,7 @@ from . import Call, Error, _vmtape
 _file = None  # of the hooks
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _surrogates = re.compile("[\ud800-\udfff]")
+_controls = re.compile("[\x7f-\x9f]")
 
 
 def describe(error, trace):
@@ -24,12 +26,14 @@ def describe(error, trace):
     else:
         where = f"{mine[-1].filename}:{mine[-1].lineno}: " if mine else ""
     text = traceback.format_exception_only(type(error), error)[-1].strip()
-    return (where + text).encode("utf-8", "backslashreplace").decode().replace("\n", " ")
+    text = (where + text).replace("\n", " ").encode("utf-8", "backslashreplace").decode()
+    # The guest may have a part in it.
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def dumps(value):
     """JSON in one line, of UTF-8."""
-    text = _encode(value)
+    text = _controls.sub(lambda found: f"\\u{ord(found[0]):04x}", _encode(value))
     return text if text.isascii() else _surrogates.sub("\ufffd", text)
 
 
@@ -72,4 +76,6 @@ def load(file):
 def main(argv):
     """The command's exit status. Standard output is the events': what hooks print goes to standard error."""
     sys.stdout = sys.stderr
+    # Python would see Ctrl-C only when a hook runs.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _vmtape.events(argv, load)
