@@ -252,7 +252,8 @@ enum vmtape_direction {
 };
 /*
  * Memory of the process that made a call, at its entry or its exit: what the call's records captured up to then, and
- * beside it the last snapshot before, if the process had this address space already (no fork or exec came in between).
+ * beside it the last snapshot before, if the process had the same CR3 then (no fork or exec came in between; after two
+ * execs since, the kernel may have given it the first one's CR3 again, and the bytes are an earlier program's).
  */
 VMTAPE_API struct vmtape_error *vmtape_call_read(const struct vmtape_call *call, enum vmtape_direction when,
 						 uint64_t gva, void *out, size_t size_bytes,

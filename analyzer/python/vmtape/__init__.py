@@ -301,7 +301,8 @@ class Tape(_vmtape.Tape):
 
     def calls(self, filter=None, from_=None, to=None):
         """Iterator over Call, in order of entry: those that match filter (as in vmtape-events(1)) and were entered at
-        from_ or later, before to. Its .lost is the number of records known to be lost so far.
+        from_ or later, before to. Its .lost is the number of records known to be lost so far. Ctrl-C is seen between
+        calls that match.
 
         Error: the filter (it says which column), a time, or the file.
         """

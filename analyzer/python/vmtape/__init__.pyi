@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Types of the package; what they mean is in its docstrings.
 import datetime
+import os
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, TypedDict, TypeVar
@@ -135,7 +136,7 @@ class _Calls(Iterator[Call]):
     def lost(self) -> int: ...
 
 class Tape:
-    def __init__(self, path: str | bytes, /) -> None: ...
+    def __init__(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], /) -> None: ...
     def __enter__(self) -> Tape: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
