@@ -22,7 +22,7 @@ vmtape_test(NAME tape_ring LABEL unit SOURCES unit/test_tape_ring.c unit/tape_fi
             TIMEOUT 1500)
 vmtape_test(NAME tape_follow LABEL unit SOURCES unit/test_tape_follow.c unit/tape_fixture.c LIBS vmtape-format TIMEOUT 600)
 vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/tape_fixture.c LIBS vmtape-format)
-vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format)
+vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format TIMEOUT 600)
 vmtape_test(NAME tape_hostile LABEL unit SOURCES unit/test_tape_hostile.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_key LABEL unit SOURCES unit/test_tape_key.c LIBS vmtape-format)
 vmtape_test(NAME tape_seal LABEL unit SOURCES unit/test_tape_seal.c unit/seal_fixture.c unit/tape_fixture.c
