@@ -189,6 +189,7 @@ bool put_messages_arg(struct arg_context *ctx)
 {
 	bool receives = ctx->arg.direction & ARG_OUT, done = call_is_ok(ctx->call), all = true;
 	struct captured before, after = {0};
+	size_t start = ctx->out->len;
 	uint64_t items, shown;
 
 	if (!arg_length(ctx, &items))
@@ -211,7 +212,7 @@ bool put_messages_arg(struct arg_context *ctx)
 		struct message message, written;
 		uint32_t bytes = 0;
 
-		all = read_many(ctx, &before, i, &message, &bytes) &&
+		all = !arg_text_is_full(ctx, start) && read_many(ctx, &before, i, &message, &bytes) &&
 		      (!done || read_many(ctx, &after, i, &written, &bytes));
 		if (!all)
 			break;

@@ -128,6 +128,44 @@ static void test_messages(void)
 	IS("7, {mtype=9, mtext=\"hel\"...}, 5, 0 = 0");
 }
 
+/* Items that all point at one piece: their text has a bound, though the record is short. */
+static void test_repeated(void)
+{
+	enum { ITEMS = 1000, MESSAGES = 250, BYTES = 20000 };
+	static uint64_t vectors[2 * ITEMS], messages[8 * MESSAGES], strings[ITEMS];
+	static uint8_t data[BYTES];
+	struct strbuf out = {0};
+
+	memset(data, 1, sizeof(data));
+	for (size_t i = 0; i < ITEMS; i++) {
+		vectors[2 * i] = P3;
+		vectors[2 * i + 1] = BYTES;
+		strings[i] = P3;
+	}
+	for (size_t i = 0; i < MESSAGES; i++) {
+		messages[8 * i + 2] = P2;
+		messages[8 * i + 3] = ITEMS;
+	}
+	X64("sendmmsg", 4, P1, MESSAGES, 0);
+	WHOLE(enter, 1, P1, messages, sizeof(messages));
+	WHOLE(enter, DEEP + 1, P2, vectors, sizeof(vectors));
+	WHOLE(enter, DEEP + 1, P3, data, sizeof(data));
+	RETURNS(-EINVAL);
+	call_args_text(&b.call, &out);
+	CHECK(out.len < 4u << 20);
+	CHECK(strstr(out.data, ", ...], 250, 0"));
+	strbuf_deinit(&out);
+
+	X64("execve", P1, P2, 0);
+	WHOLE(enter, 1, P2, strings, sizeof(strings));
+	WHOLE(enter, 1, P3, data, sizeof(data));
+	RETURNS(-EINVAL);
+	call_args_text(&b.call, &out);
+	CHECK(out.len < 4u << 20);
+	CHECK(strstr(out.data, ", ...], NULL"));
+	strbuf_deinit(&out);
+}
+
 static void test_addresses(void)
 {
 	const uint8_t vsock[16] = {40, 0, 0, 0, 99, 0, 0, 0, 2};
@@ -218,6 +256,7 @@ int main(void)
 	test_sized();
 	test_written();
 	test_messages();
+	test_repeated();
 	test_addresses();
 	test_requests();
 	test_32_bits();
