@@ -230,6 +230,9 @@ static void test_32_bits(void)
 	WHOLE(enter, DEEP + 1, P1, WORDS4(3, P2, 4, 0, 0, 0), 24);
 	RETURNS(-EINVAL);
 	IS("0x63 /* SYS_??? */, 0x7ffe0000 = -1 EINVAL (Invalid argument)");
+	I386("ipc", 21, 7, 0, P2, 0);
+	RETURNS(0);
+	IS("shmat, [7, NULL, 0] = 0");
 	I386("mmap", P1);
 	WHOLE(enter, DEEP, P1, WORDS4(0, 4096, 1, 0x22, 0xffffffff, 0), 24);
 	RETURNS((int32_t)0xf7fd0000);
