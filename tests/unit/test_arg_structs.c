@@ -233,6 +233,21 @@ static void test_32_bits(void)
 	I386("ipc", 21, 7, 0, P2, 0);
 	RETURNS(0);
 	IS("shmat, [7, NULL, 0] = 0");
+	/* msgrcv's buffer and type behind the pointer, as version 0 has them, and in registers */
+	I386("ipc", 12, 7, 4, 0, P2, 0);
+	WHOLE(enter, 1, P2, WORDS4(P3, 5), 8);
+	WHOLE(exit, 1, P3, WORDS4(5), 4);
+	WHOLE(exit, DEEP + 1, P3 + 4, "text", 4);
+	RETURNS(4);
+	IS("msgrcv, [7, {mtype=5, mtext=\"text\"}, 4, 5, 0] = 4");
+	I386("ipc", 12, 7, 4, 0, P2, 0);
+	RETURNS(4);
+	IS("12, 7, 4, 0, 0x7ffe1000, 0 = 4");
+	I386("ipc", 1 << 16 | 12, 7, 4, 0, P2, 5);
+	WHOLE(exit, 1, P2, WORDS4(5), 4);
+	WHOLE(exit, DEEP + 1, P2 + 4, "text", 4);
+	RETURNS(4);
+	IS("msgrcv, [7, {mtype=5, mtext=\"text\"}, 4, 5, 0] = 4");
 	I386("mmap", P1);
 	WHOLE(enter, DEEP, P1, WORDS4(0, 4096, 1, 0x22, 0xffffffff, 0), 24);
 	RETURNS((int32_t)0xf7fd0000);
