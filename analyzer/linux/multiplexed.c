@@ -126,6 +126,13 @@ static bool ipc_arguments(const struct call *call, uint32_t number, uint64_t *ar
 		args[3] = fifth;
 		args[4] = third;
 		break;
+	case 3: /* semctl: id, number, command, union; the union lies behind the pointer */
+		if (!words_at(call, IPC_POINTER, inner_label(1), 1, words))
+			return false;
+		args[1] = second;
+		args[2] = third;
+		args[3] = words[0];
+		break;
 	case 14: /* msgctl, shmctl: id, command, buffer */
 	case 24:
 		args[1] = second;
@@ -138,10 +145,9 @@ static bool ipc_arguments(const struct call *call, uint32_t number, uint64_t *ar
 	case 22: /* shmdt */
 		args[0] = pointer;
 		break;
-	default: /* gets: key, number or size, flags; semctl: id, number, command, union */
+	default: /* gets: key, number or size, flags */
 		args[1] = second;
 		args[2] = third;
-		args[3] = pointer;
 		break;
 	}
 	return true;

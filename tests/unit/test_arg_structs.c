@@ -248,6 +248,13 @@ static void test_32_bits(void)
 	WHOLE(exit, DEEP + 1, P2 + 4, "text", 4);
 	RETURNS(4);
 	IS("msgrcv, [7, {mtype=5, mtext=\"text\"}, 4, 5, 0] = 4");
+	I386("ipc", 3, 7, 1, 0x100 | 16, P2, 0);
+	WHOLE(enter, 1, P2, WORDS4(5), 4);
+	RETURNS(0);
+	IS("semctl, [7, 1, IPC_64|SETVAL, 0x5] = 0");
+	I386("ipc", 3, 7, 1, 16, P2, 0);
+	RETURNS(-EFAULT);
+	IS("3, 7, 1, 16, 0x7ffe1000, 0 = -1 EFAULT (Bad address)");
 	I386("mmap", P1);
 	WHOLE(enter, DEEP, P1, WORDS4(0, 4096, 1, 0x22, 0xffffffff, 0), 24);
 	RETURNS((int32_t)0xf7fd0000);
