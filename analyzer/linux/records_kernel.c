@@ -48,6 +48,16 @@ const struct record_layout layout_uring_params = {.types = {"struct io_uring_par
 						  .fields = uring_asked_fields,
 						  .written = &layout_uring_made};
 
+/* struct io_uring_getevents_arg; min_wait_usec is padding before 6.12 */
+static const struct record_field uring_wait_fields[] = {
+	F_POINTER64("sigmask"),
+	F_U32("sigmask_sz"),
+	{.kind = FIELD_UNSIGNED, .name = "min_wait_usec", .size_bytes = 4, .flags = FIELD_F_NONZERO},
+	F_POINTER64("ts"),
+	F_END};
+const struct record_layout layout_uring_wait = {
+	.size_bytes = 24, .narrow_bytes = 24, .direction = ARG_IN, .fields = uring_wait_fields};
+
 /* ---- linux/futex.h, linux/aio_abi.h ------------------------------------------ */
 
 static const struct record_field futex_waitv_fields[] = {F_X64("val"), F_POINTER64("uaddr"),

@@ -174,7 +174,7 @@ extern const struct variant_set variants_fcntl, variants_ioctl, variants_prctl, 
 /* variants_kernel.c */
 extern const struct variant_set variants_bpf, variants_keyctl, variants_quotactl, variants_quotactl_fd,
 	variants_seccomp, variants_landlock, variants_fsconfig, variants_shmctl, variants_msgctl, variants_semctl,
-	variants_uring_register;
+	variants_uring_register, variants_uring_enter;
 /* semantics_kernel.c: the calls that are not in semantics.c */
 extern const struct call_spec kernel_calls[];
 extern const size_t nr_kernel_calls;

@@ -14,7 +14,7 @@ static int shown_fsconfig(const struct call *call)
 const struct call_spec kernel_calls[] = {
 	/* asynchronous input and output */
 	CALL(io_uring_setup, UINT, RECORD_IO(uring_params)),
-	CALL(io_uring_enter, FD, UINT, UINT, FLAGS(io_uring_enter), SIGSET, ULONG),
+	{"io_uring_enter", .args = {FD, UINT, UINT, FLAGS(io_uring_enter), SIGSET, ULONG}, .variants = &variants_uring_enter},
 	{"io_uring_register", .args = {FD, NAME(io_uring_register), ADDRESS, UINT}, .variants = &variants_uring_register},
 	CALL(io_setup, UINT, RECORD_OUT(aio_context)),
 	CALL(io_destroy, ADDRESS),

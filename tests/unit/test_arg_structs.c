@@ -103,6 +103,22 @@ static void test_written(void)
 	   "cq_off={head=0, tail=0, ring_mask=0, ring_entries=0, overflow=0, cqes=0, flags=0}} = 3");
 }
 
+static void test_uring_enter(void)
+{
+	X64("io_uring_enter", 3, 0, 1, 1, P1, 8);
+	WHOLE(enter, 4, P1, WORDS8(1 << 9, 8, P2), 24);
+	RETURNS(1);
+	IS("3, 0, 1, IORING_ENTER_GETEVENTS, [USR1], 8 = 1");
+	X64("io_uring_enter", 3, 0, 1, 9, P1, 24);
+	WHOLE(enter, 4, P1, WORDS8(0, 8, P2), 24);
+	RETURNS(1);
+	IS("3, 0, 1, IORING_ENTER_GETEVENTS|IORING_ENTER_EXT_ARG, {sigmask=NULL, sigmask_sz=8, ts=0x7ffe1000}, 24 = 1");
+	X64("io_uring_enter", 3, 0, 1, 9, P1, 24);
+	WHOLE(enter, 4, P1, WORDS8(0), 8);
+	RETURNS(1);
+	IS("3, 0, 1, IORING_ENTER_GETEVENTS|IORING_ENTER_EXT_ARG, 0x7ffe0000, 24 = 1");
+}
+
 static void test_messages(void)
 {
 	const uint64_t two[16] = {0, 0, P2, 1, 0, 0, 0, 3, 0, 0, P3, 1, 0, 0, 0, 5};
@@ -280,6 +296,7 @@ int main(void)
 {
 	test_sized();
 	test_written();
+	test_uring_enter();
 	test_messages();
 	test_repeated();
 	test_addresses();
