@@ -271,6 +271,10 @@ static void test_32_bits(void)
 	I386("ipc", 3, 7, 1, 16, P2, 0);
 	RETURNS(-EFAULT);
 	IS("3, 7, 1, 16, 0x7ffe1000, 0 = -1 EFAULT (Bad address)");
+	I386("bpf", 1, P1, 32);
+	WHOLE(enter, 1, P1, WORDS8(5, P2, P3, 0), 32);
+	RETURNS(0);
+	IS("BPF_MAP_LOOKUP_ELEM, {map_fd=5, key=0x7ffe1000, value=0x7ffe2000, flags=BPF_ANY}, 32 = 0");
 	I386("mmap", P1);
 	WHOLE(enter, DEEP, P1, WORDS4(0, 4096, 1, 0x22, 0xffffffff, 0), 24);
 	RETURNS((int32_t)0xf7fd0000);
