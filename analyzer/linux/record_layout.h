@@ -192,8 +192,8 @@ extern const struct record_layout layout_sigaction, layout_sigstack, layout_sigi
 extern const struct record_layout layout_uring_params, layout_uring_wait, layout_futex_waitv, layout_io_event,
 	layout_iocb, layout_sched_attr, layout_mount_attr, layout_landlock_ruleset, layout_landlock_path,
 	layout_landlock_port, layout_filter_program, layout_seccomp_action, layout_seccomp_sizes, layout_perf_attr,
-	layout_timex, layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context, layout_mempolicy,
-	layout_futex_pair;
+	layout_timex, layout_timex64, layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context,
+	layout_mempolicy, layout_futex_pair;
 /* records_net.c: layout_ifreq_X of a request that sets, layout_ifreq_get_X of one that gets */
 extern const struct record_layout layout_ifreq_index, layout_ifreq_get_index, layout_ifreq_mtu, layout_ifreq_get_mtu,
 	layout_ifreq_metric, layout_ifreq_get_metric, layout_ifreq_queue, layout_ifreq_get_queue, layout_ifreq_flags,

@@ -275,11 +275,22 @@ static const struct record_field timex_fields[] = {F_FLAGS("modes", 4, adjtimex_
 						   F_SWORD("stbcnt"),
 						   F_S32("tai"),
 						   F_END};
-const struct record_layout layout_timex = {.types = {"struct __kernel_timex", "struct old_timex32"},
+const struct record_layout layout_timex = {.types = {"struct old_timex32"},
 					   .size_bytes = 208,
 					   .narrow_bytes = 128,
 					   .direction = ARG_OUT,
 					   .fields = timex_fields};
+
+static void put_timex64(struct record_reader *r, struct strbuf *out)
+{
+	r->narrow = false;
+	record_put(&layout_timex, r, out);
+}
+const struct record_layout layout_timex64 = {.types = {"struct __kernel_timex"},
+					     .size_bytes = 208,
+					     .narrow_bytes = 208,
+					     .direction = ARG_OUT,
+					     .put = put_timex64};
 
 /* ---- handles of files, vectors of another process -------------------------------------------- */
 

@@ -98,6 +98,7 @@ const struct call_spec kernel_calls[] = {
 
 	/* 64-bit times of 32-bit programs */
 	CALL(clock_settime64, NAME(clock), RECORD(timespec64)),
+	{"clock_adjtime64", RETURNS(NAME), .ret_names = &names_adjtimex_state, .args = {NAME(clock), RECORD_OUT(timex64)}},
 	CALL(clock_getres_time64, NAME(clock), RECORD_OUT(timespec64)),
 	CALL(timer_gettime64, INT, RECORD_OUT(itimerspec64)),
 	CALL(timer_settime64, INT, FLAGS(timer), RECORD(itimerspec64), RECORD_OUT(itimerspec64)),

@@ -275,6 +275,12 @@ static void test_32_bits(void)
 	WHOLE(enter, 1, P1, WORDS8(5, P2, P3, 0), 32);
 	RETURNS(0);
 	IS("BPF_MAP_LOOKUP_ELEM, {map_fd=5, key=0x7ffe1000, value=0x7ffe2000, flags=BPF_ANY}, 32 = 0");
+	I386("clock_adjtime64", 0, P1);
+	WHOLE(exit, 1, P1, WORDS8(0, 5, 6), 208);
+	RETURNS(0);
+	IS("CLOCK_REALTIME, {modes=0, offset=5, freq=6, maxerror=0, esterror=0, status=0, constant=0, precision=0, "
+	   "tolerance=0, time={tv_sec=0, tv_usec=0}, tick=0, ppsfreq=0, jitter=0, shift=0, stabil=0, jitcnt=0, "
+	   "calcnt=0, errcnt=0, stbcnt=0, tai=0} = 0 (TIME_OK)");
 	I386("mmap", P1);
 	WHOLE(enter, DEEP, P1, WORDS4(0, 4096, 1, 0x22, 0xffffffff, 0), 24);
 	RETURNS((int32_t)0xf7fd0000);
