@@ -179,8 +179,8 @@ extern const struct record_layout layout_int, layout_uint, layout_word, layout_o
 	layout_tsc;
 /* records_time.c */
 extern const struct record_layout layout_timespec, layout_timespec64, layout_timeval, layout_itimerval,
-	layout_itimerspec, layout_timespecs_at, layout_timevals_at, layout_utimbuf, layout_rusage, layout_tms,
-	layout_timezone, layout_itimerspec64, layout_timespecs64_at;
+	layout_itimerspec, layout_timespecs_at, layout_timevals_at, layout_utimbuf, layout_rusage, layout_rusage64,
+	layout_tms, layout_timezone, layout_itimerspec64, layout_timespecs64_at;
 /* records_file.c */
 extern const struct record_layout layout_stat, layout_stat64, layout_statx, layout_statfs, layout_flock,
 	layout_flock_owner, layout_flock64, layout_flock64_owner, layout_open_how, layout_pollfd, layout_epoll_event,

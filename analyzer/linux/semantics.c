@@ -497,8 +497,8 @@ const struct call_spec *call_spec_of(const struct linux_syscall *syscall)
 
 	if (!syscall || !syscall->name)
 		return NULL;
-	if (syscall->abi == TRAP_ABI_I386) {
-		snprintf(name, sizeof(name), "i386:%s", syscall->name);
+	if (syscall->abi == TRAP_ABI_I386 || syscall->abi == TRAP_ABI_X32) {
+		snprintf(name, sizeof(name), "%s:%s", syscall->abi == TRAP_ABI_I386 ? "i386" : "x32", syscall->name);
 		spec = call_spec_find(name);
 		if (spec)
 			return spec;
