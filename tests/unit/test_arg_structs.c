@@ -137,6 +137,14 @@ static void test_messages(void)
 	RETURNS(-EAGAIN);
 	IS("4, 0x7ffe0000, 2, 0, NULL = -1 EAGAIN (Resource temporarily unavailable)");
 
+	/* descriptors that lie beyond what was captured */
+	X64("sendmsg", 3, P1, 0);
+	WHOLE(enter, 1, P1, WORDS8(0, 0, 0, 0, P2, 32, 0), 56);
+	WHOLE(enter, DEEP + 1, P2, WORDS8(28, 1 | 1ull << 32, 5 | 6ull << 32), 24);
+	RETURNS(0);
+	IS("3, {msg_name=NULL, msg_namelen=0, msg_iov=NULL, msg_iovlen=0, msg_control=[{cmsg_len=28, "
+	   "cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[5, 6, ...]}], msg_controllen=32, msg_flags=0}, "
+	   "0 = 0");
 	X64("msgsnd", 7, P1, 5, 0);
 	WHOLE(enter, 1, P1, WORDS8(9), 8);
 	WHOLE(enter, DEEP + 1, P1 + 8, "hel", 3);
