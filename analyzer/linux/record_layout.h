@@ -170,8 +170,6 @@ static inline size_t record_size(const struct record_layout *layout, bool narrow
 {
 	return narrow ? layout->narrow_bytes : layout->size_bytes;
 }
-/* By C type ("const struct timespec *"); NULL: none. *is_const says whether it is only read. */
-const struct record_layout *record_layout_by_type(const char *type, bool *is_const);
 
 /* records_number.c */
 extern const struct record_layout layout_int, layout_uint, layout_word, layout_offset, layout_address, layout_pair,

@@ -66,6 +66,12 @@ static int shown_clone(const struct call *call)
 	return call->args_known ? 5 : 0;
 }
 
+/* the processor, with MEMBARRIER_CMD_FLAG_CPU */
+static int shown_membarrier(const struct call *call)
+{
+	return (uint32_t)call->args[1] ? 3 : 2;
+}
+
 static int shown_syslog(const struct call *call)
 {
 	/* SYSLOG_ACTION_READ, READ_ALL and READ_CLEAR take a buffer; CONSOLE_LEVEL a level */
@@ -237,7 +243,8 @@ static const struct call_spec calls[] = {
 	CALL(mq_timedsend, FD, BYTES(2), ULONG, UINT, RECORD(timespec)),
 	CALL(mq_timedreceive, FD, BYTES_OUT, ULONG, RECORD_OUT(uint), RECORD(timespec)),
 	CALL(mq_getsetattr, FD, RECORD(mq_attr), RECORD_OUT(mq_attr)),
-	{"membarrier", RETURNS(NAMES), .ret_names = &names_membarrier, .args = {NAME(membarrier), UINT}},
+	{"membarrier", RETURNS(NAMES), .ret_names = &names_membarrier,
+	 .args = {NAME(membarrier), FLAGS(membarrier_flags), INT}, .nr_shown = shown_membarrier},
 
 	/* processes */
 	{"clone", FLAG(NEW_IDENTITY), .args = {CLONE_FLAGS, ADDRESS, RECORD_OUT(int), ADDRESS, ADDRESS},
