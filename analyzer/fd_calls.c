@@ -99,7 +99,7 @@ void fd_call_of(const struct linux_syscall *syscall, struct fd_call *out)
 	for (size_t i = 0; i < NR_CALLS; i++)
 		if (!strcmp(calls[i].name, syscall->name))
 			*out = calls[i].call;
-	spec = call_spec_find(syscall->name);
+	spec = call_spec_of(syscall);
 	for (int i = 0; i < call_spec_nr_args(syscall, spec); i++) {
 		struct arg_spec arg;
 

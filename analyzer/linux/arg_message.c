@@ -44,18 +44,19 @@ static bool read_message(const struct arg_context *ctx, enum captured_when when,
 	return true;
 }
 
-static void put_control_data(uint32_t type, const uint8_t *data, size_t len, struct strbuf *out)
+/* all: data is not cut. */
+static void put_control_data(uint32_t type, const uint8_t *data, size_t len, bool all, struct strbuf *out)
 {
 	if (type == SCM_RIGHTS) {
 		strbuf_put_char(out, '[');
 		for (size_t i = 0; i + 4 <= len; i += 4)
 			strbuf_printf(out, "%s%d", i ? ", " : "", (int32_t)message_u32(data + i));
-		strbuf_put_char(out, ']');
+		strbuf_put(out, all ? "]" : len < 4 ? "...]" : ", ...]");
 	} else if (type == SCM_CREDENTIALS && len >= 12) {
 		strbuf_printf(out, "{pid=%d, uid=%u, gid=%u}", (int32_t)message_u32(data), message_u32(data + 4),
 			      message_u32(data + 8));
 	} else {
-		put_quoted(data, len, true, out);
+		put_quoted(data, len, all, out);
 	}
 }
 
@@ -86,7 +87,7 @@ static void put_control(const struct arg_context *ctx, const struct captured *pi
 
 			strbuf_put(out, ", cmsg_data=");
 			if (level == SOL_SOCKET)
-				put_control_data(type, piece->data + at + head, n, out);
+				put_control_data(type, piece->data + at + head, n, n == len - head, out);
 			else
 				put_quoted(piece->data + at + head, n, n == len - head, out);
 		}
@@ -189,6 +190,7 @@ bool put_messages_arg(struct arg_context *ctx)
 {
 	bool receives = ctx->arg.direction & ARG_OUT, done = call_is_ok(ctx->call), all = true;
 	struct captured before, after = {0};
+	size_t start = ctx->out->len;
 	uint64_t items, shown;
 
 	if (!arg_length(ctx, &items))
@@ -211,7 +213,7 @@ bool put_messages_arg(struct arg_context *ctx)
 		struct message message, written;
 		uint32_t bytes = 0;
 
-		all = read_many(ctx, &before, i, &message, &bytes) &&
+		all = !arg_text_is_full(ctx, start) && read_many(ctx, &before, i, &message, &bytes) &&
 		      (!done || read_many(ctx, &after, i, &written, &bytes));
 		if (!all)
 			break;

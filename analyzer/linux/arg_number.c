@@ -141,6 +141,9 @@ bool put_number_arg(struct arg_context *ctx)
 	case ARG_LONG:
 		strbuf_put_i64(out, as_word(ctx, value));
 		return false;
+	case ARG_WIDE:
+		strbuf_put_i64(out, (int64_t)ctx->call->args[ctx->index]);
+		return false;
 	case ARG_ULONG:
 		strbuf_put_u64(out, value);
 		return false;

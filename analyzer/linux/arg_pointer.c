@@ -176,7 +176,7 @@ static bool find_new_argument(struct arg_context *ctx, size_t item, size_t count
 
 static bool put_strings(struct arg_context *ctx)
 {
-	size_t word = ctx->narrow ? 4 : 8, count, i;
+	size_t word = ctx->narrow ? 4 : 8, start = ctx->out->len, count, i;
 	struct captured array, piece;
 	bool all, ended;
 
@@ -189,6 +189,10 @@ static bool put_strings(struct arg_context *ctx)
 		size_t len;
 		bool found;
 
+		if (arg_text_is_full(ctx, start)) {
+			all = false;
+			break;
+		}
 		if (i)
 			strbuf_put(ctx->out, ", ");
 		found = captured_find(ctx->call, CAPTURED_BEFORE, (uint8_t)(PLAN_LABEL_ARG0 + ctx->index), gva, &piece);
@@ -245,7 +249,7 @@ static bool put_environ(struct arg_context *ctx)
 bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label, uint64_t gva, uint64_t items,
 		uint64_t left)
 {
-	size_t word = ctx->narrow ? 4 : 8, count;
+	size_t word = ctx->narrow ? 4 : 8, start = ctx->out->len, count, i;
 	struct captured array, piece;
 
 	if (!captured_find_sized(ctx->call, when, label, gva, items * 2 * word, &array) &&
@@ -255,7 +259,7 @@ bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label,
 	if (count > items)
 		count = (size_t)items;
 	strbuf_put_char(ctx->out, '[');
-	for (size_t i = 0; i < count; i++) {
+	for (i = 0; i < count && !arg_text_is_full(ctx, start); i++) {
 		uint64_t base = item_word(&array, 2 * i, word), len = item_word(&array, 2 * i + 1, word);
 		uint64_t shown = len < left ? len : left;
 
@@ -274,8 +278,8 @@ bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label,
 		strbuf_printf(ctx->out, ", iov_len=%llu}", (unsigned long long)len);
 		left -= shown;
 	}
-	if (count < items)
-		strbuf_put(ctx->out, count ? ", ..." : "...");
+	if (i < items)
+		strbuf_put(ctx->out, i ? ", ..." : "...");
 	strbuf_put_char(ctx->out, ']');
 	return true;
 }

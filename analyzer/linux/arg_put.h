@@ -12,6 +12,12 @@
 #include "semantics.h"
 #include "strbuf.h"
 
+/*
+ * A list ends with "..." once its text is longer: many items of a hostile record
+ * may point at one piece of it.
+ */
+#define ARG_TEXT_MAX (1u << 20)
+
 struct arg_context {
 	const struct call *call;
 	const struct call_spec *spec;      /* NULL: only types are known */
@@ -25,6 +31,11 @@ struct arg_context {
 
 /* false: the call has no such argument. */
 bool arg_context_init(struct arg_context *ctx, const struct call *call, int index, struct strbuf *out);
+/* The list whose text began at start is as long as it may be. */
+static inline bool arg_text_is_full(const struct arg_context *ctx, size_t start)
+{
+	return ctx->out->len - start > ARG_TEXT_MAX;
+}
 uint64_t arg_value(const struct arg_context *ctx);
 /* What this argument points at, before or after the call. */
 bool arg_piece(const struct arg_context *ctx, enum captured_when when, struct captured *out);

@@ -265,7 +265,9 @@ static bool put_socket_level_option(struct arg_context *ctx, uint32_t option, co
 		return true;
 	case 20: /* SO_RCVTIMEO_OLD, SO_SNDTIMEO_OLD */
 	case 21:
-		if (piece->len < (ctx->narrow ? 8u : 16u))
+		/* net/core/sock.c: x32's is the 64-bit one */
+		r.narrow = ctx->call->abi == TRAP_ABI_I386;
+		if (piece->len < (r.narrow ? 8u : 16u))
 			return false;
 		put_timeval(&r, ctx->out);
 		return true;

@@ -8,7 +8,8 @@ bool put_sized_arg(struct arg_context *ctx)
 {
 	bool out_arg = ctx->arg.direction == ARG_OUT;
 	struct captured piece;
-	struct record_reader r = {.narrow = ctx->narrow, .brief = ctx->brief, .sized = true};
+	/* none has words, and all are aligned as 64-bit callers have them (__aligned_u64) */
+	struct record_reader r = {.brief = ctx->brief, .sized = true};
 	uint64_t bytes;
 
 	if ((out_arg && !arg_is_written(ctx)) || !arg_length(ctx, &bytes) ||

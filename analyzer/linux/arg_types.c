@@ -12,7 +12,7 @@ static const struct record_layout *const layouts[] = {
 	&layout_stat,         &layout_statx,       &layout_statfs,     &layout_open_how,    &layout_sigaction,
 	&layout_sigstack,     &layout_siginfo,     &layout_rlimit,     &layout_rlimit64,    &layout_utsname,
 	&layout_uring_params, &layout_futex_waitv, &layout_io_event,   &layout_iocb,        &layout_timex,
-	&layout_aio_context,  &layout_sysinfo,     &layout_sigevent,   &layout_sched_param,
+	&layout_aio_context,  &layout_sysinfo,     &layout_sigevent,   &layout_sched_param, &layout_timex64,
 };
 
 struct c_type {

@@ -524,11 +524,12 @@ static void list_members(struct member_list *list, uint32_t id, uint64_t bits_be
 
 	if (!type || !btf_is_composite(type) || depth > MAX_DEPTH)
 		return;
-	for (uint32_t i = 0; i < btf_vlen(type) && list->n < list->room && list->budget; i++, list->budget--) {
+	for (uint32_t i = 0; i < btf_vlen(type) && list->n < list->room && list->budget; i++) {
 		const struct btf_member *member = &btf_members(type)[i];
 		const char *name = btf__name_by_offset(list->types->btf, member->name_off);
 		uint64_t bits = bits_before + btf_member_bit_offset(type, i);
 
+		list->budget--;
 		if (!name || !name[0]) {
 			list_members(list, member->type, bits, depth + 1);
 		} else {

@@ -68,13 +68,12 @@ static const struct linux_syscall *find_inner(const struct inner_call *calls, si
 }
 
 /* The words that argument i points at. */
-static bool words_at(const struct call *call, int i, size_t n, uint64_t *out)
+static bool words_at(const struct call *call, int i, uint8_t label, size_t n, uint64_t *out)
 {
 	struct record_reader r = {.narrow = true};
 	struct captured piece;
 
-	if (!captured_find(call, CAPTURED_BEFORE, (uint8_t)(PLAN_LABEL_DEEP0 + i), (uint32_t)call->args[i], &piece) ||
-	    piece.len < n * 4)
+	if (!captured_find(call, CAPTURED_BEFORE, label, (uint32_t)call->args[i], &piece) || piece.len < n * 4)
 		return false;
 	r.data = piece.data;
 	r.len = piece.len;
@@ -83,9 +82,23 @@ static bool words_at(const struct call *call, int i, size_t n, uint64_t *out)
 	return true;
 }
 
-/* arch-independent ipc/syscall.c: ipc(call, first, second, third, ptr, fifth); the call's upper half is a version */
-static void ipc_arguments(uint32_t number, const uint64_t *outer, uint64_t *args)
+/* The inner call's argument i and what it points at; its length comes from steps before. */
+static uint8_t inner_label(int i)
 {
+	return (uint8_t)(PLAN_LABEL_ARG0 + i);
+}
+
+#define IPC_POINTER 4 /* argument of ipc */
+#define IPC_WORDS   2 /* struct compat_ipc_kludge {u32 msgp, msgtyp} */
+
+/*
+ * arch-independent ipc/syscall.c: ipc(call, first, second, third, ptr, fifth); the
+ * call's upper half is a version. false: what the pointer has of it was not captured.
+ */
+static bool ipc_arguments(const struct call *call, uint32_t number, uint64_t *args)
+{
+	const uint64_t *outer = call->args;
+	uint64_t words[IPC_WORDS];
 	uint64_t first = outer[1], second = outer[2], third = outer[3], pointer = outer[4], fifth = outer[5];
 
 	args[0] = first;
@@ -101,11 +114,24 @@ static void ipc_arguments(uint32_t number, const uint64_t *outer, uint64_t *args
 		args[2] = second;
 		args[3] = third;
 		break;
-	case 12: /* msgrcv: the type is fifth in the newer version */
+	case 12: /* msgrcv: in version 0 buffer and type lie behind the pointer */
+		if (!((uint32_t)outer[0] >> 16)) {
+			if (!words_at(call, IPC_POINTER, inner_label(1), IPC_WORDS, words))
+				return false;
+			pointer = words[0];
+			fifth = words[1];
+		}
 		args[1] = pointer;
 		args[2] = second;
 		args[3] = fifth;
 		args[4] = third;
+		break;
+	case 3: /* semctl: id, number, command, union; the union lies behind the pointer */
+		if (!words_at(call, IPC_POINTER, inner_label(1), 1, words))
+			return false;
+		args[1] = second;
+		args[2] = third;
+		args[3] = words[0];
 		break;
 	case 14: /* msgctl, shmctl: id, command, buffer */
 	case 24:
@@ -119,12 +145,12 @@ static void ipc_arguments(uint32_t number, const uint64_t *outer, uint64_t *args
 	case 22: /* shmdt */
 		args[0] = pointer;
 		break;
-	default: /* gets: key, number or size, flags; semctl: id, number, command, union */
+	default: /* gets: key, number or size, flags */
 		args[1] = second;
 		args[2] = third;
-		args[3] = pointer;
 		break;
 	}
+	return true;
 }
 
 bool multiplexed_inner(const struct call *call, struct call *out)
@@ -139,23 +165,22 @@ bool multiplexed_inner(const struct call *call, struct call *out)
 	switch (which) {
 	case SOCKETCALL:
 		inner = find_inner(socket_calls, sizeof(socket_calls) / sizeof(socket_calls[0]), number);
-		if (!inner || !words_at(call, 1, INNER_WORDS, args))
+		if (!inner || !words_at(call, 1, PLAN_LABEL_DEEP0 + 1, INNER_WORDS, args))
 			return false;
 		break;
 	case IPC:
 		inner = find_inner(ipc_calls, sizeof(ipc_calls) / sizeof(ipc_calls[0]), number & 0xffff);
-		if (!inner)
+		if (!inner || !ipc_arguments(call, number & 0xffff, args))
 			return false;
-		ipc_arguments(number & 0xffff, call->args, args);
 		break;
 	case OLD_MMAP:
 		inner = &old_mmap;
-		if (!words_at(call, 0, INNER_WORDS, args))
+		if (!words_at(call, 0, PLAN_LABEL_DEEP0, INNER_WORDS, args))
 			return false;
 		break;
 	default:
 		inner = &old_select;
-		if (!words_at(call, 0, 5, args))
+		if (!words_at(call, 0, PLAN_LABEL_DEEP0, 5, args))
 			return false;
 		break;
 	}
@@ -181,12 +206,6 @@ void multiplexed_args_text(const struct call *call, const struct call *inner, st
 }
 
 /* ---- capture ----------------------------------------------------------------- */
-
-/* What the inner call's argument i points at, its address and its length from steps before. */
-static uint8_t inner_label(int i)
-{
-	return (uint8_t)(PLAN_LABEL_ARG0 + i);
-}
 
 static void capture_words(struct capture *c, int i)
 {
@@ -234,16 +253,21 @@ static void capture_socketcall(struct capture *c)
 
 static void capture_ipc(struct capture *c)
 {
-	uint8_t pointer = capture_arg_reg(c, 4);
+	uint8_t pointer = capture_arg_reg(c, IPC_POINTER), buffer;
+	uint8_t text = (uint8_t)(PLAN_LABEL_DEEP0 + 1);
 
-	capture_bytes(c, &c->enter, pointer, 4, inner_label(1)); /* the type of a message; its text is sized */
+	/* the type of a message, whose text is sized; semctl's union; msgrcv's two words */
+	capture_bytes(c, &c->enter, pointer, 4 * IPC_WORDS, inner_label(1));
 	capture_sized(c, &c->enter, pointer, capture_arg_reg(c, 2), record_size(&layout_sembuf, true), CAP_BUFFER, true,
 		      inner_label(1));
-	capture_sized(c, &c->enter, pointer, capture_arg_reg(c, 2), 1, CAP_BUFFER, true,
-		      (uint8_t)(PLAN_LABEL_DEEP0 + 1));
+	capture_sized(c, &c->enter, pointer, capture_arg_reg(c, 2), 1, CAP_BUFFER, true, text);
 	c->enter.steps[c->enter.n - 1].offset = 4;
 	capture_bytes(c, &c->exit, pointer, 4, inner_label(1));
-	capture_sized(c, &c->exit, pointer, TRAP_REG_RAX, 1, CAP_BUFFER, true, (uint8_t)(PLAN_LABEL_DEEP0 + 1));
+	capture_sized(c, &c->exit, pointer, TRAP_REG_RAX, 1, CAP_BUFFER, true, text);
+	c->exit.steps[c->exit.n - 1].offset = 4;
+	buffer = capture_value(c, &c->exit, pointer, 0, 4);
+	capture_bytes(c, &c->exit, buffer, 4, inner_label(1));
+	capture_sized(c, &c->exit, buffer, TRAP_REG_RAX, 1, CAP_BUFFER, true, text);
 	c->exit.steps[c->exit.n - 1].offset = 4;
 }
 

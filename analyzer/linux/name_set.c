@@ -49,6 +49,11 @@ void name_set_put_one(const struct name_set *set, uint64_t value, struct strbuf 
 	const char *name;
 
 	value = narrow(set, value);
+	name = set->enum_mask ? name_set_find(set, value & ~set->enum_mask) : NULL;
+	if (name && value & ~set->enum_mask) {
+		strbuf_printf(out, "%s|", name);
+		value &= set->enum_mask;
+	}
 	name = name_set_find(set, value);
 	if (name)
 		strbuf_put(out, name);

@@ -30,11 +30,13 @@ struct name_set {
 	const struct named_value *values; /* flags: composites before their parts */
 	size_t n;
 	const char *unknown; /* strace's word for a number without a name: "O_???" */
-	uint64_t enum_mask;  /* flags: bits that together are one number, printed first (O_ACCMODE) */
-	const char *huge;    /* flags: name of the shift of a page size's logarithm, six bits from bit 26 on */
-	uint32_t query;      /* flags: not a sum, but a question (personality(0xffffffff)); 0: none */
-	bool wide;           /* 64 bits matter; else 32 */
-	bool decimal;        /* unknown numbers are decimal */
+	/* Bits that together are one number. Of flags it comes first (O_ACCMODE), of one name last ("IPC_64|IPC_STAT").
+	 */
+	uint64_t enum_mask;
+	const char *huge; /* flags: name of the shift of a page size's logarithm, six bits from bit 26 on */
+	uint32_t query;   /* flags: not a sum, but a question (personality(0xffffffff)); 0: none */
+	bool wide;        /* 64 bits matter; else 32 */
+	bool decimal;     /* unknown numbers are decimal */
 };
 
 #define NAME_SET(set, array, ...) \

@@ -158,7 +158,7 @@ static void compile_arg(struct capture *c, const struct arg_spec *arg, int i)
 		compile_sized(c, arg, i, 1, CAP_SOCKADDR, false);
 		break;
 	case ARG_SIGSET:
-		compile_fixed(c, arg, i, 8);
+		compile_fixed(c, arg, i, SIGSET_BYTES);
 		break;
 	case ARG_SIGSET_PAIR:
 		compile_fixed(c, arg, i, c->narrow ? 8 : 16);
@@ -252,7 +252,9 @@ static void compile_variants(struct capture *c, const struct variant_set *set, c
 
 	for (size_t v = 0; v <= set->n; v++) {
 		const struct arg_spec *arg = v < set->n ? &set->variants[v].args[i - set->at] : other;
-		size_t size_bytes = arg->kind == ARG_RECORD ? record_size(arg->layout, c->narrow) : 0;
+		size_t size_bytes = arg->kind == ARG_RECORD   ? record_size(arg->layout, c->narrow)
+				    : arg->kind == ARG_SIGSET ? SIGSET_BYTES
+							      : 0;
 
 		if (is_in(arg) && size_bytes > in_bytes)
 			in_bytes = size_bytes;

@@ -28,6 +28,7 @@
 #define NODES_BYTES  128 /* of MAX_NUMNODES bits */
 #define MAX_RECORD   4096
 #define FDSET_BYTES  128 /* FD_SETSIZE bits */
+#define SIGSET_BYTES 8
 #define STACK_BYTES  256 /* of a signal frame: up to its saved RIP and flags */
 
 #define ENTER_FLAGS (PLAN_STEP_AGAIN | PLAN_STEP_QUIET)

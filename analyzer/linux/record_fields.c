@@ -157,8 +157,11 @@ void record_put(const struct record_layout *layout, struct record_reader *r, str
 		if (any)
 			strbuf_put(out, ", ");
 		any = true;
-		if (field->name)
-			strbuf_printf(out, "%s=", field->name);
+		/* of the guest's BTF, perhaps */
+		if (field->name) {
+			strbuf_put_escaped(out, field->name, strlen(field->name));
+			strbuf_put_char(out, '=');
+		}
 		put_field(field, r, out);
 	}
 	if (placed)

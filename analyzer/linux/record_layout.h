@@ -170,8 +170,6 @@ static inline size_t record_size(const struct record_layout *layout, bool narrow
 {
 	return narrow ? layout->narrow_bytes : layout->size_bytes;
 }
-/* By C type ("const struct timespec *"); NULL: none. *is_const says whether it is only read. */
-const struct record_layout *record_layout_by_type(const char *type, bool *is_const);
 
 /* records_number.c */
 extern const struct record_layout layout_int, layout_uint, layout_word, layout_offset, layout_address, layout_pair,
@@ -179,8 +177,8 @@ extern const struct record_layout layout_int, layout_uint, layout_word, layout_o
 	layout_tsc;
 /* records_time.c */
 extern const struct record_layout layout_timespec, layout_timespec64, layout_timeval, layout_itimerval,
-	layout_itimerspec, layout_timespecs_at, layout_timevals_at, layout_utimbuf, layout_rusage, layout_tms,
-	layout_timezone, layout_itimerspec64, layout_timespecs64_at;
+	layout_itimerspec, layout_timespecs_at, layout_timevals_at, layout_utimbuf, layout_rusage, layout_rusage64,
+	layout_tms, layout_timezone, layout_itimerspec64, layout_timespecs64_at;
 /* records_file.c */
 extern const struct record_layout layout_stat, layout_stat64, layout_statx, layout_statfs, layout_flock,
 	layout_flock_owner, layout_flock64, layout_flock64_owner, layout_open_how, layout_pollfd, layout_epoll_event,
@@ -189,10 +187,11 @@ extern const struct record_layout layout_stat, layout_stat64, layout_statx, layo
 extern const struct record_layout layout_sigaction, layout_sigstack, layout_siginfo, layout_wait_status, layout_rlimit,
 	layout_rlimit64, layout_utsname, layout_sysinfo, layout_sigevent, layout_sched_param;
 /* records_kernel.c */
-extern const struct record_layout layout_uring_params, layout_futex_waitv, layout_io_event, layout_iocb,
-	layout_sched_attr, layout_mount_attr, layout_landlock_ruleset, layout_landlock_path, layout_landlock_port,
-	layout_filter_program, layout_seccomp_action, layout_seccomp_sizes, layout_perf_attr, layout_timex,
-	layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context, layout_mempolicy, layout_futex_pair;
+extern const struct record_layout layout_uring_params, layout_uring_wait, layout_futex_waitv, layout_io_event,
+	layout_iocb, layout_sched_attr, layout_mount_attr, layout_landlock_ruleset, layout_landlock_path,
+	layout_landlock_port, layout_filter_program, layout_seccomp_action, layout_seccomp_sizes, layout_perf_attr,
+	layout_timex, layout_timex64, layout_plain_iovec, layout_quota, layout_quota_format, layout_aio_context,
+	layout_mempolicy, layout_futex_pair;
 /* records_net.c: layout_ifreq_X of a request that sets, layout_ifreq_get_X of one that gets */
 extern const struct record_layout layout_ifreq_index, layout_ifreq_get_index, layout_ifreq_mtu, layout_ifreq_get_mtu,
 	layout_ifreq_metric, layout_ifreq_get_metric, layout_ifreq_queue, layout_ifreq_get_queue, layout_ifreq_flags,

@@ -48,6 +48,16 @@ const struct record_layout layout_uring_params = {.types = {"struct io_uring_par
 						  .fields = uring_asked_fields,
 						  .written = &layout_uring_made};
 
+/* struct io_uring_getevents_arg; min_wait_usec is padding before 6.12 */
+static const struct record_field uring_wait_fields[] = {
+	F_POINTER64("sigmask"),
+	F_U32("sigmask_sz"),
+	{.kind = FIELD_UNSIGNED, .name = "min_wait_usec", .size_bytes = 4, .flags = FIELD_F_NONZERO},
+	F_POINTER64("ts"),
+	F_END};
+const struct record_layout layout_uring_wait = {
+	.size_bytes = 24, .narrow_bytes = 24, .direction = ARG_IN, .fields = uring_wait_fields};
+
 /* ---- linux/futex.h, linux/aio_abi.h ------------------------------------------ */
 
 static const struct record_field futex_waitv_fields[] = {F_X64("val"), F_POINTER64("uaddr"),
@@ -265,11 +275,22 @@ static const struct record_field timex_fields[] = {F_FLAGS("modes", 4, adjtimex_
 						   F_SWORD("stbcnt"),
 						   F_S32("tai"),
 						   F_END};
-const struct record_layout layout_timex = {.types = {"struct __kernel_timex", "struct old_timex32"},
+const struct record_layout layout_timex = {.types = {"struct old_timex32"},
 					   .size_bytes = 208,
 					   .narrow_bytes = 128,
 					   .direction = ARG_OUT,
 					   .fields = timex_fields};
+
+static void put_timex64(struct record_reader *r, struct strbuf *out)
+{
+	r->narrow = false;
+	record_put(&layout_timex, r, out);
+}
+const struct record_layout layout_timex64 = {.types = {"struct __kernel_timex"},
+					     .size_bytes = 208,
+					     .narrow_bytes = 208,
+					     .direction = ARG_OUT,
+					     .put = put_timex64};
 
 /* ---- handles of files, vectors of another process -------------------------------------------- */
 

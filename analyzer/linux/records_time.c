@@ -137,6 +137,13 @@ static void put_rusage(struct record_reader *r, struct strbuf *out)
 	strbuf_put_char(out, '}');
 }
 
+/* x32's, of waitid (kernel/exit.c: COMPAT_USE_64BIT_TIME) */
+static void put_rusage64(struct record_reader *r, struct strbuf *out)
+{
+	r->narrow = false;
+	put_rusage(r, out);
+}
+
 #define USER_HZ 100 /* asm-generic/param.h */
 
 void put_ticks(uint64_t ticks, struct strbuf *out)
@@ -203,6 +210,8 @@ const struct record_layout layout_utimbuf = {
 	.types = {"struct utimbuf"}, .size_bytes = 16, .narrow_bytes = 8, .direction = ARG_IN, .put = put_utimbuf};
 const struct record_layout layout_rusage = {
 	.types = {"struct rusage"}, .size_bytes = 144, .narrow_bytes = 72, .direction = ARG_OUT, .put = put_rusage};
+const struct record_layout layout_rusage64 = {
+	.size_bytes = 144, .narrow_bytes = 144, .direction = ARG_OUT, .put = put_rusage64};
 const struct record_layout layout_tms = {
 	.types = {"struct tms"}, .size_bytes = 32, .narrow_bytes = 16, .direction = ARG_OUT, .put = put_tms};
 const struct record_layout layout_timezone = {

@@ -245,7 +245,8 @@ void call_ret_text(const struct call *call, struct strbuf *out)
 	const struct arg_variant *variant;
 	struct call inner;
 
-	if (multiplexed_inner(call, &inner))
+	/* ipc/syscall.c: ipc(SHMAT) returns 0 and writes the address to where its third argument points */
+	if (multiplexed_inner(call, &inner) && strcmp(inner.syscall->name, "shmat"))
 		call = &inner;
 	spec = call_spec_of(call->syscall);
 	variant = call->args_known ? call_variant(spec, call->args) : NULL;

@@ -66,6 +66,12 @@ static int shown_clone(const struct call *call)
 	return call->args_known ? 5 : 0;
 }
 
+/* the processor, with MEMBARRIER_CMD_FLAG_CPU */
+static int shown_membarrier(const struct call *call)
+{
+	return (uint32_t)call->args[1] ? 3 : 2;
+}
+
 static int shown_syslog(const struct call *call)
 {
 	/* SYSLOG_ACTION_READ, READ_ALL and READ_CLEAR take a buffer; CONSOLE_LEVEL a level */
@@ -113,7 +119,7 @@ static const struct call_spec calls[] = {
 	CALL(pwritev2, FD, IOVEC(2), ULONG, LONG, HIDDEN, FLAGS(rwf)),
 	CALL(vmsplice, FD, IOVEC(2), ULONG, FLAGS(splice)),
 	CALL(lseek, FD, LONG, NAME(whence)),
-	{"sendfile", FLAG(ODD_ON_I386), .args = {FD, FD, RECORD_IO(offset), ULONG}},
+	CALL(sendfile, FD, FD, RECORD_IO(offset), ULONG),
 	CALL(copy_file_range, FD, RECORD(offset), FD, RECORD(offset), ULONG, UINT),
 	CALL(splice, FD, RECORD(offset), FD, RECORD(offset), ULONG, FLAGS(splice)),
 	CALL(tee, FD, FD, ULONG, FLAGS(splice)),
@@ -124,9 +130,9 @@ static const struct call_spec calls[] = {
 	CALL(sync_file_range, FD, LONG, LONG, FLAGS(sync_range)),
 	CALL(truncate, STRING, ULONG),
 	CALL(ftruncate, FD, ULONG),
-	{"fallocate", FLAG(ODD_ON_I386), .args = {FD, FLAGS(fallocate), LONG, LONG}},
-	{"fadvise64", FLAG(ODD_ON_I386), .args = {FD, LONG, ULONG, NAME(fadvise)}},
-	{"readahead", FLAG(ODD_ON_I386), .args = {FD, LONG, ULONG}},
+	CALL(fallocate, FD, FLAGS(fallocate), LONG, LONG),
+	CALL(fadvise64, FD, LONG, ULONG, NAME(fadvise)),
+	CALL(readahead, FD, LONG, ULONG),
 	CALL(getdents, FD, ADDRESS, UINT),
 	CALL(getdents64, FD, DIRENTS, UINT),
 	{"ioctl", .args = {FD, IOCTL, HEX}, .variants = &variants_ioctl},
@@ -237,7 +243,8 @@ static const struct call_spec calls[] = {
 	CALL(mq_timedsend, FD, BYTES(2), ULONG, UINT, RECORD(timespec)),
 	CALL(mq_timedreceive, FD, BYTES_OUT, ULONG, RECORD_OUT(uint), RECORD(timespec)),
 	CALL(mq_getsetattr, FD, RECORD(mq_attr), RECORD_OUT(mq_attr)),
-	{"membarrier", RETURNS(NAMES), .ret_names = &names_membarrier, .args = {NAME(membarrier), UINT}},
+	{"membarrier", RETURNS(NAMES), .ret_names = &names_membarrier,
+	 .args = {NAME(membarrier), FLAGS(membarrier_flags), INT}, .nr_shown = shown_membarrier},
 
 	/* processes */
 	{"clone", FLAG(NEW_IDENTITY), .args = {CLONE_FLAGS, ADDRESS, RECORD_OUT(int), ADDRESS, ADDRESS},
@@ -276,8 +283,8 @@ static const struct call_spec calls[] = {
 	CALL(setfsgid, ID),
 	CALL(getresuid, RECORD_OUT(uint), RECORD_OUT(uint), RECORD_OUT(uint)),
 	CALL(getresgid, RECORD_OUT(uint), RECORD_OUT(uint), RECORD_OUT(uint)),
-	{"getgroups", FLAG(ODD_ON_I386), .args = {INT, RECORDS_OUT(uint)}},
-	{"setgroups", FLAG(ODD_ON_I386), .args = {INT, RECORDS(uint, 0)}},
+	CALL(getgroups, INT, RECORDS_OUT(uint)),
+	CALL(setgroups, INT, RECORDS(uint, 0)),
 	CALL(capget, RECORD(cap_header), RECORD_OUT(cap_data)),
 	CALL(capset, RECORD(cap_header), RECORD(cap_data)),
 	{"prctl", FLAG(NEW_IDENTITY), .args = {NAME(prctl), HEX, HEX, HEX, HEX}, .variants = &variants_prctl},
@@ -497,8 +504,8 @@ const struct call_spec *call_spec_of(const struct linux_syscall *syscall)
 
 	if (!syscall || !syscall->name)
 		return NULL;
-	if (syscall->abi == TRAP_ABI_I386) {
-		snprintf(name, sizeof(name), "i386:%s", syscall->name);
+	if (syscall->abi == TRAP_ABI_I386 || syscall->abi == TRAP_ABI_X32) {
+		snprintf(name, sizeof(name), "%s:%s", syscall->abi == TRAP_ABI_I386 ? "i386" : "x32", syscall->name);
 		spec = call_spec_find(name);
 		if (spec)
 			return spec;

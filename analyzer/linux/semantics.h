@@ -43,6 +43,7 @@ enum arg_kind {
 	ARG_PROTOCOL,    /* of the family in argument 0 */
 	ARG_HANDLER,     /* of a signal */
 	ARG_OLD_SIGSET,  /* 32 signals */
+	ARG_WIDE,        /* 64 bits, signed, in x32's calls too */
 	ARG_PAIR,        /* 64 bits: this argument, and the next as the high half */
 	ARG_PAIR_HIGH,   /* … this one is the high half */
 	ARG_PAIR_FLAGS,  /* a sum of names */
@@ -174,11 +175,11 @@ extern const struct variant_set variants_fcntl, variants_ioctl, variants_prctl, 
 /* variants_kernel.c */
 extern const struct variant_set variants_bpf, variants_keyctl, variants_quotactl, variants_quotactl_fd,
 	variants_seccomp, variants_landlock, variants_fsconfig, variants_shmctl, variants_msgctl, variants_semctl,
-	variants_uring_register;
+	variants_uring_register, variants_uring_enter;
 /* semantics_kernel.c: the calls that are not in semantics.c */
 extern const struct call_spec kernel_calls[];
 extern const size_t nr_kernel_calls;
-/* semantics_i386.c: names begin with "i386:" */
+/* semantics_i386.c: names begin with "i386:" or "x32:" */
 extern const struct call_spec i386_calls[];
 extern const size_t nr_i386_calls;
 /* NULL: the call has none, or none for this value. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls of 32-bit programs that have another list of arguments than the 64-bit call of that name, or none such. */
+/* Calls of i386 and x32 programs that have another list of arguments than the 64-bit call of that name, or none such.
+ */
 #include "spec_macros.h"
 
 #define OFFSET PAIR, HIDDEN /* 64 bits in two registers, the low half first */
@@ -63,6 +64,15 @@ const struct call_spec i386_calls[] = {
 	{"i386:get_thread_area", .args = {RECORD_OUT(user_desc)}},
 	{"i386:futex_time64", .args = {ADDRESS, FLAGS(futex), UINT, ADDRESS, ADDRESS, HEX32},
 	 .variants = &variants_futex_time64},
+
+	/* x32's own: an offset is in one register (compat_sys_preadv64), times are the 64-bit ABI's */
+	{"x32:preadv", .args = {FD, IOVEC_OUT(2), ULONG, WIDE, HIDDEN}},
+	{"x32:pwritev", .args = {FD, IOVEC(2), ULONG, WIDE, HIDDEN}},
+	{"x32:preadv2", .args = {FD, IOVEC_OUT(2), ULONG, WIDE, FLAGS(rwf), HIDDEN}},
+	{"x32:pwritev2", .args = {FD, IOVEC(2), ULONG, WIDE, FLAGS(rwf), HIDDEN}},
+	{"x32:recvmmsg", .args = {FD, MESSAGES_OUT(2), UINT, FLAGS(message), RECORD(timespec64)}},
+	{"x32:rt_sigtimedwait", RETURNS(SIGNAL), .args = {SIGSET, RECORD_OUT(siginfo), RECORD(timespec64), ULONG}},
+	{"x32:waitid", .args = {NAME(idtype), INT, RECORD_OUT(siginfo), FLAGS(wait), RECORD_OUT(rusage64)}},
 };
 /* clang-format on */
 const size_t nr_i386_calls = sizeof(i386_calls) / sizeof(i386_calls[0]);

@@ -14,7 +14,7 @@ static int shown_fsconfig(const struct call *call)
 const struct call_spec kernel_calls[] = {
 	/* asynchronous input and output */
 	CALL(io_uring_setup, UINT, RECORD_IO(uring_params)),
-	CALL(io_uring_enter, FD, UINT, UINT, FLAGS(io_uring_enter), SIGSET, ULONG),
+	{"io_uring_enter", .args = {FD, UINT, UINT, FLAGS(io_uring_enter), SIGSET, ULONG}, .variants = &variants_uring_enter},
 	{"io_uring_register", .args = {FD, NAME(io_uring_register), ADDRESS, UINT}, .variants = &variants_uring_register},
 	CALL(io_setup, UINT, RECORD_OUT(aio_context)),
 	CALL(io_destroy, ADDRESS),
@@ -98,6 +98,7 @@ const struct call_spec kernel_calls[] = {
 
 	/* 64-bit times of 32-bit programs */
 	CALL(clock_settime64, NAME(clock), RECORD(timespec64)),
+	{"clock_adjtime64", RETURNS(NAME), .ret_names = &names_adjtimex_state, .args = {NAME(clock), RECORD_OUT(timex64)}},
 	CALL(clock_getres_time64, NAME(clock), RECORD_OUT(timespec64)),
 	CALL(timer_gettime64, INT, RECORD_OUT(itimerspec64)),
 	CALL(timer_settime64, INT, FLAGS(timer), RECORD(itimerspec64), RECORD_OUT(itimerspec64)),

@@ -65,6 +65,7 @@
 
 #define HANDLER          {.kind = ARG_HANDLER}
 #define OLD_SIGSET       {.kind = ARG_OLD_SIGSET}
+#define WIDE             {.kind = ARG_WIDE}
 #define PAIR             {.kind = ARG_PAIR}
 #define PAIR_HIGH        {.kind = ARG_PAIR_HIGH}
 #define PAIR_FLAGS(set)  {.kind = ARG_PAIR_FLAGS, .names = &names_##set}

@@ -7,6 +7,7 @@ usage: uapi_names.py COMPILER RULES OUTPUT.c OUTPUT.h
 The compiler lists the macros and enumerators of a unit's headers, in their order, and says what each
 is worth. What it refuses (a name of a macro whose types are in no header, say) is left out.
 """
+import functools
 import os
 import re
 import subprocess
@@ -25,6 +26,13 @@ def die(message):
     sys.exit(f"uapi_names.py: {message}")
 
 
+@functools.lru_cache(maxsize=None)
+def all_errors(compiler):
+    """The option for every error, not only the first 20; gcc has no such limit."""
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return ["-ferror-limit=0"] if "clang" in done.stdout else []
+
+
 class Unit:
     """Headers that go together in one translation unit, and the sets that are made of them."""
 
@@ -40,7 +48,8 @@ class Unit:
         return "#include <stddef.h>\n#include <stdint.h>\n" + "".join(f"#include <{h}>\n" for h in self.headers)
 
     def run(self, arguments, source):
-        return subprocess.run([self.compiler, "-x", "c", "-std=gnu11", "-w", "-D_GNU_SOURCE", *arguments, "-"],
+        return subprocess.run([self.compiler, "-x", "c", "-std=gnu11", "-w", "-D_GNU_SOURCE",
+                               *all_errors(self.compiler), *arguments, "-"],
                               input=source, capture_output=True, text=True, check=False,
                               env={**os.environ, "LC_ALL": "C"})
 
@@ -81,6 +90,8 @@ class Unit:
                     die(f"{' '.join(self.headers)}: {done.stderr.strip()}")
                 return {}
             names = [name for i, name in enumerate(names) if i not in bad]
+        if names and required:
+            die(f"{' '.join(self.headers)}: still errors after {MAX_ROUNDS} rounds: {done.stderr.strip()}")
         return {}
 
 

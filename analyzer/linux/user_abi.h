@@ -10,8 +10,10 @@
 #include "trap_abi.h"
 
 /*
- * Words in the call's structs are 32 bits wide: i386's all; x32's where the call
- * has a number of its own, from 512 on (arch/x86/entry/syscalls/syscall_64.tbl).
+ * Pointers and words in the call's structs are 32 bits wide: i386's all; x32's
+ * where the call has a number of its own, from 512 on
+ * (arch/x86/entry/syscalls/syscall_64.tbl). x32's times and offsets in files are
+ * 64 bits wide even there: its entries in semantics_i386.c say so.
  */
 #define X32_FIRST_OWN_NR 512u
 static inline bool user_abi_is_narrow(uint8_t abi, uint32_t nr)

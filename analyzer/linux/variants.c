@@ -41,6 +41,7 @@ static const struct arg_variant fcntl_variants[] = {
 	CASE_RET(F_GETSIG, 2, SIGNAL, NULL),
 	CASE(F_SETLEASE, 3, NAME(lock_type)),
 	CASE_RET(F_GETLEASE, 2, NAMES, &names_lock_type),
+	CASE(F_NOTIFY, 3, FLAGS(dir_notify)),
 	CASE(F_SETPIPE_SZ, 3, INT),
 	CASE_RET(F_GETPIPE_SZ, 2, INT, NULL),
 	CASE(F_ADD_SEALS, 3, FLAGS(seals)),
@@ -113,7 +114,7 @@ static const struct arg_variant ioctl_variants[] = {
 	CASE(TIOCMSET, 3, RECORD(modem)),
 	CASE(TIOCMBIS, 3, RECORD(modem)),
 	CASE(TIOCMBIC, 3, RECORD(modem)),
-	CASE(FS_IOC_GETVERSION, 3, RECORD_OUT(word)),
+	CASE(FS_IOC_GETVERSION, 3, RECORD_OUT(uint)), /* not the long that its number says */
 	CASE(KDGETMODE, 3, RECORD_OUT(int)),
 	CASE(KDGKBMODE, 3, RECORD_OUT(int)),
 	/* unknown ones, and those with structs that are not described: a number */

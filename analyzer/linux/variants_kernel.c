@@ -130,4 +130,8 @@ static const struct arg_variant uring_register_variants[] = {
 	CASE(IORING_REGISTER_EVENTFD_ASYNC, 4, RECORDS(int, 3)),
 };
 VARIANTS(uring_register, 1, 2, 0xffffffffu);
+
+/* a set of signals, or a struct that points at one */
+static const struct arg_variant uring_enter_variants[] = {CASE(IORING_ENTER_EXT_ARG, 6, RECORD(uring_wait), ULONG)};
+VARIANTS(uring_enter, 3, 4, IORING_ENTER_EXT_ARG);
 /* clang-format on */

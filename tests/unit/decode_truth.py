@@ -43,6 +43,8 @@ def lines(path, skip_first):
         # strace names the call that these stand for
         line = re.sub(r"^socketcall\(SYS_(\w+), \[(.*)\]\) = ", lambda m: f"{m[1].lower()}({m[2]}) = ", line)
         line = re.sub(r"^ipc\((\w+), \[(.*)\]\) = ", r"\1(\2) = ", line)
+        # … and ipc's semctl with the union that its pointer points at in brackets
+        line = re.sub(r"^(semctl\(.*), \[(\w+)\]\)(\s+= )", r"\1, \2)\3", line)
         line = re.sub(r"\)\s+= ", ") = ", line)
         if PIDS.match(line):
             line = re.sub(r"(?<![0-9a-fx])[0-9]{2,7}(?![0-9])", "PID", line)

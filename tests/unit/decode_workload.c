@@ -159,6 +159,9 @@ static void descriptors(void)
 	lock.l_type = F_RDLCK;
 	S(fcntl, fd, F_GETLK, &lock);
 	S(fcntl, fd, F_GETPIPE_SZ);
+	S(fcntl, fd, F_NOTIFY, DN_CREATE | DN_MULTISHOT);
+	S(membarrier, 0, 0, 0);
+	S(membarrier, 0, 1, 2);
 	S(fcntl, fd, 12345, 9L);
 	S(flock, fd, LOCK_EX | LOCK_NB);
 	S(ioctl, fd, TCGETS, buffer);

@@ -228,8 +228,15 @@ static void multiplexed(void)
 	SOCKETCALL(13, fds[0], SHUT_RDWR);
 	id = (uint32_t)C6(ipc, 2, 0, 1, 0600, 0, 0);
 	C6(ipc, 1, id, 1, 0, WORDS(1 << 16, 04000), 0);
+	C6(ipc, 3, id, 0, 0x100 | 16, WORDS(3), 0); /* SETVAL */
+	C6(ipc, 3, id, 0, 0x100, WORDS(0), 0);      /* IPC_RMID */
 	C6(ipc, 24, -1, 0, 0, 0, 0);
-	C6(ipc, 13, 0, 01600, 0, 0, 0);
+	id = (uint32_t)C6(ipc, 13, 0, 01600, 0, 0, 0);
+	low->words[32] = 5;
+	memcpy(&low->words[33], "text", 4);
+	C6(ipc, 11, id, 4, 0, at(&low->words[32]), 0);
+	C6(ipc, 12, id, 4, 0, WORDS(at(&low->words[32]), 5), 0);
+	C6(ipc, 14, id, 0x100, 0, 0, 0);
 	memset(low->data, 0, 128);
 	low->words[8] = low->words[9] = 0;
 	C3(select, WORDS(3, at(low->data), 0, 0, at(low->words + 8)), 0, 0);

@@ -103,6 +103,22 @@ static void test_written(void)
 	   "cq_off={head=0, tail=0, ring_mask=0, ring_entries=0, overflow=0, cqes=0, flags=0}} = 3");
 }
 
+static void test_uring_enter(void)
+{
+	X64("io_uring_enter", 3, 0, 1, 1, P1, 8);
+	WHOLE(enter, 4, P1, WORDS8(1 << 9, 8, P2), 24);
+	RETURNS(1);
+	IS("3, 0, 1, IORING_ENTER_GETEVENTS, [USR1], 8 = 1");
+	X64("io_uring_enter", 3, 0, 1, 9, P1, 24);
+	WHOLE(enter, 4, P1, WORDS8(0, 8, P2), 24);
+	RETURNS(1);
+	IS("3, 0, 1, IORING_ENTER_GETEVENTS|IORING_ENTER_EXT_ARG, {sigmask=NULL, sigmask_sz=8, ts=0x7ffe1000}, 24 = 1");
+	X64("io_uring_enter", 3, 0, 1, 9, P1, 24);
+	WHOLE(enter, 4, P1, WORDS8(0), 8);
+	RETURNS(1);
+	IS("3, 0, 1, IORING_ENTER_GETEVENTS|IORING_ENTER_EXT_ARG, 0x7ffe0000, 24 = 1");
+}
+
 static void test_messages(void)
 {
 	const uint64_t two[16] = {0, 0, P2, 1, 0, 0, 0, 3, 0, 0, P3, 1, 0, 0, 0, 5};
@@ -121,11 +137,57 @@ static void test_messages(void)
 	RETURNS(-EAGAIN);
 	IS("4, 0x7ffe0000, 2, 0, NULL = -1 EAGAIN (Resource temporarily unavailable)");
 
+	/* descriptors that lie beyond what was captured */
+	X64("sendmsg", 3, P1, 0);
+	WHOLE(enter, 1, P1, WORDS8(0, 0, 0, 0, P2, 32, 0), 56);
+	WHOLE(enter, DEEP + 1, P2, WORDS8(28, 1 | 1ull << 32, 5 | 6ull << 32), 24);
+	RETURNS(0);
+	IS("3, {msg_name=NULL, msg_namelen=0, msg_iov=NULL, msg_iovlen=0, msg_control=[{cmsg_len=28, "
+	   "cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[5, 6, ...]}], msg_controllen=32, msg_flags=0}, "
+	   "0 = 0");
 	X64("msgsnd", 7, P1, 5, 0);
 	WHOLE(enter, 1, P1, WORDS8(9), 8);
 	WHOLE(enter, DEEP + 1, P1 + 8, "hel", 3);
 	RETURNS(0);
 	IS("7, {mtype=9, mtext=\"hel\"...}, 5, 0 = 0");
+}
+
+/* Items that all point at one piece: their text has a bound, though the record is short. */
+static void test_repeated(void)
+{
+	enum { ITEMS = 1000, MESSAGES = 250, BYTES = 20000 };
+	static uint64_t vectors[2 * ITEMS], messages[8 * MESSAGES], strings[ITEMS];
+	static uint8_t data[BYTES];
+	struct strbuf out = {0};
+
+	memset(data, 1, sizeof(data));
+	for (size_t i = 0; i < ITEMS; i++) {
+		vectors[2 * i] = P3;
+		vectors[2 * i + 1] = BYTES;
+		strings[i] = P3;
+	}
+	for (size_t i = 0; i < MESSAGES; i++) {
+		messages[8 * i + 2] = P2;
+		messages[8 * i + 3] = ITEMS;
+	}
+	X64("sendmmsg", 4, P1, MESSAGES, 0);
+	WHOLE(enter, 1, P1, messages, sizeof(messages));
+	WHOLE(enter, DEEP + 1, P2, vectors, sizeof(vectors));
+	WHOLE(enter, DEEP + 1, P3, data, sizeof(data));
+	RETURNS(-EINVAL);
+	call_args_text(&b.call, &out);
+	CHECK(out.len < 4u << 20);
+	CHECK(strstr(out.data, ", ...], 250, 0"));
+	strbuf_deinit(&out);
+
+	X64("execve", P1, P2, 0);
+	WHOLE(enter, 1, P2, strings, sizeof(strings));
+	WHOLE(enter, 1, P3, data, sizeof(data));
+	RETURNS(-EINVAL);
+	call_args_text(&b.call, &out);
+	CHECK(out.len < 4u << 20);
+	CHECK(strstr(out.data, ", ...], NULL"));
+	strbuf_deinit(&out);
 }
 
 static void test_addresses(void)
@@ -192,6 +254,41 @@ static void test_32_bits(void)
 	WHOLE(enter, DEEP + 1, P1, WORDS4(3, P2, 4, 0, 0, 0), 24);
 	RETURNS(-EINVAL);
 	IS("0x63 /* SYS_??? */, 0x7ffe0000 = -1 EINVAL (Invalid argument)");
+	I386("ipc", 21, 7, 0, P2, 0);
+	RETURNS(0);
+	IS("shmat, [7, NULL, 0] = 0");
+	/* msgrcv's buffer and type behind the pointer, as version 0 has them, and in registers */
+	I386("ipc", 12, 7, 4, 0, P2, 0);
+	WHOLE(enter, 1, P2, WORDS4(P3, 5), 8);
+	WHOLE(exit, 1, P3, WORDS4(5), 4);
+	WHOLE(exit, DEEP + 1, P3 + 4, "text", 4);
+	RETURNS(4);
+	IS("msgrcv, [7, {mtype=5, mtext=\"text\"}, 4, 5, 0] = 4");
+	I386("ipc", 12, 7, 4, 0, P2, 0);
+	RETURNS(4);
+	IS("12, 7, 4, 0, 0x7ffe1000, 0 = 4");
+	I386("ipc", 1 << 16 | 12, 7, 4, 0, P2, 5);
+	WHOLE(exit, 1, P2, WORDS4(5), 4);
+	WHOLE(exit, DEEP + 1, P2 + 4, "text", 4);
+	RETURNS(4);
+	IS("msgrcv, [7, {mtype=5, mtext=\"text\"}, 4, 5, 0] = 4");
+	I386("ipc", 3, 7, 1, 0x100 | 16, P2, 0);
+	WHOLE(enter, 1, P2, WORDS4(5), 4);
+	RETURNS(0);
+	IS("semctl, [7, 1, IPC_64|SETVAL, 0x5] = 0");
+	I386("ipc", 3, 7, 1, 16, P2, 0);
+	RETURNS(-EFAULT);
+	IS("3, 7, 1, 16, 0x7ffe1000, 0 = -1 EFAULT (Bad address)");
+	I386("bpf", 1, P1, 32);
+	WHOLE(enter, 1, P1, WORDS8(5, P2, P3, 0), 32);
+	RETURNS(0);
+	IS("BPF_MAP_LOOKUP_ELEM, {map_fd=5, key=0x7ffe1000, value=0x7ffe2000, flags=BPF_ANY}, 32 = 0");
+	I386("clock_adjtime64", 0, P1);
+	WHOLE(exit, 1, P1, WORDS8(0, 5, 6), 208);
+	RETURNS(0);
+	IS("CLOCK_REALTIME, {modes=0, offset=5, freq=6, maxerror=0, esterror=0, status=0, constant=0, precision=0, "
+	   "tolerance=0, time={tv_sec=0, tv_usec=0}, tick=0, ppsfreq=0, jitter=0, shift=0, stabil=0, jitcnt=0, "
+	   "calcnt=0, errcnt=0, stbcnt=0, tai=0} = 0 (TIME_OK)");
 	I386("mmap", P1);
 	WHOLE(enter, DEEP, P1, WORDS4(0, 4096, 1, 0x22, 0xffffffff, 0), 24);
 	RETURNS((int32_t)0xf7fd0000);
@@ -207,6 +304,20 @@ static void test_32_bits(void)
 	WHOLE(enter, 1, P2, "abc", 3);
 	RETURNS(3);
 	IS("1, [{iov_base=\"abc\", iov_len=3}], 1 = 3");
+	CALL(TRAP_ABI_X32, "pwritev2", 1, P1, 1, 0x100000002, 1);
+	WHOLE(enter, 1, P1, WORDS4(P2, 3), 8);
+	WHOLE(enter, 1, P2, "abc", 3);
+	RETURNS(3);
+	IS("1, [{iov_base=\"abc\", iov_len=3}], 1, 4294967298, RWF_HIPRI = 3");
+	CALL(TRAP_ABI_X32, "rt_sigtimedwait", P1, 0, P2, 8);
+	WHOLE(enter, 0, P1, WORDS8(1 << 9), 8);
+	WHOLE(enter, 2, P2, WORDS8(1, 5), 16);
+	RETURNS(10);
+	IS("[USR1], NULL, {tv_sec=1, tv_nsec=5}, 8 = 10 (SIGUSR1)");
+	CALL(TRAP_ABI_X32, "setsockopt", 1, 1, 20, P1, 16);
+	WHOLE(enter, 3, P1, WORDS8(1, 5), 16);
+	RETURNS(0);
+	IS("1, SOL_SOCKET, SO_RCVTIMEO_OLD, {tv_sec=1, tv_usec=5}, 16 = 0");
 	CALL(TRAP_ABI_X32, "nanosleep", P1, 0);
 	WHOLE(enter, 0, P1, WORDS8(1, 5), 16);
 	RETURNS(0);
@@ -217,7 +328,9 @@ int main(void)
 {
 	test_sized();
 	test_written();
+	test_uring_enter();
 	test_messages();
+	test_repeated();
 	test_addresses();
 	test_requests();
 	test_32_bits();

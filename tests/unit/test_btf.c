@@ -232,6 +232,7 @@ static void endless_types(void)
 {
 	struct btf *btf = btf__new_empty();
 	struct btf_types *types;
+	struct btf_member_info listed[4];
 	uint32_t size;
 
 	CHECK(btf);
@@ -242,6 +243,7 @@ static void endless_types(void)
 	types = parse(btf);
 	expect_none(types, "self", "x");
 	expect_none(types, "loop", "x");
+	CHECK_INT(btf_types_members(types, "self", listed, 4), 0);
 	vmtape_error_destroy(btf_types_size(types, "loop", &size));
 	btf_types_destroy(types);
 	btf__free(btf);

@@ -42,7 +42,7 @@ static struct btf_types *make_types(void)
 	CHECK(!btf__add_field(btf, "in", inner, 128, 0));
 	CHECK(!btf__add_field(btf, NULL, both, 192, 0));
 	CHECK(!btf__add_field(btf, "p", pointer, 256, 0));
-	CHECK(!btf__add_field(btf, "two", pair, 320, 0));
+	CHECK(!btf__add_field(btf, "t\033wo", pair, 320, 0));
 
 	/* not for a reader by natural alignment; within itself; overlapping without end */
 	CHECK(btf__add_struct(btf, "packed", 12) > 0);
@@ -105,10 +105,10 @@ static void test_call(struct btf_layouts *layouts)
 	record_builder_add(&b.enter, 0, TRAP_FRAG_WHOLE, TARGET, sizeof(before), before, sizeof(before));
 	record_builder_add(&b.exit, 0, TRAP_FRAG_WHOLE, TARGET, sizeof(after), after, sizeof(after));
 	call_builder_finish(&b, true, -EINVAL);
-	expect(&b.call, "{flags=7, name=\"a\\\"\", in={a=3, b=4}, first=-1, p=NULL, two=[1, 2]}, 5");
+	expect(&b.call, "{flags=7, name=\"a\\\"\", in={a=3, b=4}, first=-1, p=NULL, t\\33wo=[1, 2]}, 5");
 	b.call.ret = 0;
-	expect(&b.call, "{flags=7, name=\"a\\\"\", in={a=3, b=4}, first=-1, p=NULL, two=[1, 2]} => "
-			"{flags=8, name=\"a\\\"\", in={a=3, b=4}, first=-1, p=NULL, two=[1, 2]}, 5");
+	expect(&b.call, "{flags=7, name=\"a\\\"\", in={a=3, b=4}, first=-1, p=NULL, t\\33wo=[1, 2]} => "
+			"{flags=8, name=\"a\\\"\", in={a=3, b=4}, first=-1, p=NULL, t\\33wo=[1, 2]}, 5");
 }
 
 int main(void)

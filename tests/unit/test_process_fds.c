@@ -420,6 +420,16 @@ static void test_bounds(void)
 	stop();
 }
 
+/* A call of i386 whose arguments are not the 64-bit one's: its own entry says where the descriptor is. */
+static void test_i386(void)
+{
+	struct linux_syscall syscall = {.abi = TRAP_ABI_I386, .name = "fallocate", .nr_args = -1};
+	struct fd_call call;
+
+	fd_call_of(&syscall, &call);
+	CHECK_INT(call.fd_args, 1);
+}
+
 int main(void)
 {
 	test_paths();
@@ -431,5 +441,6 @@ int main(void)
 	test_gaps();
 	test_unseen_changes();
 	test_bounds();
+	test_i386();
 	return 0;
 }
