@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "linux/arg_decode.h"
+#include "linux/captured.h"
+#include "linux/semantics.h"
 #include "output/output.h"
+#include "plan_abi.h"
 
 #define MAX_PROBES     32u
 #define MAX_FILE_BYTES 512u
@@ -15,8 +18,10 @@ const char *const call_key_names[CALL_KEYS] = {"syscall", "process", "thread", "
 
 static void destroy_group(struct call_group *group)
 {
-	for (unsigned i = 0; group && i < CALL_KEYS; i++)
+	for (unsigned i = 0; group && i < CALL_KEYS; i++) {
 		free(group->names[i]);
+		free(group->raw_names[i]);
+	}
 	free(group);
 }
 
@@ -60,22 +65,97 @@ static uint64_t hash_of(const void *bytes, size_t size_bytes)
 	return hash;
 }
 
-/* The first path among the arguments, as it was given; false: the call has none, or it was not captured. */
-static bool put_file(const struct call *call, struct strbuf *out)
+/* Which argument is the path: a string that comes first, or behind a directory; -1: none. */
+static int find_path_arg(const struct linux_syscall *syscall)
 {
-	for (int i = 0; i < call_nr_args(call); i++) {
-		const char *name = call_arg_name(call, i);
+	/* Those that have it elsewhere, or whose first string is the name of something else. */
+	static const struct {
+		const char *name;
+		int arg;
+	} others[] = {
+		{"mount", 1},         {"quotactl", 1}, {"symlink", 1},        {"inotify_add_watch", 1},
+		{"memfd_create", -1}, {"fsopen", -1},  {"delete_module", -1}, {"add_key", -1},
+		{"request_key", -1},  {"mq_open", -1}, {"mq_unlink", -1},
+	};
+	const struct call_spec *spec = call_spec_of(syscall);
+	uint8_t before = ARG_DEFAULT;
 
-		if (!strstr(name, "name") && !strstr(name, "path"))
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strcmp(syscall->name, others[i].name))
+			return others[i].arg;
+	for (int i = 0; i < call_spec_nr_args(syscall, spec); i++) {
+		struct arg_spec arg;
+
+		call_spec_arg(syscall, spec, NULL, i, &arg);
+		if (arg.kind == ARG_STRING && arg.direction == ARG_IN && (!i || before == ARG_DIRFD))
+			return i;
+		before = arg.kind;
+	}
+	return -1;
+}
+
+static int path_arg(struct call_groups *groups, const struct call *call)
+{
+	uint8_t *known;
+
+	if (!call->syscall || !call->syscall->name || call->abi >= TRAP_ABIS || call->nr >= CALL_GROUPS_CALLS)
+		return -1;
+	known = &groups->path_args[call->abi][call->nr];
+	if (!*known)
+		*known = (uint8_t)(find_path_arg(call->syscall) + 2);
+	return *known - 2;
+}
+
+/* The file that a call is about, as it is shown and as it is. */
+struct file_name {
+	struct strbuf text, raw;
+};
+
+static bool put_descriptor(const struct call *call, struct file_name *file)
+{
+	for (int i = 0; i < LINUX_SYSCALL_ARGS && call->fds; i++) {
+		const struct fd_object *object = call->fds->objects[i];
+		bool uncertain = call->fds->uncertain >> i & 1;
+
+		if (!object || !object->name_len ||
+		    (object->kind != FD_FILE && object->kind != FD_DIRECTORY && object->kind != FD_MEMFD))
 			continue;
-		strbuf_reset(out);
-		if (call_arg_text(call, i, out) && !out->failed && out->len && out->data[0] == '"')
-			return true;
+		strbuf_put_char(&file->text, '"');
+		strbuf_put_escaped(&file->text, object->name, object->name_len);
+		strbuf_put(&file->text, uncertain ? "\"?" : "\"");
+		strbuf_put_bytes(&file->raw, object->name, object->name_len);
+		strbuf_put(&file->raw, uncertain ? "?" : "");
+		return true;
 	}
 	return false;
 }
 
-static uint64_t key_of(const struct call *call, enum call_key key, const struct strbuf *file)
+/* The path that the call was given, or that its descriptor has; empty: it has none, or it was not captured. */
+static void put_file(struct call_groups *groups, const struct call *call, struct file_name *file)
+{
+	int arg = path_arg(groups, call);
+	struct captured piece;
+	bool ended;
+
+	strbuf_reset(&file->text);
+	strbuf_reset(&file->raw);
+	/* Without a path, or with an empty one, it is about the descriptor. */
+	if (arg < 0 || (call->args_known && !call->args[arg])) {
+		put_descriptor(call, file);
+		return;
+	}
+	if (!call_arg_text(call, arg, &file->text) || !file->text.len || file->text.data[0] != '"') {
+		strbuf_reset(&file->text);
+	} else if (!strcmp(file->text.data, "\"\"")) {
+		strbuf_reset(&file->text);
+		put_descriptor(call, file);
+	} else if (captured_find(call, CAPTURED_BEFORE, (uint8_t)(PLAN_LABEL_ARG0 + arg), call->args[arg], &piece)) {
+		strbuf_put_bytes(&file->raw, piece.data, captured_string(&piece, &ended));
+		strbuf_put(&file->raw, ended ? "" : "...");
+	}
+}
+
+static uint64_t key_of(const struct call *call, enum call_key key, const struct file_name *file)
 {
 	const char *name;
 
@@ -92,30 +172,54 @@ static uint64_t key_of(const struct call *call, enum call_key key, const struct 
 		name = call_error_name(call);
 		return name ? hash_of(name, strlen(name)) : 0;
 	default:
-		return file->len ? hash_of(file->data, file->len) : 0;
+		return file->text.len ? hash_of(file->text.data, file->text.len) : 0;
 	}
 }
 
-static void put_thread(const struct call_groups *groups, const struct call *call, bool process, struct strbuf *out)
+/* Threads have names of their own; a process bears its leader's, and is known by its program until that was seen. */
+static const char *name_of_thread(const struct call_thread *thread, bool process)
 {
-	/* Threads have names of their own; the process is what they share. */
-	struct call_thread thread = call->thread;
+	const char *slash;
 
-	if (groups->without_pid) {
-		if (thread.comm[0])
-			strbuf_put_escaped(out, thread.comm, strlen(thread.comm));
-		else
-			strbuf_put_char(out, '?');
+	if (!process || thread->tid == thread->pid)
+		return thread->comm;
+	if (!thread->exe)
+		return "";
+	slash = strrchr(thread->exe, '/');
+	return slash ? slash + 1 : thread->exe;
+}
+
+static void put_number(struct strbuf *out, int32_t number)
+{
+	if (number >= 0)
+		strbuf_put_i64(out, number);
+	else
+		strbuf_put_char(out, '?');
+}
+
+static void put_thread(const struct call_groups *groups, const struct call *call, bool process, bool raw,
+		       struct strbuf *out)
+{
+	const struct call_thread *thread = &call->thread;
+	const char *name = name_of_thread(thread, process);
+
+	if (raw || !*name)
+		strbuf_put(out, *name ? name : "?");
+	else
+		strbuf_put_escaped(out, name, strlen(name));
+	if (groups->without_pid)
 		return;
+	strbuf_put_char(out, '[');
+	put_number(out, thread->pid);
+	if (!process && thread->tid != thread->pid && thread->pid >= 0) {
+		strbuf_put_char(out, '/');
+		put_number(out, thread->tid);
 	}
-	if (process)
-		thread.tid = thread.pid;
-	thread.uncertain = false;
-	output_put_thread(out, &thread, 0);
+	strbuf_put_char(out, ']');
 }
 
 static void put_key(const struct call_groups *groups, const struct call *call, enum call_key key,
-		    const struct strbuf *file, struct strbuf *out)
+		    const struct file_name *file, bool raw, struct strbuf *out)
 {
 	char buffer[32];
 	const char *name;
@@ -128,7 +232,7 @@ static void put_key(const struct call_groups *groups, const struct call *call, e
 		break;
 	case CALL_KEY_PROCESS:
 	case CALL_KEY_THREAD:
-		put_thread(groups, call, key == CALL_KEY_PROCESS, out);
+		put_thread(groups, call, key == CALL_KEY_PROCESS, raw, out);
 		break;
 	case CALL_KEY_VCPU:
 		strbuf_printf(out, "vCPU %u", call->vcpu);
@@ -138,21 +242,49 @@ static void put_key(const struct call_groups *groups, const struct call *call, e
 		strbuf_put(out, name ? name : "-");
 		break;
 	default:
-		strbuf_put(out, file->len ? file->data : "-");
+		if (raw && file->raw.len)
+			strbuf_put(out, file->raw.data);
+		else
+			strbuf_put(out, file->text.len ? file->text.data : "-");
 		break;
 	}
 }
 
 static char *name_of(const struct call_groups *groups, const struct call *call, enum call_key key,
-		     const struct strbuf *file)
+		     const struct file_name *file, bool raw)
 {
 	struct strbuf name = {0};
 	char *copy;
 
-	put_key(groups, call, key, file, &name);
+	put_key(groups, call, key, file, raw, &name);
 	copy = name.failed ? NULL : strndup(name.data ? name.data : "?", MAX_FILE_BYTES);
 	strbuf_deinit(&name);
 	return copy;
+}
+
+/* false: no memory, and what there was stays. */
+static bool set_name(const struct call_groups *groups, struct call_group *group, const struct call *call,
+		     enum call_key key, const struct file_name *file)
+{
+	char *name = name_of(groups, call, key, file, false), *raw = NULL;
+
+	/* What the guest did not choose is the same in both. */
+	if (key == CALL_KEY_PROCESS || key == CALL_KEY_THREAD || key == CALL_KEY_FILE) {
+		raw = name_of(groups, call, key, file, true);
+		if (!raw) {
+			free(name);
+			return false;
+		}
+	}
+	if (!name) {
+		free(raw);
+		return false;
+	}
+	free(group->names[key]);
+	free(group->raw_names[key]);
+	group->names[key] = name;
+	group->raw_names[key] = raw;
+	return true;
 }
 
 /* ---- groups ---------------------------------------------------------- */
@@ -193,7 +325,7 @@ static struct call_group *others_of(struct call_groups *groups)
 
 /* NULL: no memory. Keys that collide, which a guest can bring about by its file names, go to the next place. */
 static struct call_group *find_group(struct call_groups *groups, const struct call *call, const uint64_t *keys,
-				     const struct strbuf *file)
+				     const struct file_name *file)
 {
 	uint64_t hash = hash_of(keys, CALL_KEYS * sizeof(*keys)), at;
 	struct call_group *group;
@@ -203,7 +335,7 @@ static struct call_group *find_group(struct call_groups *groups, const struct ca
 		group = groups->list[at];
 		if (!memcmp(group->keys, keys, sizeof(group->keys)) &&
 		    (!groups->by[CALL_KEY_FILE] ||
-		     !strncmp(group->names[CALL_KEY_FILE], file->len ? file->data : "-", MAX_FILE_BYTES)))
+		     !strncmp(group->names[CALL_KEY_FILE], file->text.len ? file->text.data : "-", MAX_FILE_BYTES)))
 			return group;
 	}
 	if (probe == MAX_PROBES || groups->count >= CALL_GROUPS_MAX)
@@ -212,50 +344,42 @@ static struct call_group *find_group(struct call_groups *groups, const struct ca
 	if (!group || !u64_map_set(&groups->index, hash + probe, groups->count - 1))
 		return NULL;
 	memcpy(group->keys, keys, sizeof(group->keys));
-	for (unsigned i = 0; i < CALL_KEYS; i++) {
-		if (!groups->by[i])
-			continue;
-		group->names[i] = name_of(groups, call, (enum call_key)i, file);
-		if (!group->names[i])
+	for (unsigned i = 0; i < CALL_KEYS; i++)
+		if (groups->by[i] && !set_name(groups, group, call, (enum call_key)i, file))
 			return NULL;
-	}
 	return group;
 }
 
-/* A process is shown by its last name: it is forked under its parent's. */
+/* A process is shown by its leader's last name: it is forked under its parent's. */
 static void rename_group(const struct call_groups *groups, struct call_group *group, const struct call *call)
 {
-	if (group == groups->others || call->thread.pid < 0 || !strcmp(group->comm, call->thread.comm))
-		return;
-	if (!groups->by[CALL_KEY_THREAD] && call->thread.tid != call->thread.pid)
-		return;
-	memcpy(group->comm, call->thread.comm, sizeof(group->comm));
-	for (unsigned i = CALL_KEY_PROCESS; i <= CALL_KEY_THREAD; i++) {
-		char *name;
+	bool is_leader = call->thread.tid == call->thread.pid, by_thread = groups->by[CALL_KEY_THREAD];
+	const char *name = name_of_thread(&call->thread, !by_thread);
 
-		if (!groups->by[i] || (i == CALL_KEY_PROCESS && call->thread.tid != call->thread.pid))
-			continue;
-		name = name_of(groups, call, (enum call_key)i, NULL);
-		if (!name)
-			continue;
-		free(group->names[i]);
-		group->names[i] = name;
-	}
+	if (group == groups->others || call->thread.pid < 0 || !*name || !strncmp(group->comm, name, 16))
+		return;
+	if (!by_thread && !is_leader && group->is_led)
+		return;
+	group->is_led |= is_leader;
+	snprintf(group->comm, sizeof(group->comm), "%s", name);
+	if (by_thread)
+		set_name(groups, group, call, CALL_KEY_THREAD, NULL);
+	if (groups->by[CALL_KEY_PROCESS] && (is_leader || !group->is_led))
+		set_name(groups, group, call, CALL_KEY_PROCESS, NULL);
 }
 
-static struct vmtape_error *count_call(struct call_groups *groups, const struct call *call, struct strbuf *file)
+static struct vmtape_error *count_call(struct call_groups *groups, const struct call *call, struct file_name *file)
 {
 	uint64_t keys[CALL_KEYS] = {0};
 	struct call_group *group;
 
-	strbuf_reset(file);
-	if (groups->by[CALL_KEY_FILE] && !put_file(call, file))
-		strbuf_reset(file);
+	if (groups->by[CALL_KEY_FILE])
+		put_file(groups, call, file);
 	for (unsigned i = 0; i < CALL_KEYS; i++)
 		if (groups->by[i])
 			keys[i] = key_of(call, (enum call_key)i, file);
 	group = find_group(groups, call, keys, file);
-	if (!group || file->failed)
+	if (!group || file->text.failed || file->raw.failed)
 		return &vmtape_error_no_memory;
 	if (groups->by[CALL_KEY_PROCESS] || groups->by[CALL_KEY_THREAD])
 		rename_group(groups, group, call);
@@ -273,9 +397,13 @@ struct vmtape_error *call_groups_count(struct call_groups *groups, struct sessio
 	struct call_stream_stats stats;
 	struct call_stream *stream;
 	struct call_item item;
-	struct strbuf file = {0};
-	struct vmtape_error *error = call_stream_create(&stream, session, options);
+	struct file_name file = {0};
+	struct call_stream_options with_fds = *options;
+	struct vmtape_error *error;
 	bool more = true;
+
+	with_fds.fds |= groups->by[CALL_KEY_FILE];
+	error = call_stream_create(&stream, session, &with_fds);
 
 	if (error)
 		return error;
@@ -292,14 +420,15 @@ struct vmtape_error *call_groups_count(struct call_groups *groups, struct sessio
 			progress(ctx, stats.records);
 		}
 	}
-	strbuf_deinit(&file);
+	strbuf_deinit(&file.text);
+	strbuf_deinit(&file.raw);
 	call_stream_destroy(stream);
 	return error;
 }
 
 /* ---- output ---------------------------------------------------------- */
 
-void call_group_put_name(const struct call_group *group, struct strbuf *out)
+void call_group_put_name(const struct call_group *group, bool raw, struct strbuf *out)
 {
 	const char *between = "";
 
@@ -307,7 +436,7 @@ void call_group_put_name(const struct call_group *group, struct strbuf *out)
 		if (!group->names[i])
 			continue;
 		strbuf_put(out, between);
-		strbuf_put(out, group->names[i]);
+		strbuf_put(out, raw && group->raw_names[i] ? group->raw_names[i] : group->names[i]);
 		between = ", ";
 	}
 }

@@ -51,16 +51,19 @@ static struct vmtape_error *add_time(struct cut *cut, const char *key, uint64_t 
 	return error;
 }
 
-/* Where it was cut from; a cut of a cut keeps only the last. */
-static struct vmtape_error *add_origin(struct cut *cut)
+/* Where it was cut from; a cut of a cut keeps only the last. What it begins behind does not go on from another tape. */
+static struct vmtape_error *add_metas(struct cut *cut)
 {
+	static const char *const without[] = {"cut_", NULL}, *const without_start[] = {"cut_", "continues", NULL};
 	const uint8_t *uuid = session_info(cut->session)->uuid;
 	struct vmtape_error *error;
 	char text[33];
 
 	for (unsigned i = 0; i < 16; i++)
 		snprintf(text + 2 * i, 3, "%02x", uuid[i]);
-	error = tape_copy_meta(cut->copy, "cut_of", text);
+	error = tape_copy_metas(cut->copy, cut->session, cut->span.from ? without_start : without);
+	if (!error)
+		error = tape_copy_meta(cut->copy, "cut_of", text);
 	if (!error && cut->span.from)
 		error = add_time(cut, "cut_from", cut->span.from_tsc);
 	if (!error && cut->span.to)
@@ -114,6 +117,9 @@ static void say(struct cut *cut, const struct tape_copy_part *part)
 	if (stats.missing_pages)
 		fprintf(stderr, "vmtape: %s: %" PRIu64 " pages of its snapshots can't be had, and are left out\n",
 			cut->path, stats.missing_pages);
+	if (stats.missing_plans)
+		fprintf(stderr, "vmtape: %s: %" PRIu64 " of its plans can't be had, and are left out\n", cut->path,
+			stats.missing_plans);
 	if (!tape_reader_signer(session_reader(cut->session), key))
 		fprintf(stderr,
 			"vmtape: %s is signed, %s is not: a signature is for a whole tape. Keep the original as "
@@ -147,9 +153,7 @@ static struct vmtape_error *run(struct cut *cut, int *status)
 	if (!error)
 		error = tape_copy_create(&cut->copy, cut->file);
 	if (!error)
-		error = tape_copy_metas(cut->copy, cut->session, true);
-	if (!error)
-		error = add_origin(cut);
+		error = add_metas(cut);
 	if (!error)
 		error = tape_copy_plans(cut->copy, cut->session);
 	if (error)

@@ -55,14 +55,15 @@ struct side {
 	uint64_t count, errors, measured, total, p50, p90, p99;
 };
 struct row {
-	const char *name;
+	const char *name, *raw_name;
 	struct side sides[2];
 };
 
 static const char help[] =
 	"Usage: vmtape diff A B [OPTION]...\n"
 	"Compare the calls of two tapes: counts, errors, times and latencies, largest change in total time first.\n\n"
-	"      --by WHAT[,WHAT]  syscall (default), process (by its name), errno, file (the path that was given)\n"
+	"      --by WHAT[,WHAT]  syscall (default), process (by its name), errno, file (the path that was given,\n"
+	"                        else the descriptor's)\n"
 	"  -f, --filter FILTER   only calls that match, as in vmtape events\n"
 	"      --top N           the first N lines only\n"
 	"      --fields LIST     only these columns\n"
@@ -75,7 +76,7 @@ static const char help[] =
 /* ---- rows ------------------------------------------------------------ */
 
 struct named {
-	char *name;
+	char *name, *raw_name;
 	const struct call_group *group;
 	unsigned side;
 };
@@ -125,7 +126,7 @@ static size_t fold(const struct named *list, size_t count, struct row *rows)
 	for (size_t i = 0; i < count;) {
 		struct row *row = &rows[nr_rows++];
 
-		*row = (struct row){.name = list[i].name};
+		*row = (struct row){.name = list[i].name, .raw_name = list[i].raw_name};
 		for (unsigned side = 0; side < 2; side++) {
 			memset(&latency, 0, sizeof(latency));
 			for (; i < count && list[i].side == side && !strcmp(list[i].name, row->name); i++) {
@@ -139,31 +140,48 @@ static size_t fold(const struct named *list, size_t count, struct row *rows)
 	return nr_rows;
 }
 
+static void free_names(struct named *list, size_t count)
+{
+	for (size_t i = 0; i < count && list; i++) {
+		free(list[i].name);
+		free(list[i].raw_name);
+	}
+	free(list);
+}
+
+static char *name_of(const struct call_group *group, bool raw)
+{
+	struct strbuf name = {0};
+	char *copy;
+
+	call_group_put_name(group, raw, &name);
+	copy = name.failed ? NULL : strdup(name.data ? name.data : "?");
+	strbuf_deinit(&name);
+	return copy;
+}
+
 static struct named *name_all(const struct diff *d, size_t *count)
 {
 	struct named *list = calloc(d->groups[0].count + d->groups[1].count + 1, sizeof(*list));
-	struct strbuf name = {0};
-	bool failed = !list;
 
 	*count = 0;
-	for (unsigned side = 0; side < 2 && !failed; side++) {
-		for (size_t i = 0; i < d->groups[side].count && !failed; i++) {
-			strbuf_reset(&name);
-			call_group_put_name(d->groups[side].list[i], &name);
-			list[*count] =
-				(struct named){strdup(name.data ? name.data : "?"), d->groups[side].list[i], side};
-			failed = name.failed || !list[*count].name;
-			*count += list[*count].name != NULL;
+	for (unsigned side = 0; side < 2 && list; side++) {
+		for (size_t i = 0; i < d->groups[side].count; i++) {
+			struct named *named = &list[(*count)++];
+
+			named->group = d->groups[side].list[i];
+			named->name = name_of(named->group, false);
+			named->raw_name = name_of(named->group, true);
+			named->side = side;
+			if (named->name && named->raw_name)
+				continue;
+			free_names(list, *count);
+			*count = 0;
+			return NULL;
 		}
 	}
-	strbuf_deinit(&name);
-	for (size_t i = 0; i < *count && failed; i++)
-		free(list[i].name);
-	if (failed) {
-		free(list);
-		return NULL;
-	}
-	qsort(list, *count, sizeof(*list), compare_names);
+	if (list)
+		qsort(list, *count, sizeof(*list), compare_names);
 	return list;
 }
 
@@ -202,11 +220,12 @@ static void put_row(const struct diff *d, struct strbuf *out, const struct row *
 	put_pair(cells, COL_P50_A, row, offsetof(struct side, p50));
 	put_pair(cells, COL_P90_A, row, offsetof(struct side, p90));
 	put_pair(cells, COL_P99_A, row, offsetof(struct side, p99));
-	cells[COL_NAME] = (struct table_cell){.kind = CELL_TEXT, .text = row->name};
+	cells[COL_NAME] = (struct table_cell){.kind = CELL_TEXT, .text = row->name, .raw = row->raw_name};
 	/* Slower or failing more often stands out, what is in one of them only steps back. */
 	if (d->table.form == TABLE_TEXT && (!a->count || !b->count))
 		terminal_style(&d->terminal, out, STYLE_FAINT);
-	else if (d->table.form == TABLE_TEXT && (b->p50 > a->p50 + a->p50 / 5 || b->errors > a->errors))
+	else if (d->table.form == TABLE_TEXT &&
+		 ((a->measured && b->p50 > a->p50 + a->p50 / 5) || b->errors > a->errors))
 		terminal_style(&d->terminal, out, STYLE_ERROR);
 	start = out->len;
 	table_put_row(&d->table, out, cells);
@@ -237,9 +256,7 @@ static struct vmtape_error *print(struct diff *d, char **paths)
 			command_write(&line);
 		}
 	}
-	for (size_t i = 0; i < count && list; i++)
-		free(list[i].name);
-	free(list);
+	free_names(list, count);
 	free(rows);
 	strbuf_deinit(&line);
 	return rows ? NULL : &vmtape_error_no_memory;

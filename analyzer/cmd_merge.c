@@ -24,7 +24,9 @@ static const char help[] = "Usage: vmtape merge TAPE TAPE... -o OUT [--force]\n"
 			   "      --help         this text\n\n"
 			   "They are of one VM, and the records of each go on where those of the one before end, as "
 			   "the parts of a rotated\n"
-			   "recording do; others are refused. Signatures are not carried over.\n"
+			   "recording do, or overlap it, as cuts do: what is there twice is taken once. Others are "
+			   "refused. Signatures are\n"
+			   "not carried over.\n"
 			   "Exit status: 0 done, 2 bad usage, bad input, or tapes that do not belong together.\n";
 
 static void progressed(void *ctx, uint64_t nr_records)
@@ -68,6 +70,10 @@ static struct vmtape_error *check_order(struct merge *merge, int number)
 
 static struct vmtape_error *add_tape(struct merge *merge, int number)
 {
+	/* A cut's times are not those of what it is merged with. */
+	static const char *const without_first[] = {"cut_from", "cut_to", NULL}, *const without[] = {"cut_",
+												     "continues",
+												     "start_", NULL};
 	struct tape_copy_part part = {.to_tsc = UINT64_MAX,
 				      .first_snapshot = -1,
 				      .last_snapshot = -1,
@@ -80,7 +86,7 @@ static struct vmtape_error *add_tape(struct merge *merge, int number)
 	if (!error && number)
 		error = check_order(merge, number);
 	if (!error)
-		error = tape_copy_metas(merge->copy, merge->session, !number);
+		error = tape_copy_metas(merge->copy, merge->session, number ? without : without_first);
 	if (!error)
 		error = tape_copy_plans(merge->copy, merge->session);
 	if (error)
@@ -134,12 +140,19 @@ static struct vmtape_error *run(struct merge *merge)
 	tape_copy_get_stats(merge->copy, &stats);
 	fprintf(stderr, "vmtape: %s: %" PRIu64 " records and %" PRIu64 " snapshots of %d tapes\n", merge->output,
 		stats.records, stats.snapshots, merge->nr_paths);
-	if (stats.missing_records || stats.missing_pages)
+	if (stats.twice_records)
+		fprintf(stderr, "vmtape: %s: %" PRIu64 " records are on two tapes, and were taken once\n",
+			merge->output, stats.twice_records);
+	if (stats.skipped_snapshots)
 		fprintf(stderr,
-			"vmtape: %s: %" PRIu64 " records and %" PRIu64
-			" pages of snapshots are missing, as their tapes are "
-			"damaged\n",
-			merge->output, stats.missing_records, stats.missing_pages);
+			"vmtape: %s: %" PRIu64 " snapshots are not newer than those of the tape before, and are left "
+			"out\n",
+			merge->output, stats.skipped_snapshots);
+	if (stats.missing_records || stats.missing_pages || stats.missing_plans)
+		fprintf(stderr,
+			"vmtape: %s: %" PRIu64 " records, %" PRIu64 " pages of snapshots and %" PRIu64
+			" plans are missing, as their tapes are damaged\n",
+			merge->output, stats.missing_records, stats.missing_pages, stats.missing_plans);
 	return NULL;
 }
 

@@ -145,10 +145,13 @@ static void put_row(const struct ps *ps, struct strbuf *out, const struct line *
 		cells[COL_START] = text(start.data ? start.data : "?");
 	}
 	put_name(ps, &name, line);
-	cells[COL_NAME] = text(name.data ? name.data : "?");
+	if (thread->comm[0] || is_text)
+		cells[COL_NAME] = text(name.data ? name.data : "?");
+	cells[COL_NAME].raw = thread->comm;
 	strbuf_put_escaped(&exe, line->row->exe, strlen(line->row->exe));
 	if (line->row->exe[0] || is_text)
 		cells[COL_EXE] = text(exe.data ? exe.data : "");
+	cells[COL_EXE].raw = line->row->exe;
 	for (size_t i = 0; i < NR_COLUMNS && is_text; i++)
 		if (cells[i].kind == CELL_UNKNOWN && i != COL_SYSCALL)
 			cells[i] = text("?");
@@ -255,6 +258,7 @@ static struct vmtape_error *run(struct ps *ps, const char *path, size_t *shown)
 
 static int finish_options(struct ps *ps)
 {
+	struct strbuf names = {0};
 	const char *bad;
 	int bad_len;
 
@@ -274,11 +278,10 @@ static int finish_options(struct ps *ps)
 	}
 	if (!ps->fields || table_choose(&ps->table, ps->fields, &bad, &bad_len))
 		return STATUS_GO_ON;
-	return command_misused(
-		"ps",
-		"--fields: \"%.*s\" is none of pid, ppid, tid, threads, uid, state, syscall, start_time, "
-		"process, exe",
-		bad_len, bad);
+	table_put_names(&ps->table, &names);
+	command_misused("ps", "--fields: \"%.*s\" is none of %s", bad_len, bad, names.data);
+	strbuf_deinit(&names);
+	return STATUS_BAD;
 }
 
 static int read_options(struct ps *ps, int argc, char **argv)

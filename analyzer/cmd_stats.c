@@ -53,11 +53,13 @@ struct stats {
 static const char help[] =
 	"Usage: vmtape stats TAPE [OPTION]...\n"
 	"Count system calls and their errors, and tell how long they took.\n\n"
-	"      --by WHAT[,WHAT]  syscall (default), process, thread, vcpu, errno, file (the path that was given)\n"
+	"      --by WHAT[,WHAT]  syscall (default), process, thread, vcpu, errno, file (the path that was given, else "
+	"the "
+	"descriptor's)\n"
 	"  -f, --filter FILTER   only calls that match, as in vmtape events\n"
 	"      --from TIME       entered at TIME or later\n"
 	"      --to TIME         entered before TIME\n"
-	"      --sort FIELD      count (default), errors, total_ns, p50_ns, p90_ns, p99_ns, max_ns or name\n"
+	"      --sort FIELD      count (default), errors, measured, total_ns, p50_ns, p90_ns, p99_ns, max_ns or name\n"
 	"      --top N           the first N lines only\n"
 	"      --fields LIST     only these columns: the above, measured, and what it is --by\n"
 	"      --format FORMAT   text (default), csv, or json: one object a line\n"
@@ -78,7 +80,7 @@ static int set_sort(struct stats *s, const char *name)
 		return STATUS_GO_ON;
 	}
 	return command_misused("stats",
-			       "--sort \"%s\" is none of count, errors, total_ns, p50_ns, p90_ns, p99_ns, "
+			       "--sort \"%s\" is none of count, errors, measured, total_ns, p50_ns, p90_ns, p99_ns, "
 			       "max_ns, name",
 			       name);
 }
@@ -99,7 +101,7 @@ static int choose_columns(struct stats *s)
 		for (size_t i = 0; i < NR_COLUMNS; i++)
 			if (i < COL_KEYS || (nr_by > 1 && s->groups.by[i - COL_KEYS]))
 				s->table.chosen[s->table.nr_chosen++] = i;
-		/* The name comes first in JSON. */
+		/* The name comes first in CSV and JSON. */
 		memmove(s->table.chosen + 1, s->table.chosen, COL_NAME * sizeof(s->table.chosen[0]));
 		s->table.chosen[0] = COL_NAME;
 	}
@@ -207,7 +209,7 @@ static int read_options(struct stats *s, int argc, char **argv)
 
 struct row {
 	const struct call_group *group;
-	char *name;
+	char *name, *raw_name;
 	uint64_t value; /* sorted by */
 };
 
@@ -256,10 +258,11 @@ static void put_row(struct stats *s, struct strbuf *out, const struct row *row)
 		cells[i].kind = CELL_NUMBER;
 		cells[i].number = value < INT64_MAX ? (int64_t)value : INT64_MAX;
 	}
-	cells[COL_NAME] = (struct table_cell){.kind = CELL_TEXT, .text = row->name};
+	cells[COL_NAME] = (struct table_cell){.kind = CELL_TEXT, .text = row->name, .raw = row->raw_name};
 	for (size_t i = 0; i < CALL_KEYS; i++)
 		if (row->group->names[i])
-			cells[COL_KEYS + i] = (struct table_cell){.kind = CELL_TEXT, .text = row->group->names[i]};
+			cells[COL_KEYS + i] = (struct table_cell){
+				.kind = CELL_TEXT, .text = row->group->names[i], .raw = row->group->raw_names[i]};
 	if (s->table.form == TABLE_TEXT && row->group->errors == row->group->count)
 		terminal_style(&s->terminal, out, STYLE_ERROR);
 	table_put_row(&s->table, out, cells);
@@ -267,25 +270,40 @@ static void put_row(struct stats *s, struct strbuf *out, const struct row *row)
 		terminal_plain(&s->terminal, out);
 }
 
+static void free_rows(struct row *rows, size_t count)
+{
+	for (size_t i = 0; i < count && rows; i++) {
+		free(rows[i].name);
+		free(rows[i].raw_name);
+	}
+	free(rows);
+}
+
+static char *name_of(const struct call_group *group, bool raw)
+{
+	struct strbuf name = {0};
+	char *copy;
+
+	call_group_put_name(group, raw, &name);
+	copy = name.failed ? NULL : strdup(name.data ? name.data : "?");
+	strbuf_deinit(&name);
+	return copy;
+}
+
 static struct row *make_rows(const struct stats *s)
 {
 	struct row *rows = calloc(s->groups.count + 1, sizeof(*rows));
-	struct strbuf name = {0};
 
 	for (size_t i = 0; i < s->groups.count && rows; i++) {
-		strbuf_reset(&name);
-		call_group_put_name(s->groups.list[i], &name);
 		rows[i].group = s->groups.list[i];
-		rows[i].name = strdup(name.data && !name.failed ? name.data : "?");
-		rows[i].value = value_of(s->groups.list[i], s->sort);
-		if (rows[i].name)
+		rows[i].name = name_of(rows[i].group, false);
+		rows[i].raw_name = name_of(rows[i].group, true);
+		rows[i].value = value_of(rows[i].group, s->sort);
+		if (rows[i].name && rows[i].raw_name)
 			continue;
-		while (i--)
-			free(rows[i].name);
-		free(rows);
-		rows = NULL;
+		free_rows(rows, i + 1);
+		return NULL;
 	}
-	strbuf_deinit(&name);
 	return rows;
 }
 
@@ -314,9 +332,7 @@ static struct vmtape_error *print(struct stats *s)
 		command_write(&line);
 	}
 	strbuf_deinit(&line);
-	for (size_t i = 0; i < s->groups.count; i++)
-		free(rows[i].name);
-	free(rows);
+	free_rows(rows, s->groups.count);
 	return NULL;
 }
 

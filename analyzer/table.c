@@ -128,11 +128,13 @@ static void put_plain(struct strbuf *out, const struct table_column *column, con
 
 static void put_json(struct strbuf *out, const struct table_column *column, const struct table_cell *cell)
 {
+	const char *text = cell->raw ? cell->raw : cell->text;
+
 	if (cell->kind == CELL_UNKNOWN) {
 		strbuf_put(out, "null");
 	} else if (cell->kind == CELL_TEXT) {
 		strbuf_put_char(out, '"');
-		strbuf_put_json(out, cell->text, strlen(cell->text));
+		strbuf_put_json(out, text, strlen(text));
 		strbuf_put_char(out, '"');
 	} else {
 		put_plain(out, column, cell, false);

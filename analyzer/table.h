@@ -40,6 +40,7 @@ struct table_cell {
 	int64_t number;
 	double ratio;
 	const char *text;
+	const char *raw; /* of a text, for JSON, which escapes in its own way; NULL: as text */
 };
 
 struct table {

@@ -11,15 +11,19 @@
 
 #define ZSTD_LEVEL      3
 #define CHUNK_BYTES     (512u << 10) /* of records */
-#define MAX_HELD_BYTES  (32u << 20)  /* of all vCPUs together */
+#define MAX_HELD_BYTES  (32u << 20)  /* that the buffers of all vCPUs take */
 #define MAX_META_BYTES  (60u << 10)  /* of a chunk */
 #define MAX_PLAN_ID     65536u
 #define PROGRESS_PERIOD 4096
 
 struct vcpu_lane {
 	struct byte_buffer records;
-	uint64_t next_seq;
+	uint64_t next_seq, last_tsc, max_tsc; /* of those written; if started */
 	bool started;
+	uint64_t part;  /* the newest one that has records of it; in that part: */
+	bool at_seam;   /* all of them so far were in an earlier one, too */
+	bool is_twice;  /* there were such */
+	bool is_joined; /* and the last one that was written was among them */
 };
 
 struct tape_copy {
@@ -37,7 +41,12 @@ struct tape_copy {
 		void *bytes;
 	} * plans;
 	size_t nr_plans;
-	uint64_t last_tsc; /* of the newest snapshot that is written */
+	uint64_t nr_parts; /* with the one that is copied */
+	bool was_damaged;  /* the part before */
+	uint64_t last_tsc; /* of the snapshot that was written last */
+	bool has_seam;     /* an earlier part had snapshots: */
+	uint64_t seam_tsc; /* the last one of them */
+	bool has_skipped;  /* what comes next builds on a snapshot that is not on the new tape */
 	struct tape_copy_stats stats;
 };
 
@@ -161,14 +170,19 @@ struct vmtape_error *tape_copy_meta(struct tape_copy *copy, const char *key, con
 	return copy->meta.bad ? &vmtape_error_no_memory : NULL;
 }
 
-struct vmtape_error *tape_copy_metas(struct tape_copy *copy, struct session *session, bool first)
+struct vmtape_error *tape_copy_metas(struct tape_copy *copy, struct session *session, const char *const *without)
 {
 	struct vmtape_error *error = NULL;
 	const char *key, *value;
 
-	for (size_t i = 0; !error && (key = tape_reader_meta_line(session_reader(session), i, &value)); i++)
-		if (first || (strncmp(key, "continues", 9) && strncmp(key, "start_", 6)))
+	for (size_t i = 0; !error && (key = tape_reader_meta_line(session_reader(session), i, &value)); i++) {
+		const char *const *prefix = without;
+
+		while (*prefix && strncmp(key, *prefix, strlen(*prefix)))
+			prefix++;
+		if (!*prefix)
 			error = tape_copy_meta(copy, key, value);
+	}
 	return error;
 }
 
@@ -209,10 +223,14 @@ struct vmtape_error *tape_copy_plans(struct tape_copy *copy, struct session *ses
 	size_t size_bytes;
 
 	for (uint32_t id = 0; id < MAX_PLAN_ID && left && !error; id++) {
-		if (tape_reader_plan(session_reader(session), id, &plan, &size_bytes))
-			continue;
-		left--;
-		error = add_plan(copy, id, plan, size_bytes);
+		int result = tape_reader_plan(session_reader(session), id, &plan, &size_bytes);
+
+		if (result == -ENOMEM)
+			return &vmtape_error_no_memory;
+		copy->stats.missing_plans += result == -EBADMSG;
+		left -= result != -ENOENT;
+		if (!result)
+			error = add_plan(copy, id, plan, size_bytes);
 	}
 	return error;
 }
@@ -291,7 +309,8 @@ static int copy_all(struct page_job *job, const struct tape_snapshot_info *info)
 	return 0;
 }
 
-/* An increment, if all that it brings is there and the one before it was copied; else all of memory. */
+/* An increment, if all that it brings is there and the one before it was copied; else all of memory. Within a tape, the
+ * TSC may go back (the guest was reset): only those of other tapes are told by it. */
 static struct vmtape_error *copy_snapshot(struct tape_copy *copy, struct session *session, uint32_t index, bool first)
 {
 	struct page_job job = {.copy = copy, .reader = session_reader(session), .index = index};
@@ -300,11 +319,13 @@ static struct vmtape_error *copy_snapshot(struct tape_copy *copy, struct session
 	bool whole = false;
 	int result = -EBADMSG;
 
-	/* A tape's snapshots lie in order of time; a part that overlaps the one before brings nothing new. */
-	if (copy->stats.snapshots && info.tsc <= copy->last_tsc)
+	if (copy->has_seam && info.tsc <= copy->seam_tsc) {
+		copy->stats.skipped_snapshots++;
+		copy->has_skipped = true;
 		return NULL;
+	}
 	job.why.offset = TAPE_NO_OFFSET;
-	if (!first && !info.base) {
+	if (!first && !info.base && !copy->has_skipped) {
 		result = tape_reader_brought_runs(job.reader, index, copy_run, &job, &whole, &job.why);
 		if (!result && !whole)
 			result = -EBADMSG;
@@ -322,6 +343,7 @@ static struct vmtape_error *copy_snapshot(struct tape_copy *copy, struct session
 		return failed(&job.why, result);
 	copy->stats.snapshots++;
 	copy->last_tsc = info.tsc;
+	copy->has_skipped = false;
 	return NULL;
 }
 
@@ -338,7 +360,6 @@ static struct vmtape_error *flush_lane(struct tape_copy *copy, size_t vcpu)
 		return NULL;
 	result = tape_encoder_traps(copy->encoder, &chunk, (uint16_t)vcpu, lane->records.data, lane->records.size_bytes,
 				    &why);
-	copy->held_bytes -= lane->records.size_bytes;
 	lane->records.size_bytes = 0;
 	return result ? failed(&why, result) : append(copy, chunk);
 }
@@ -347,8 +368,11 @@ static struct vmtape_error *flush_all(struct tape_copy *copy)
 {
 	struct vmtape_error *error = NULL;
 
-	for (size_t i = 0; i < copy->nr_lanes && !error; i++)
+	for (size_t i = 0; i < copy->nr_lanes && !error; i++) {
 		error = flush_lane(copy, i);
+		copy->held_bytes -= copy->lanes[i].records.room_bytes;
+		byte_buffer_deinit(&copy->lanes[i].records);
+	}
 	return error;
 }
 
@@ -367,11 +391,40 @@ static struct vcpu_lane *lane_of(struct tape_copy *copy, uint16_t vcpu)
 	return &lanes[vcpu];
 }
 
+static bool is_damaged(struct session *session)
+{
+	const struct tape_problem *problems;
+
+	return tape_reader_problems(session_reader(session), &problems) > 0;
+}
+
+static struct vmtape_error *foreign(const struct trap_view *view, uint64_t last_seq)
+{
+	return vmtape_error_create(VMTAPE_ERROR_FORMAT,
+				   "record %" PRIu64 " of vCPU %u comes after record %" PRIu64
+				   ": the tapes are not of one recording, or not in order",
+				   (uint64_t)view->header.seq, view->header.vcpu, last_seq);
+}
+
+/* The first new record of a vCPU goes on where an earlier part ended; damage may have taken what would show it. */
+static struct vmtape_error *check_seam(const struct vcpu_lane *lane, const struct trap_view *view, uint64_t missing)
+{
+	if (lane->is_twice && !lane->is_joined)
+		return foreign(view, lane->next_seq - 1);
+	if (missing)
+		return vmtape_error_create(VMTAPE_ERROR_FORMAT,
+					   "records %" PRIu64 " to %" PRIu64
+					   " of vCPU %u lie between it and the tape before: a part is missing",
+					   lane->next_seq, (uint64_t)view->header.seq - 1, view->header.vcpu);
+	return NULL;
+}
+
 /* Numbers that are missing before this record, but those that it tells of itself. */
-static struct vmtape_error *check_seq(struct tape_copy *copy, const struct vcpu_lane *lane,
-				      const struct trap_view *view, bool begins)
+static struct vmtape_error *check_seq(struct tape_copy *copy, struct vcpu_lane *lane, const struct trap_view *view,
+				      bool damaged)
 {
 	uint64_t seq = view->header.seq, missing;
+	struct vmtape_error *error = NULL;
 	struct trap_gap gap = {0};
 
 	if (view->header.type == TRAP_GAP) {
@@ -381,23 +434,30 @@ static struct vmtape_error *check_seq(struct tape_copy *copy, const struct vcpu_
 	if (!lane->started)
 		return NULL;
 	if (seq < lane->next_seq)
-		return vmtape_error_create(VMTAPE_ERROR_FORMAT,
-					   "record %" PRIu64 " of vCPU %u comes after record %" PRIu64
-					   ": the tapes are not of one recording, or not in order",
-					   seq, view->header.vcpu, lane->next_seq - 1);
+		return foreign(view, lane->next_seq - 1);
 	missing = seq - lane->next_seq;
 	if (missing && gap.first_seq == lane->next_seq && gap.lost_records == missing)
 		missing = 0;
-	if (missing && begins)
-		return vmtape_error_create(VMTAPE_ERROR_FORMAT,
-					   "records %" PRIu64 " to %" PRIu64
-					   " of vCPU %u lie between it and the tape before: a part is missing",
-					   lane->next_seq, seq - 1, view->header.vcpu);
+	if (lane->at_seam && !damaged)
+		error = check_seam(lane, view, missing);
+	lane->at_seam = false;
 	copy->stats.missing_records += missing;
-	return NULL;
+	return error;
 }
 
-static struct vmtape_error *add_record(struct tape_copy *copy, const struct trap_view *view, bool begins)
+/* An earlier part has it already. Its time tells it from a record of another recording, which has the same numbers. */
+static bool is_twice(struct tape_copy *copy, struct vcpu_lane *lane, const struct trap_view *view)
+{
+	if (!lane->at_seam || view->header.seq >= lane->next_seq || view->header.tsc > lane->max_tsc)
+		return false;
+	lane->is_twice = true;
+	lane->is_joined |= view->header.seq + 1 == lane->next_seq && view->header.tsc == lane->last_tsc;
+	copy->stats.twice_records++;
+	return true;
+}
+
+static struct vmtape_error *add_record(struct tape_copy *copy, struct session *session, const struct trap_view *view,
+				       bool continues)
 {
 	struct vcpu_lane *lane = lane_of(copy, view->header.vcpu);
 	size_t size_bytes = view->header.size_bytes;
@@ -405,7 +465,14 @@ static struct vmtape_error *add_record(struct tape_copy *copy, const struct trap
 
 	if (!lane)
 		return &vmtape_error_no_memory;
-	error = check_seq(copy, lane, view, begins);
+	if (lane->part != copy->nr_parts) {
+		lane->part = copy->nr_parts;
+		lane->at_seam = continues && lane->started;
+		lane->is_twice = lane->is_joined = false;
+	}
+	if (is_twice(copy, lane, view))
+		return NULL;
+	error = check_seq(copy, lane, view, lane->at_seam && (copy->was_damaged || is_damaged(session)));
 	if (error)
 		return error;
 	if (lane->records.size_bytes + size_bytes > CHUNK_BYTES)
@@ -414,9 +481,12 @@ static struct vmtape_error *add_record(struct tape_copy *copy, const struct trap
 		error = flush_all(copy);
 	if (error)
 		return error;
+	copy->held_bytes -= lane->records.room_bytes;
 	byte_buffer_add(&lane->records, view->raw, size_bytes);
-	copy->held_bytes += size_bytes;
+	copy->held_bytes += lane->records.room_bytes;
 	lane->next_seq = view->header.seq + 1;
+	lane->last_tsc = view->header.tsc;
+	lane->max_tsc = lane->started && lane->max_tsc > lane->last_tsc ? lane->max_tsc : lane->last_tsc;
 	lane->started = true;
 	copy->stats.records++;
 	return lane->records.bad ? &vmtape_error_no_memory : NULL;
@@ -424,23 +494,24 @@ static struct vmtape_error *add_record(struct tape_copy *copy, const struct trap
 
 /* ---- parts ----------------------------------------------------------- */
 
-/* Which vCPUs the part had records of already. */
-struct begun {
-	uint8_t vcpus[65536 / 8];
-};
-
-static bool begin_vcpu(struct begun *begun, uint16_t vcpu)
+/* A vCPU that brought nothing new must have brought the last record, else it is of an earlier time. */
+static struct vmtape_error *check_joined(const struct tape_copy *copy)
 {
-	uint8_t bit = (uint8_t)(1u << (vcpu & 7));
-	bool first = !(begun->vcpus[vcpu / 8] & bit);
+	for (size_t i = 0; i < copy->nr_lanes; i++) {
+		const struct vcpu_lane *lane = &copy->lanes[i];
 
-	begun->vcpus[vcpu / 8] |= bit;
-	return first;
+		if (lane->part == copy->nr_parts && lane->at_seam && lane->is_twice && !lane->is_joined)
+			return vmtape_error_create(VMTAPE_ERROR_FORMAT,
+						   "its records of vCPU %zu end before record %" PRIu64
+						   " of the tape before: the tapes are not of one recording, or not in "
+						   "order",
+						   i, lane->next_seq - 1);
+	}
+	return NULL;
 }
 
 static struct vmtape_error *copy_records(struct tape_copy *copy, struct session *session,
-					 const struct tape_copy_part *part, struct tape_cursor *cursor,
-					 struct begun *begun)
+					 const struct tape_copy_part *part, struct tape_cursor *cursor)
 {
 	int64_t snapshot = part->first_snapshot;
 	struct vmtape_error *error = NULL;
@@ -458,7 +529,7 @@ static struct vmtape_error *copy_records(struct tape_copy *copy, struct session 
 			snapshot++;
 		}
 		if (!error)
-			error = add_record(copy, &view, begin_vcpu(begun, view.header.vcpu) && part->continues);
+			error = add_record(copy, session, &view, part->continues);
 		if (!(++done % PROGRESS_PERIOD) && part->progress)
 			part->progress(part->ctx, copy->stats.records);
 	}
@@ -467,25 +538,26 @@ static struct vmtape_error *copy_records(struct tape_copy *copy, struct session 
 					  : vmtape_error_create(VMTAPE_ERROR_IO, "%s", why.message);
 	for (; !error && snapshot >= 0 && snapshot <= part->last_snapshot; snapshot++)
 		error = copy_snapshot(copy, session, (uint32_t)snapshot, snapshot == part->first_snapshot);
+	if (!error)
+		error = check_joined(copy);
 	return error ? error : flush_all(copy);
 }
 
 struct vmtape_error *tape_copy_part(struct tape_copy *copy, struct session *session, const struct tape_copy_part *part)
 {
 	struct tape_error why = {.offset = TAPE_NO_OFFSET};
-	struct begun *begun = calloc(1, sizeof(*begun));
 	struct tape_cursor *cursor = NULL;
-	struct vmtape_error *error;
+	struct vmtape_error *error = flush_meta(copy);
 
-	if (!begun)
-		return &vmtape_error_no_memory;
-	error = flush_meta(copy);
+	copy->nr_parts++;
+	copy->has_seam = copy->stats.snapshots > 0;
+	copy->seam_tsc = copy->last_tsc;
 	if (!error && tape_cursor_create(&cursor, session_reader(session), &why))
 		error = vmtape_error_create(VMTAPE_ERROR_IO, "%s", why.message);
 	if (!error)
-		error = copy_records(copy, session, part, cursor, begun);
+		error = copy_records(copy, session, part, cursor);
 	tape_cursor_destroy(cursor);
-	free(begun);
+	copy->was_damaged = is_damaged(session);
 	return error;
 }
 

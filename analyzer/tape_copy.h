@@ -13,7 +13,8 @@
 struct tape_copy_part {
 	uint64_t from_tsc, to_tsc;             /* records from, up to but without; UINT64_MAX: all */
 	int64_t first_snapshot, last_snapshot; /* -1: none */
-	bool continues;                        /* records must follow those of the part before */
+	/* Records must follow those of the parts before; those that are there already are taken once. */
+	bool continues;
 	/* Called now and then; may be NULL. */
 	void (*progress)(void *ctx, uint64_t nr_records);
 	void *ctx;
@@ -23,6 +24,9 @@ struct tape_copy_stats {
 	uint64_t records, lost_records, snapshots;
 	uint64_t missing_records; /* that the tape it was copied from should have */
 	uint64_t missing_pages;   /* the same, of snapshots that are written as base */
+	uint64_t missing_plans;
+	uint64_t twice_records;     /* that an earlier part had */
+	uint64_t skipped_snapshots; /* that are not newer than the last one of the parts before */
 };
 
 struct tape_copy;
@@ -32,9 +36,12 @@ void tape_copy_destroy(struct tape_copy *copy);
 
 /* A line of META. What the text has of control characters is replaced. */
 struct vmtape_error *tape_copy_meta(struct tape_copy *copy, const char *key, const char *value);
-/* All lines of another tape, but those that speak of its signature and the tape before it if it is not the first. */
-struct vmtape_error *tape_copy_metas(struct tape_copy *copy, struct session *session, bool first);
-/* Plans that are not on the new tape yet. One with the id of another that differs is an error. */
+/* All lines of another tape, but those with keys that begin with one of these texts; NULL is behind the last one. */
+struct vmtape_error *tape_copy_metas(struct tape_copy *copy, struct session *session, const char *const *without);
+/*
+ * Plans that are not on the new tape yet; those that can't be had are counted. One with the id of another that differs
+ * is an error.
+ */
 struct vmtape_error *tape_copy_plans(struct tape_copy *copy, struct session *session);
 /* Records and snapshots, in order of time. */
 struct vmtape_error *tape_copy_part(struct tape_copy *copy, struct session *session, const struct tape_copy_part *part);

@@ -177,6 +177,15 @@ static int set_pending(struct tape_pages *pages, struct tape_leaf *leaf, unsigne
 	return 0;
 }
 
+static int need_pending(struct tape_pages *pages, struct tape_leaf *leaf, struct tape_error *error)
+{
+	int result = tape_pages_need_pending(pages, leaf);
+
+	if (result == -ENOMEM)
+		return tape_fail(error, result, TAPE_NO_OFFSET, "no memory for a map of pages");
+	return result ? tape_fail(error, result, TAPE_NO_OFFSET, "the map of pages could not be read back") : 0;
+}
+
 int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, struct tape_error *error)
 {
 	struct tape_leaf *leaf = gfn < TAPE_MAX_GFN ? tape_pages_leaf(pages, gfn) : NULL;
@@ -186,9 +195,9 @@ int tape_pages_add(struct tape_pages *pages, uint64_t gfn, const void *page, str
 
 	if (gfn >= TAPE_MAX_GFN)
 		return tape_fail(error, -EINVAL, TAPE_NO_OFFSET, "gfn 0x%llx is too high", (unsigned long long)gfn);
-	if (leaf && tape_pages_need_pending(pages, leaf))
-		return tape_fail(error, -EIO, TAPE_NO_OFFSET, "the map of pages could not be read back");
-	if (leaf && !is_zero(page))
+	if (leaf)
+		result = need_pending(pages, leaf, error);
+	if (leaf && !result && !is_zero(page))
 		result = store(pages, page, &id, &is_new, error);
 	if (result)
 		return result;
@@ -229,8 +238,8 @@ static int write_map(struct tape_pages *pages, bool base, struct tape_map_writer
 	for (size_t i = 0; i < nr_leaves; i++) {
 		struct tape_leaf *leaf = leaves[i];
 
-		if (!result && tape_pages_need_pending(pages, leaf))
-			result = tape_fail(map->error, -EIO, TAPE_NO_OFFSET, "the map of pages could not be read back");
+		if (!result)
+			result = need_pending(pages, leaf, map->error);
 		for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++) {
 			uint64_t id = tape_leaf_ids_get(&leaf->pending, j);
 
@@ -295,7 +304,7 @@ static int write_snapshot(struct tape_pages *pages, const struct tape_snapshot_i
 	return result ? result : tape_writer_append(pages->writer, chunk, map->error);
 }
 
-static int leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool base)
+static int leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool base, struct tape_error *error)
 {
 	int result = 0;
 
@@ -303,7 +312,7 @@ static int leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool ba
 		return 0;
 	/* A base needs them no more than what it puts in their place: then they are not known. */
 	if (!base)
-		result = tape_pages_need_pending(pages, leaf);
+		result = need_pending(pages, leaf, error);
 	for (unsigned j = 0; j < TAPE_LEAF_PAGES && !result; j++) {
 		uint64_t id = tape_leaf_ids_get(&leaf->pending, j);
 
@@ -311,7 +320,9 @@ static int leaf_commit(struct tape_pages *pages, struct tape_leaf *leaf, bool ba
 		if (!base && id != TAPE_PAGE_NONE && id == tape_leaf_ids_get(&leaf->committed, j))
 			tape_refs_put(&pages->refs, id);
 		else if (!base && id != TAPE_PAGE_NONE)
-			result = tape_leaf_ids_set(&leaf->committed, j, id);
+			result = tape_leaf_ids_set(&leaf->committed, j, id)
+					 ? tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for a map of pages")
+					 : 0;
 	}
 	/* What a base does not bring is no more. */
 	if (base) {
@@ -345,9 +356,9 @@ int tape_pages_commit(struct tape_pages *pages, const struct tape_snapshot_info 
 		return result;
 	for (size_t i = 0; i < pages->leaves_room && !result; i++)
 		if (pages->leaves[i])
-			result = leaf_commit(pages, pages->leaves[i], info->base);
+			result = leaf_commit(pages, pages->leaves[i], info->base, error);
 	if (!result)
 		tape_pages_rest_pending(pages);
 	pages->ordinal++;
-	return result ? tape_fail(error, result, TAPE_NO_OFFSET, "no memory for a map of pages") : 0;
+	return result;
 }

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "tape_copy.h"
 #include "tape_fixture.h"
+#include "tape_read.h"
 
 #define NR_PAGES     600u
 #define NR_SNAPSHOTS 6u
@@ -81,6 +82,7 @@ struct part {
 static struct vmtape_error *copy(const char *path, const struct part *parts, unsigned nr_parts,
 				 struct tape_copy_stats *stats)
 {
+	static const char *const without[] = {"continues", "start_", NULL};
 	struct out_file *file;
 	struct tape_copy *out;
 	struct vmtape_error *error = out_file_create(&file, path, true);
@@ -91,7 +93,7 @@ static struct vmtape_error *copy(const char *path, const struct part *parts, uns
 		struct session *session;
 
 		CHECK(!session_open_memory(&session, parts[i].file->bytes, parts[i].file->size_bytes, NULL));
-		error = tape_copy_metas(out, session, !i);
+		error = tape_copy_metas(out, session, without + (i ? 0 : 2));
 		if (!error)
 			error = tape_copy_plans(out, session);
 		if (!error)
@@ -201,6 +203,205 @@ static void test_merge(const char *path)
 	fixture_file_deinit(&c);
 }
 
+static void read_file(const char *path, struct fixture_file *out)
+{
+	FILE *file = fopen(path, "rb");
+	long size_bytes;
+
+	CHECK(file && !fseek(file, 0, SEEK_END));
+	size_bytes = ftell(file);
+	CHECK(size_bytes > 0 && !fseek(file, 0, SEEK_SET));
+	out->size_bytes = (size_t)size_bytes;
+	out->bytes = malloc(out->size_bytes);
+	CHECK(out->bytes && fread(out->bytes, 1, out->size_bytes, file) == out->size_bytes);
+	fclose(file);
+}
+
+/* The payload of the first or last chunk of vCPU 0's records is not what it was. */
+static void damage_records(struct fixture_file *file, bool last)
+{
+	struct tape_reader *reader;
+	uint64_t offset = 0;
+
+	CHECK_INT(tape_reader_open_memory(&reader, file->bytes, file->size_bytes, NULL), 0);
+	for (size_t i = 0; i < reader->nr_chunks && (last || !offset); i++)
+		if (reader->chunks[i].header.type == TAPE_CHUNK_TRAPS && !reader->chunks[i].header.vcpu)
+			offset = reader->chunks[i].offset;
+	tape_reader_close(reader);
+	CHECK(offset != 0);
+	file->bytes[offset + TAPE_CHUNK_HEADER_BYTES + 9] ^= 1;
+}
+
+/* What damage has taken at the seam is missing, as it would be elsewhere. */
+static void test_damaged_seam(const char *path)
+{
+	for (unsigned damaged = 0; damaged < 2; damaged++) {
+		struct fixture_file tapes[2] = {0};
+		struct part parts[2] = {{&tapes[0], whole(2, false)}, {&tapes[1], whole(2, true)}};
+		struct tape_copy_stats stats;
+
+		make_tape(&tapes[0], 0, 2, "vm_name=guest\n");
+		make_tape(&tapes[1], 2, 4, "vm_name=guest\n");
+		damage_records(&tapes[damaged], !damaged);
+		CHECK(!copy(path, parts, 2, &stats));
+		CHECK_INT(stats.missing_records, 500);
+		CHECK_INT(stats.records, 3500);
+		unlink(path);
+		fixture_file_deinit(&tapes[0]);
+		fixture_file_deinit(&tapes[1]);
+	}
+}
+
+/* Cuts of one tape that overlap are the tape again. */
+static void test_overlap(const struct fixture_file *file, const char *path)
+{
+	char halves[2][256];
+	struct fixture_file tapes[2] = {0};
+	struct tape_copy_stats stats;
+	struct part cuts[2] = {
+		{file, {.to_tsc = 2700, .last_snapshot = 4}},
+		{file, {.from_tsc = 2000, .to_tsc = UINT64_MAX, .first_snapshot = 2, .last_snapshot = 5}}};
+	struct part parts[2] = {{&tapes[0], whole(5, false)}, {&tapes[1], whole(4, true)}};
+	struct vmtape_error *error;
+
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(halves[i], sizeof(halves[i]), "%s/half%u.vmt", folder, i);
+		CHECK(!copy(halves[i], &cuts[i], 1, &stats));
+		read_file(halves[i], &tapes[i]);
+		unlink(halves[i]);
+	}
+	CHECK(!copy(path, parts, 2, &stats));
+	CHECK_INT(stats.twice_records, 2 * (1700 - 1000));
+	CHECK_INT(stats.skipped_snapshots, 3);
+	CHECK_INT(stats.missing_records + stats.missing_pages, 0);
+	check_tape(path, 0, NR_CALLS, 0, NR_SNAPSHOTS);
+
+	/* The other way round nothing joins them. */
+	parts[0] = (struct part){&tapes[1], whole(4, false)};
+	parts[1] = (struct part){&tapes[0], whole(5, true)};
+	error = copy(path, parts, 2, &stats);
+	CHECK(error && strstr(error->message, "not in order"));
+	vmtape_error_destroy(error);
+	fixture_file_deinit(&tapes[0]);
+	fixture_file_deinit(&tapes[1]);
+}
+
+/* A recorder that began anew: numbers are the same, times are not. */
+static void test_other_recording(const char *path)
+{
+	struct fixture_file a = {0}, b = {0};
+	struct part parts[2] = {
+		{&a, {.to_tsc = UINT64_MAX, .first_snapshot = -1, .last_snapshot = -1}},
+		{&b, {.to_tsc = UINT64_MAX, .first_snapshot = -1, .last_snapshot = -1, .continues = true}}};
+	struct tape_copy_stats stats;
+	struct vmtape_error *error;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct tape_writer *writer = fixture_writer(i ? &b : &a, 256u << 10);
+		struct byte_buffer records = {0};
+
+		for (unsigned seq = 0; seq < 100 + i * 100; seq++) {
+			struct fixture_call call = {.type = TRAP_ENTER, .seq = seq, .tsc = 1000 + i * 50 + seq};
+
+			fixture_add_call(&records, &call);
+		}
+		fixture_append_traps(writer, 0, &records);
+		CHECK_INT(tape_writer_finish(writer, "done", &(struct tape_totals){.records = 100 + i * 100}, NULL), 0);
+		tape_writer_destroy(writer);
+		byte_buffer_deinit(&records);
+	}
+	error = copy(path, parts, 2, &stats);
+	CHECK(error && strstr(error->message, "not of one recording"));
+	vmtape_error_destroy(error);
+	fixture_file_deinit(&a);
+	fixture_file_deinit(&b);
+}
+
+/* ---- snapshots out of order ------------------------------------------ */
+
+#define SMALL_PAGES 16u
+
+/* Snapshot id changes the page of that number alone. */
+static uint64_t small_content(unsigned page, unsigned id)
+{
+	return page && page <= id ? 1000 + page : 1 + page;
+}
+
+struct small {
+	unsigned id;
+	uint64_t tsc;
+};
+
+static void make_small(struct fixture_file *file, const struct small *list, unsigned count)
+{
+	struct tape_writer *writer = fixture_writer(file, 256u << 10);
+	struct tape_ram_range range = {0, SMALL_PAGES * 4096};
+	uint8_t page[TAPE_PAGE_BYTES];
+	struct tape_pages *pages;
+
+	CHECK_INT(tape_pages_create(&pages, writer, 1, NULL), 0);
+	for (unsigned s = 0; s < count; s++) {
+		struct tape_snapshot_info info = {
+			.id = list[s].id, .tsc = list[s].tsc, .nr_ranges = 1, .ranges = &range, .base = !s};
+
+		for (unsigned i = 0; i < SMALL_PAGES; i++) {
+			if (s && i != list[s].id)
+				continue;
+			fixture_page(page, small_content(i, list[s].id));
+			CHECK_INT(tape_pages_add(pages, i, page, NULL), 0);
+		}
+		CHECK_INT(tape_pages_commit(pages, &info, NULL), 0);
+	}
+	tape_pages_destroy(pages);
+	CHECK_INT(tape_writer_finish(writer, "done", &(struct tape_totals){.snapshots = count}, NULL), 0);
+	tape_writer_destroy(writer);
+}
+
+static void check_small(const char *path, const struct small *list, unsigned count)
+{
+	uint8_t page[TAPE_PAGE_BYTES], want[TAPE_PAGE_BYTES];
+	struct tape_reader *reader;
+
+	CHECK_INT(tape_reader_open(&reader, path, NULL), 0);
+	CHECK_INT(tape_reader_info(reader)->nr_snapshots, count);
+	for (unsigned s = 0; s < count; s++) {
+		CHECK_INT(tape_reader_snapshot(reader, s)->info.id, list[s].id);
+		for (unsigned i = 0; i < SMALL_PAGES; i++) {
+			fixture_page(want, small_content(i, list[s].id));
+			CHECK_INT(tape_reader_page(reader, s, i, page, NULL), 0);
+			CHECK(!memcmp(page, want, sizeof(page)));
+		}
+	}
+	tape_reader_close(reader);
+}
+
+static void test_reset(const char *path)
+{
+	static const struct small reset[] = {{0, 1000}, {1, 1500}, {2, 300}, {3, 1600}};
+	static const struct small late[] = {{0, 1000}, {1, 2000}},
+				  behind[] = {{2, 1500}, {3, 1600}, {4, 2500}, {5, 2600}};
+	static const struct small both[] = {{0, 1000}, {1, 2000}, {4, 2500}, {5, 2600}};
+	struct fixture_file a = {0}, b = {0}, c = {0};
+	struct part part = {&a, whole(4, false)}, parts[2] = {{&b, whole(2, false)}, {&c, whole(4, true)}};
+	struct tape_copy_stats stats;
+
+	/* The guest was reset within the tape. */
+	make_small(&a, reset, 4);
+	CHECK(!copy(path, &part, 1, &stats));
+	CHECK_INT(stats.skipped_snapshots, 0);
+	check_small(path, reset, 4);
+
+	/* What builds on those that are left out is whole. */
+	make_small(&b, late, 2);
+	make_small(&c, behind, 4);
+	CHECK(!copy(path, parts, 2, &stats));
+	CHECK_INT(stats.skipped_snapshots, 2);
+	check_small(path, both, 4);
+	fixture_file_deinit(&a);
+	fixture_file_deinit(&b);
+	fixture_file_deinit(&c);
+}
+
 /* Any byte of the origin: what the copy has is right. */
 static void test_damage(const struct fixture_file *file, const char *path)
 {
@@ -253,6 +454,11 @@ int main(void)
 	test_damage(&file, path);
 	unlink(path);
 	test_merge(path);
+	test_damaged_seam(path);
+	test_overlap(&file, path);
+	test_other_recording(path);
+	test_reset(path);
+	unlink(path);
 	fixture_file_deinit(&file);
 	CHECK(!rmdir(folder));
 	return 0;
