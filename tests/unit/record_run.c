@@ -95,10 +95,19 @@ static void read_log(struct record_run *run)
 	}
 }
 
+/* What waits in the pipeline is encoded before the end, which a sanitizer makes slow. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define PATIENCE 4
+#else
+#define PATIENCE 1
+#endif
+
 void record_run_wait(struct record_run *run, unsigned timeout_s)
 {
 	int status;
 	pid_t ended = 0;
+
+	timeout_s *= PATIENCE;
 
 	for (unsigned i = 0; i < timeout_s * 100 && !ended; i++) {
 		ended = waitpid(run->pid, &status, WNOHANG);
