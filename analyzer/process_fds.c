@@ -110,7 +110,7 @@ static struct fd_object *base_of(struct processes *p, struct fd_thread *t, const
 	int32_t dirfd = call->dirfd < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[call->dirfd];
 
 	if (dirfd == AT_FDCWD_) {
-		t->unsure |= t->fs && t->fs->confirmed != fd_gaps(p);
+		t->unsure |= t->fs && !fd_cwd_is_sure(p, t);
 		return t->fs && t->fs->cwd[0] ? fd_object_create(FD_DIRECTORY, t->fs->cwd, strlen(t->fs->cwd)) : NULL;
 	}
 	slot = fd_table_slot(t->files, dirfd);
@@ -440,7 +440,7 @@ static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_
 	if (t->fs) {
 		out->cwd = t->fs->cwd;
 		out->root = t->fs->root;
-		out->cwd_uncertain = t->fs->confirmed != fd_gaps(p) || t->guessed;
+		out->cwd_uncertain = !fd_cwd_is_sure(p, t);
 	}
 }
 

@@ -33,10 +33,13 @@ void process_fds_deinit(struct processes *p)
 	free(p->fds);
 }
 
-void process_fds_partial(struct processes *p, bool partial)
+void process_fds_partial(struct processes *p, bool partial, uint64_t tsc)
 {
-	if (p->fds)
-		p->fds->partial = partial;
+	if (!p->fds)
+		return;
+	if (p->fds->partial && !partial)
+		processes_doubt(p, tsc);
+	p->fds->partial = partial;
 }
 
 static bool knows_all(const struct processes *p)
@@ -498,6 +501,6 @@ const char *process_fds_cwd(const struct processes *p, int32_t tid, bool *uncert
 	uint32_t i = process_table_find(&p->by_tid, (uint32_t)tid);
 	const struct fd_thread *t = i == PROCESS_NONE ? NULL : p->threads[i].fd;
 
-	*uncertain = t && t->fs && (t->fs->confirmed != fd_gaps(p) || t->guessed);
+	*uncertain = t && t->fs && !fd_cwd_is_sure(p, t);
 	return t && t->fs ? t->fs->cwd : "";
 }

@@ -63,6 +63,11 @@ static inline bool fd_is_sure(const struct processes *p, const struct fd_thread 
 	return slot->confirmed == fd_gaps(p) && !t->guessed && !t->files->async && !p->fds->partial;
 }
 
+static inline bool fd_cwd_is_sure(const struct processes *p, const struct fd_thread *t)
+{
+	return t->fs->confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial;
+}
+
 /* The thread's state, made if there is none; NULL: no room. */
 struct fd_thread *process_fd_thread(struct processes *p, uint32_t i);
 void process_fd_call_over(struct fd_thread *t);

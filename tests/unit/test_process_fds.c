@@ -30,7 +30,8 @@
 static struct processes *p;
 static struct linux_syscall syscalls[512];
 static struct fd_call calls[512];
-static struct call_fds last; /* of the latest record */
+static struct call_fds last;    /* of the latest record */
+static bool last_cwd_uncertain; /* at shown() */
 
 static void on_gone(void *ctx, uint64_t task)
 {
@@ -125,6 +126,7 @@ static const char *shown(int32_t pid, int32_t tid, uint64_t fd)
 	static struct strbuf text;
 
 	feed(entry(pid, tid, NR_READ, fd, 0, 0));
+	last_cwd_uncertain = last.cwd_uncertain;
 	strbuf_reset(&text);
 	if (!last.objects[0])
 		strbuf_put(&text, "-");
@@ -402,8 +404,15 @@ static void test_unseen_changes(void)
 	stop();
 	start();
 	open_file(10, "/a", 0, 3);
-	process_fds_partial(p, true);
+	process_fds_partial(p, true, now);
 	CHECK_STR(shown(10, 10, 3), "/a?");
+	CHECK(last_cwd_uncertain);
+	/* all calls are recorded again: what was left out before stays unknown */
+	process_fds_partial(p, false, now);
+	CHECK_STR(shown(10, 10, 3), "/a?");
+	CHECK(last_cwd_uncertain);
+	open_file(10, "/b", 0, 4);
+	CHECK_STR(shown(10, 10, 4), "/b");
 	stop();
 }
 
