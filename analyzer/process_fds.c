@@ -160,6 +160,8 @@ static void set_slot(struct processes *p, struct fd_thread *t, int64_t fd, struc
 {
 	uint32_t confirmed = fd_confirmed(p, tsc);
 
+	/* others, whose table it may not be after all, are to see it as unsure, too */
+	unsure |= t->guessed && t->files->refs > 1;
 	if (!file) {
 		fd_table_clear(t->files, fd);
 		return;
@@ -191,6 +193,29 @@ static void close_range(struct processes *p, struct fd_thread *t, bool at_exit)
 		else
 			fd_table_clear(t->files, (int64_t)fd);
 	}
+}
+
+static void doubt_file(struct processes *p, struct fd_table *files, const struct fd_file *file)
+{
+	for (uint32_t fd = 0; file && fd < files->room; fd++)
+		if (files->slots[fd].file == file)
+			files->slots[fd].confirmed = fd_gaps(p) - 1;
+}
+
+/*
+ * Whether the first argument is still what it was as the call began. If not, another thread has closed or replaced
+ * it, and which of the two the call has changed is not known.
+ */
+static bool is_still(struct processes *p, struct fd_thread *t)
+{
+	struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[0]);
+
+	if ((slot ? slot->file : NULL) == t->file)
+		return true;
+	doubt_file(p, t->files, t->file);
+	if (slot)
+		slot->confirmed = fd_gaps(p) - 1;
+	return false;
 }
 
 /* What a socket is told of, on top of what was known, if that is sure. */
@@ -408,6 +433,7 @@ static void change_directory(struct processes *p, struct fd_thread *t, uint64_t 
 	else
 		t->fs->cwd = path;
 	t->fs->seq++;
+	t->unsure |= t->guessed && t->fs->refs > 1;
 	t->fs->confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, tsc);
 }
 
@@ -452,6 +478,32 @@ static void take_source(struct processes *p, struct fd_thread *t, int arg)
 	t->unsure = slot && !fd_is_sure(p, t, slot);
 }
 
+/* From now on it may be the copy, or what it was. */
+static void doubt_target(struct processes *p, struct fd_thread *t)
+{
+	struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1]);
+
+	if ((uint32_t)t->args[0] == (uint32_t)t->args[1] || !slot)
+		return;
+	t->has_target = true;
+	t->target_confirmed = slot->confirmed;
+	t->target_seq = slot->seq;
+	slot->confirmed = fd_gaps(p) - 1;
+}
+
+static bool target_is_same(const struct fd_thread *t)
+{
+	const struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1]);
+
+	return (slot ? slot->seq : 0) == (t->has_target ? t->target_seq : 0);
+}
+
+static void restore_target(struct fd_thread *t)
+{
+	if (t->has_target && target_is_same(t))
+		fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1])->confirmed = t->target_confirmed;
+}
+
 static void begin(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	size_t n;
@@ -476,15 +528,24 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 	case FD_DO_MEMFD:
 		t->object = make_memfd(view, t);
 		break;
-	case FD_DO_DUP:
 	case FD_DO_DUP2:
 	case FD_DO_DUP3:
+		take_source(p, t, 0);
+		doubt_target(p, t);
+		break;
+	case FD_DO_DUP:
 	case FD_DO_FCNTL:
+	case FD_DO_IOCTL:
 	case FD_DO_ACCEPT:
+	case FD_DO_LISTEN:
+	case FD_DO_GETSOCKNAME:
+	case FD_DO_GETPEERNAME:
+	case FD_DO_GETDENTS:
 		take_source(p, t, 0);
 		break;
 	case FD_DO_BIND:
 	case FD_DO_CONNECT:
+		take_source(p, t, 0);
 		/* kept as a name until it is known how the call ends */
 		bytes = piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
 		if (bytes && n > (uint32_t)t->args[2])
@@ -510,7 +571,7 @@ void process_fd_call_over(struct fd_thread *t)
 	fd_file_release(t->file);
 	t->object = t->base = NULL;
 	t->file = NULL;
-	t->in_call = t->unsure = t->openat2_cloexec = false;
+	t->in_call = t->unsure = t->openat2_cloexec = t->has_target = false;
 }
 
 /* fork and vfork take no flags, clone3 has them in memory. */
@@ -644,6 +705,8 @@ static void end_socket_call(struct processes *p, struct fd_thread *t, const stru
 	case FD_DO_CONNECT:
 		if (ret && !(t->call->action == FD_DO_CONNECT && ret == EINPROGRESS_))
 			return;
+		if (!is_still(p, t))
+			return;
 		bytes = piece(view, PLAN_LABEL_ARG0 + 1, true, &n, &whole);
 		if (n > (uint32_t)t->args[2])
 			n = (uint32_t)t->args[2];
@@ -656,11 +719,11 @@ static void end_socket_call(struct processes *p, struct fd_thread *t, const stru
 	case FD_DO_GETSOCKNAME:
 	case FD_DO_GETPEERNAME:
 		bytes = piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
-		if (!ret && bytes)
+		if (!ret && bytes && is_still(p, t))
 			tell_socket(p, t, bytes, n, t->call->action == FD_DO_GETPEERNAME, tsc);
 		return;
 	case FD_DO_LISTEN:
-		if (!ret)
+		if (!ret && is_still(p, t))
 			listening(p, t);
 		return;
 	default:
@@ -707,19 +770,25 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		if ((uint32_t)t->args[0] == (uint32_t)t->args[1])
 			return;
 		/* fall through */
-	case FD_DO_DUP:
 	case FD_DO_DUP3:
+		t->unsure |= !target_is_same(t);
+		/* fall through */
+	case FD_DO_DUP:
+		t->unsure |= !is_still(p, t);
 		put_result(p, t, ret, fd_file_hold(t->file), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_FCNTL:
+		if (!makes_fd(t->call, t) && (uint32_t)t->args[1] != F_SETFD)
+			return;
+		t->unsure |= !is_still(p, t);
 		if (makes_fd(t->call, t))
 			put_result(p, t, ret, fd_file_hold(t->file), (uint32_t)t->args[1] == F_DUPFD_CLOEXEC_, tsc,
 				   out);
-		else if ((uint32_t)t->args[1] == F_SETFD && slot)
+		else if (slot)
 			slot->cloexec = t->args[2] & FD_CLOEXEC;
 		return;
 	case FD_DO_IOCTL:
-		if (slot && ((uint32_t)t->args[1] == FIOCLEX_ || (uint32_t)t->args[1] == FIONCLEX_))
+		if (slot && ((uint32_t)t->args[1] == FIOCLEX_ || (uint32_t)t->args[1] == FIONCLEX_) && is_still(p, t))
 			slot->cloexec = (uint32_t)t->args[1] == FIOCLEX_;
 		return;
 	case FD_DO_PIPE:
@@ -732,7 +801,7 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		received(t, view);
 		return;
 	case FD_DO_GETDENTS:
-		if (slot && slot->file->object->kind == FD_FILE)
+		if (slot && is_still(p, t) && slot->file->object->kind == FD_FILE)
 			fd_file_set(slot->file, fd_object_create(FD_DIRECTORY, slot->file->object->name,
 								 slot->file->object->name_len));
 		return;
@@ -803,6 +872,8 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		end_socket_call(p, t, view, ret);
 	else if (t->call->action != FD_DO_NOTHING && ret >= 0)
 		end(p, i, t, view, ret, out);
+	else if (known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
+		restore_target(t);
 	else if (!known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
 	process_fd_call_over(t);

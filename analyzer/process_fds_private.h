@@ -31,7 +31,10 @@ struct fd_thread {
 	struct fd_object *object;                    /* what it makes, if it goes well */
 	struct fd_object *base;                      /* that a path which was not in memory yet starts from */
 	struct fd_file *file;                        /* what it makes a second descriptor of */
-	uint32_t file_confirmed;
+	/* dup2 and dup3: the slot that becomes the copy, as it was */
+	bool has_target;
+	uint32_t target_confirmed;
+	uint64_t target_seq;
 	bool unsure, openat2_cloexec;
 	uint64_t clone_flags;
 	bool clone_flags_known, delivered;

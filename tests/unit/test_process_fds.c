@@ -362,6 +362,52 @@ static void test_sockets(void)
 	stop();
 }
 
+/* While one thread's call is under way, another closes or takes the number that it is about. */
+static void test_races(void)
+{
+	static const uint8_t server[16] = {2, 0, 0, 80, 10, 0, 0, 2};
+	struct fixture_record r;
+
+	start();
+	open_file(10, "/a", 0, 3);
+	call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 12);
+	for (int same = 0; same < 2; same++) {
+		feed(entry(10, 10, NR_SOCKET, 2, 1, 0));
+		leave(10, 10, NR_SOCKET, 4);
+		r = entry(10, 10, NR_CONNECT, 4, 0x1000, 16);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, server, sizeof(server));
+		feed(r);
+		if (!same) {
+			call(10, 12, NR_CLOSE, 4, 0, 0);
+			feed(entry(10, 12, NR_SOCKET, 2, 2, 0));
+			leave(10, 12, NR_SOCKET, 4);
+		}
+		leave(10, 10, NR_CONNECT, 0);
+		CHECK_STR(shown(10, 12, 4), same ? "TCP:?->10.0.0.2:80" : "UDP?");
+		call(10, 12, NR_CLOSE, 4, 0, 0);
+	}
+	/* 5 is /b or /a, until dup2 has come back */
+	open_file(10, "/b", 0, 5);
+	for (int good = 0; good < 2; good++) {
+		feed(entry(10, 10, NR_DUP2, 3, 5, 0));
+		CHECK_STR(shown(10, 12, 5), "/b?");
+		leave(10, 10, NR_DUP2, good ? 5 : -16);
+		CHECK_STR(shown(10, 12, 5), good ? "/a" : "/b");
+	}
+	/* what it copies was replaced meanwhile */
+	feed(entry(10, 10, NR_DUP2, 3, 5, 0));
+	call(10, 12, NR_CLOSE, 3, 0, 0);
+	enter_open(10, 12, "/c", 0);
+	leave(10, 12, NR_OPENAT, 3);
+	leave(10, 10, NR_DUP2, 5);
+	CHECK_STR(shown(10, 12, 5), "/a?");
+	/* a thread that is only thought to share the table */
+	enter_open(10, 77, "/d", 0);
+	leave(10, 77, NR_OPENAT, 6);
+	CHECK_STR(shown(10, 10, 6), "/d?");
+	stop();
+}
+
 static void test_gaps(void)
 {
 	start();
@@ -437,6 +483,7 @@ int main(void)
 	test_child_is_first();
 	test_fork_in_threads();
 	test_sockets();
+	test_races();
 	test_gaps();
 	test_unseen_changes();
 	test_bounds();
