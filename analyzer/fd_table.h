@@ -68,9 +68,9 @@ void fd_file_set(struct fd_file *file, struct fd_object *object);
 
 struct fd_fs {
 	uint32_t refs, seq; /* seq: counts changes */
-	uint32_t confirmed;
+	uint32_t confirmed, root_confirmed;
 	const char *cwd;  /* lives elsewhere; "": not known */
-	const char *root; /* "": not known to be another than "/" */
+	const char *root; /* "": not known to be another than "/"; "?": another, and not known */
 };
 struct fd_fs *fd_fs_create(const struct fd_fs *like); /* like may be NULL: nothing known */
 struct fd_fs *fd_fs_hold(struct fd_fs *fs);

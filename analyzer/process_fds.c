@@ -149,8 +149,22 @@ static void enter_path(struct processes *p, struct fd_thread *t, const struct tr
 
 	if (!path || path[0] != '/')
 		t->base = base_of(p, t, t->call);
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
 		make_path(t, path, n, open_flags(t));
+}
+
+/* At the exit: a path that was not in memory yet, and whether what it starts from has changed meanwhile. */
+static void late_path(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	size_t n;
+	const char *path = t->object ? NULL : string_piece(view, t->call->path, true, &n);
+
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	if (path)
+		make_path(t, path, n, open_flags(t));
+	/* another thread has gone elsewhere */
+	t->unsure |= t->fs && t->fs->seq != t->fs_seq && (t->base || t->fs->root[0] || t->fs_root[0]);
 }
 
 /* ---- changes ------------------------------------------------------------- */
@@ -422,19 +436,26 @@ static struct fd_file *file_of_other(struct processes *p, struct fd_thread *t, b
 	return slot ? fd_file_hold(slot->file) : NULL;
 }
 
-static void change_directory(struct processes *p, struct fd_thread *t, uint64_t tsc)
+static void change_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
-	const char *path = t->object ? process_table_string(p, t->object->name, t->object->name_len) : "";
+	const char *path;
+	uint32_t confirmed;
 
 	if (!t->fs)
 		return;
-	if (t->call->action == FD_DO_CHROOT)
-		t->fs->root = !strcmp(path, "/") ? "" : path;
-	else
-		t->fs->cwd = path;
-	t->fs->seq++;
+	if (t->call->path >= 0)
+		late_path(p, t, view);
 	t->unsure |= t->guessed && t->fs->refs > 1;
-	t->fs->confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, tsc);
+	confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, view->header.tsc);
+	path = t->object ? process_table_string(p, t->object->name, t->object->name_len) : "";
+	if (t->call->action == FD_DO_CHROOT) {
+		t->fs->root = !path[0] ? "?" : !strcmp(path, "/") ? "" : path;
+		t->fs->root_confirmed = confirmed;
+	} else {
+		t->fs->cwd = path;
+		t->fs->confirmed = confirmed;
+	}
+	t->fs->seq++;
 }
 
 static void set_uid(struct processes *p, uint32_t i, uint32_t uid, bool sure)
@@ -467,6 +488,7 @@ static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_
 		out->cwd = t->fs->cwd;
 		out->root = t->fs->root;
 		out->cwd_uncertain = !fd_cwd_is_sure(p, t);
+		out->root_uncertain = !fd_root_is_sure(p, t);
 	}
 }
 
@@ -616,6 +638,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	t->gaps = fd_gaps(p);
 	t->snapshots = p->fds->snapshots;
 	t->fs_seq = t->fs ? t->fs->seq : 0;
+	t->fs_root = t->fs ? t->fs->root : "";
 	t->files_seq = t->files->seq;
 	note_clone_flags(t, view);
 	fill_args(p, t, call, out);
@@ -652,7 +675,11 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 {
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
-	else if (t->fs && (call->action == FD_DO_CHDIR || call->action == FD_DO_FCHDIR || call->action == FD_DO_CHROOT))
+	else if (t->fs && call->action == FD_DO_CHROOT && ret >= 0)
+		t->fs->root = "?";
+	else if (t->fs && call->action == FD_DO_CHROOT)
+		t->fs->root_confirmed = fd_gaps(p) - 1;
+	else if (t->fs && (call->action == FD_DO_CHDIR || call->action == FD_DO_FCHDIR))
 		t->fs->confirmed = fd_gaps(p) - 1;
 	if (call->action != FD_DO_CLOSE && call->action != FD_DO_CLOSE_RANGE)
 		return;
@@ -678,18 +705,9 @@ static void put_result(struct processes *p, struct fd_thread *t, int64_t ret, st
 static void opened(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret,
 		   struct call_fds *out)
 {
-	size_t n;
-	const char *path;
-
-	if (!t->object) {
-		path = string_piece(view, t->call->path, true, &n);
-		if (path)
-			make_path(t, path, n, open_flags(t));
-	}
+	late_path(p, t, view);
 	if (!t->object)
 		t->object = fd_object_create(kind_of_open(t, open_flags(t)), "", 0);
-	/* the directory that a relative path starts from was changed meanwhile, by another thread */
-	t->unsure |= t->base && t->fs && t->fs->seq != t->fs_seq;
 	put_result(p, t, ret, fd_file_create(fd_object_hold(t->object)), cloexec_of(t), view->header.tsc, out);
 }
 
@@ -818,7 +836,7 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 	case FD_DO_CHDIR:
 	case FD_DO_CHROOT:
 	case FD_DO_FCHDIR:
-		change_directory(p, t, tsc);
+		change_directory(p, t, view);
 		return;
 	case FD_DO_UNSHARE:
 		if (t->args[0] & CLONE_NEWPID_FLAG)
@@ -832,7 +850,10 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		p->threads[i].pub.child_pidns = 0;
 		if (t->fs) {
 			process_fds_unshare_fs(t);
-			t->fs->cwd = t->fs->root = "";
+			t->fs->cwd = "";
+			/* that of the namespace, or below where it was */
+			if (t->fs->root[0])
+				t->fs->root = "?";
 			t->fs->seq++;
 		}
 		return;

@@ -58,7 +58,8 @@ static void share_with_mate(struct processes *p, uint32_t i, struct fd_thread *t
 		if (at == i || !mate || !mate->files)
 			continue;
 		t->files = fd_table_hold(mate->files);
-		t->fs = fd_fs_hold(mate->fs);
+		if (!t->fs) /* a snapshot may have told */
+			t->fs = fd_fs_hold(mate->fs);
 		t->guessed = true;
 		return;
 	}
@@ -82,11 +83,12 @@ struct fd_thread *process_fd_thread(struct processes *p, uint32_t i)
 	if (!t || t->files)
 		return t;
 	share_with_mate(p, i, t);
-	if (!t->files) {
+	if (!t->files)
 		t->files = fd_table_create();
+	if (!t->fs) {
 		t->fs = fd_fs_create(NULL);
 		if (t->fs)
-			t->fs->confirmed = fd_gaps(p);
+			t->fs->confirmed = t->fs->root_confirmed = fd_gaps(p);
 	}
 	return t;
 }
@@ -159,8 +161,10 @@ static void inherit(struct processes *p, struct fd_thread *parent, struct fd_thr
 		fd_fs_release(child->fs);
 		child->fs = fd_fs_create(parent->fs);
 		/* another thread changed it while the call was under way */
-		if (child->fs && parent->fs->seq != parent->fs_seq)
-			child->fs->cwd = child->fs->root = "";
+		if (child->fs && parent->fs->seq != parent->fs_seq) {
+			child->fs->cwd = "";
+			child->fs->root = strcmp(parent->fs->root, parent->fs_root) ? "?" : parent->fs->root;
+		}
 		if (child->fs)
 			child->fs->seq = 0;
 	}
@@ -279,6 +283,7 @@ struct load {
 	struct fd_thread *t;
 	uint8_t *seen; /* a bit for each slot of the table */
 	uint32_t seen_bits;
+	bool async, unknown; /* an io_uring, or something that may be one, is among them */
 };
 
 void process_fds_snapshot_begin(struct processes *p)
@@ -331,6 +336,8 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 	if (found->fd >= 0 && (uint32_t)found->fd < load->seen_bits)
 		load->seen[found->fd / 8] |= (uint8_t)(1u << found->fd % 8);
 	/* its pages were not recorded: what the calls told stays */
+	load->async |= found->kind == FD_IO_URING;
+	load->unknown |= found->kind == FD_UNKNOWN;
 	if (found->kind == FD_UNKNOWN && slot)
 		return;
 	if (u64_map_get(&p->fds->by_file, found->file, &at)) {
@@ -363,8 +370,6 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 		fd_table_set(&p->fds->room, load->t->files, found->fd, fd_file_hold(file), found->cloexec,
 			     fd_confirmed(p, p->snapshot_tsc));
 	}
-	if (found->kind == FD_IO_URING)
-		load->t->files->async = true;
 }
 
 static struct vmtape_error *load_files(struct processes *p, struct linux_state *state, struct fd_thread *t,
@@ -376,8 +381,8 @@ static struct vmtape_error *load_files(struct processes *p, struct linux_state *
 	load.seen = calloc(load.seen_bits / 8 + 1, 1);
 	if (!load.seen)
 		return &vmtape_error_no_memory;
-	t->files->async = false;
 	error = linux_state_files(state, files, load_file, &load);
+	t->files->async = load.async || (t->files->async && (error || load.unknown));
 	/* of a table that could not be read to its end, what is not on it may be open */
 	for (uint32_t fd = 0; !error && fd < load.seen_bits; fd++)
 		if (t->files->slots[fd].file && !(load.seen[fd / 8] & 1u << fd % 8))
@@ -431,6 +436,8 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 	}
 	cwd = process_table_string(p, told->cwd, strlen(told->cwd));
 	root = strcmp(told->root, "/") ? process_table_string(p, told->root, strlen(told->root)) : "";
+	if (told->root[0] && told->root[1] && !root[0])
+		root = "?";
 	if (!t->fs || t->fs->refs > 1) {
 		struct fd_fs *own = fd_fs_create(t->fs);
 
@@ -439,12 +446,17 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 	}
 	if (!t->fs)
 		return;
-	if (strcmp(t->fs->cwd, cwd) || strcmp(t->fs->root, root)) {
+	/* what could not be read stays as it was */
+	if (cwd[0]) {
+		t->fs->seq += strcmp(t->fs->cwd, cwd) != 0;
 		t->fs->cwd = cwd;
-		t->fs->root = root;
-		t->fs->seq++;
+		t->fs->confirmed = fd_confirmed(p, p->snapshot_tsc);
 	}
-	t->fs->confirmed = fd_confirmed(p, p->snapshot_tsc);
+	if (told->root[0]) {
+		t->fs->seq += strcmp(t->fs->root, root) != 0;
+		t->fs->root = root;
+		t->fs->root_confirmed = fd_confirmed(p, p->snapshot_tsc);
+	}
 	if (told->fs && u64_map_set(&p->fds->by_fs, told->fs, (uintptr_t)t->fs))
 		fd_fs_hold(t->fs);
 }

@@ -28,6 +28,7 @@ struct fd_thread {
 	const struct fd_call *call;
 	uint64_t args[LINUX_SYSCALL_ARGS];
 	uint32_t gaps, snapshots, fs_seq, files_seq; /* as it entered */
+	const char *fs_root;                         /* as it entered */
 	struct fd_object *object;                    /* what it makes, if it goes well */
 	struct fd_object *base;                      /* that a path which was not in memory yet starts from */
 	struct fd_file *file;                        /* what it makes a second descriptor of */
@@ -69,6 +70,12 @@ static inline bool fd_is_sure(const struct processes *p, const struct fd_thread 
 static inline bool fd_cwd_is_sure(const struct processes *p, const struct fd_thread *t)
 {
 	return t->fs->confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial;
+}
+
+/* A root that nothing told of is taken for "/"; the name of one that was told may be outdated. */
+static inline bool fd_root_is_sure(const struct processes *p, const struct fd_thread *t)
+{
+	return t->fs->root[0] != '/' || (t->fs->root_confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial);
 }
 
 /* The thread's state, made if there is none; NULL: no room. */

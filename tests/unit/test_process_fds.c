@@ -20,6 +20,7 @@
 #define NR_EXECVE      59
 #define NR_FCNTL       72
 #define NR_CHDIR       80
+#define NR_CHROOT      161
 #define NR_OPENAT      257
 #define NR_IO_URING    425
 #define NR_CLOSE_RANGE 436
@@ -207,6 +208,35 @@ static void test_paths(void)
 	feed(r);
 	CHECK(last.makes_fd && last.objects[CALL_FDS_RET]);
 	CHECK_STR(shown(10, 10, 11), "/late");
+	stop();
+}
+
+/* Below a root that is not known, an absolute path is no name; one that may be outdated makes it unsure. */
+static void test_root(void)
+{
+	struct fixture_record r;
+
+	start();
+	r = entry(10, 10, NR_CHROOT, 0x1000, 0, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, "/jail", 5);
+	feed(r);
+	leave(10, 10, NR_CHROOT, 0);
+	open_file(10, "/a", 0, 3);
+	CHECK_STR(shown(10, 10, 3), "/jail/a");
+	gap(0);
+	open_file(10, "/a", 0, 3);
+	CHECK_STR(shown(10, 10, 3), "/jail/a?");
+	/* its path was in memory only at the exit */
+	feed(entry(10, 10, NR_CHDIR, 0x1000, 0, 0));
+	r = fixture_exit(++now, 10, 10, NR_CHDIR, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, "/d", 2);
+	r.fragments[0].status = TRAP_FRAG_WHOLE | TRAP_FRAG_AGAIN;
+	feed(r);
+	open_file(10, "b", 0, 4);
+	CHECK_STR(shown(10, 10, 4), "/jail/d/b?");
+	call(10, 10, NR_CHROOT, 0x1000, 0, 0);
+	open_file(10, "/a", 0, 3);
+	CHECK_STR(shown(10, 10, 3), "file");
 	stop();
 }
 
@@ -478,6 +508,7 @@ static void test_bounds(void)
 int main(void)
 {
 	test_paths();
+	test_root();
 	test_dup_and_close();
 	test_fork_and_exec();
 	test_child_is_first();
