@@ -596,26 +596,11 @@ void process_fd_call_over(struct fd_thread *t)
 	t->in_call = t->unsure = t->openat2_cloexec = t->has_target = false;
 }
 
-/* fork and vfork take no flags, clone3 has them in memory. */
 static void note_clone_flags(struct fd_thread *t, const struct trap_view *view)
 {
-	bool small = t->abi == TRAP_ABI_I386;
-	size_t n;
-	bool whole;
-	const uint8_t *bytes;
-
 	t->delivered = false;
 	t->child = 0;
-	t->clone_flags_known = true;
-	if (t->nr == (small ? 2 : 57) || t->nr == (small ? 190 : 58)) {
-		t->clone_flags = 0;
-	} else if (t->nr == 435) {
-		bytes = piece(view, PLAN_LABEL_ARG0, false, &n, &whole);
-		t->clone_flags_known = bytes && n >= 8;
-		t->clone_flags = t->clone_flags_known ? le64(bytes) : 0;
-	} else {
-		t->clone_flags = t->args[0];
-	}
+	t->clone_flags_known = process_clone_flags(view, &t->clone_flags);
 }
 
 void process_fds_enter(struct processes *p, const struct trap_view *view, const struct fd_call *call,

@@ -23,6 +23,7 @@ struct thread_entry {
 	enum call_role role;   /* of the call that it is in */
 	uint64_t args[3];
 	uint64_t clone_flags;
+	bool clone_flags_known;
 	struct fd_thread *fd; /* NULL: nothing known */
 	const char *exec_cmdline;
 	uint32_t next_mate; /* next thread of the process; also chains the free ones */
@@ -64,6 +65,8 @@ const char *process_table_string(struct processes *p, const void *bytes, size_t 
 void process_table_inherit(struct processes *p, uint32_t i);
 /* What is known of the thread is as of tsc. */
 void process_table_confirm(const struct processes *p, struct thread_entry *t, uint64_t tsc);
+/* Flags of the fork, vfork, clone or clone3 that this record enters; false: not known. */
+bool process_clone_flags(const struct trap_view *view, uint64_t *flags);
 /* What an identity record tells of the thread's executable. */
 void process_exe_apply(struct processes *p, uint32_t i, const struct trap_view *view);
 

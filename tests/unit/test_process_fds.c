@@ -23,6 +23,7 @@
 #define NR_CHROOT      161
 #define NR_OPENAT      257
 #define NR_IO_URING    425
+#define NR_CLONE3      435
 #define NR_CLOSE_RANGE 436
 #define O_CLOEXEC_     02000000
 #define THREAD_FLAGS   0x3d0f00
@@ -293,6 +294,35 @@ static void test_fork_and_exec(void)
 	stop();
 }
 
+/* Without arguments, the environment is no command line; what a pointer of clone leads to are no flags. */
+static void test_exec_and_clone_arguments(void)
+{
+	static const uint64_t none[1], list[2] = {0x2000, 0}, flags[1];
+	struct fixture_record r;
+
+	start();
+	for (int with = 0; with < 2; with++) {
+		r = entry(10, 10, NR_EXECVE, 0x1000, 0x1100, 0x1200);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, with ? list : none, with ? 16 : 8);
+		if (with)
+			with_bytes(&r, PLAN_LABEL_ARG0 + 1, "cat", 3);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 2, list, 16);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 2, "A=B", 3);
+		feed(r);
+		leave(10, 10, NR_EXECVE, 0);
+		CHECK_STR(processes_by_tid(p, 10)->cmdline, with ? "cat" : "");
+	}
+	r = entry(10, 10, NR_CLONE, THREAD_FLAGS, 0, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, flags, 8);
+	feed(r);
+	leave(10, 10, NR_CLONE, 11);
+	CHECK_INT(processes_by_tid(p, 11)->pid, 10);
+	feed(entry(10, 10, NR_CLONE3, 0x1000, 88, 0));
+	leave(10, 10, NR_CLONE3, 12);
+	CHECK(!processes_by_tid(p, 12));
+	stop();
+}
+
 /* The child makes calls before its parent comes back: what it has is not sure until then, as it may be another's. */
 static void test_child_is_first(void)
 {
@@ -511,6 +541,7 @@ int main(void)
 	test_root();
 	test_dup_and_close();
 	test_fork_and_exec();
+	test_exec_and_clone_arguments();
 	test_child_is_first();
 	test_fork_in_threads();
 	test_sockets();
