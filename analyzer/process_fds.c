@@ -286,8 +286,8 @@ set:
 	if (sure)
 		fd_file_set(slot->file, object);
 	else
-		set_slot(p, t, (int32_t)(uint32_t)t->args[0], fd_file_create(object), slot && slot->cloexec, false,
-			 tsc);
+		set_slot(p, t, (int32_t)(uint32_t)t->args[0], fd_file_create(&p->fds->room, object),
+			 slot && slot->cloexec, false, tsc);
 }
 
 static void listening(struct processes *p, struct fd_thread *t)
@@ -347,8 +347,8 @@ static void made_pair(struct processes *p, struct fd_thread *t, const struct tra
 	const uint8_t *bytes = piece(view, (uint8_t)(PLAN_LABEL_ARG0 + arg), false, &n, &whole);
 
 	for (size_t i = 0; bytes && n >= 8 && i < 2; i++)
-		set_slot(p, t, (int32_t)le32(bytes + 4 * i), fd_file_create(make(t)), cloexec_of(t), false,
-			 view->header.tsc);
+		set_slot(p, t, (int32_t)le32(bytes + 4 * i), fd_file_create(&p->fds->room, make(t)), cloexec_of(t),
+			 false, view->header.tsc);
 }
 
 static struct fd_object *make_pipe(const struct fd_thread *t)
@@ -693,7 +693,8 @@ static void opened(struct processes *p, struct fd_thread *t, const struct trap_v
 	late_path(p, t, view);
 	if (!t->object)
 		t->object = fd_object_create(kind_of_open(t, open_flags(t)), "", 0);
-	put_result(p, t, ret, fd_file_create(fd_object_hold(t->object)), cloexec_of(t), view->header.tsc, out);
+	put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), cloexec_of(t), view->header.tsc,
+		   out);
 }
 
 static void end_socket_call(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret)
@@ -747,23 +748,24 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		opened(p, t, view, ret, out);
 		return;
 	case FD_DO_NEW:
-		put_result(p, t, ret, fd_file_create(make_new(t)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), cloexec_of(t), tsc, out);
 		t->files->async |= t->call->kind == FD_IO_URING;
 		return;
 	case FD_DO_MEMFD:
 		if (!t->object)
 			t->object = fd_object_create(FD_MEMFD, "", 0);
-		put_result(p, t, ret, fd_file_create(fd_object_hold(t->object)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), cloexec_of(t), tsc,
+			   out);
 		return;
 	case FD_DO_SIGNALFD:
 		if ((int32_t)(uint32_t)t->args[0] == -1)
-			put_result(p, t, ret, fd_file_create(make_new(t)), cloexec_of(t), tsc, out);
+			put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_SOCKET:
-		put_result(p, t, ret, fd_file_create(make_socket(t)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, make_socket(t)), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_ACCEPT:
-		put_result(p, t, ret, fd_file_create(accepted(t, view)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, accepted(t, view)), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_PIDFD_GETFD:
 		file = file_of_other(p, t, &t->unsure);

@@ -102,7 +102,7 @@ void process_fds_unshare_files(struct processes *p, struct fd_thread *t)
 	own = fd_table_create();
 	if (!own)
 		return;
-	fd_table_merge(&p->fds->room, own, t->files, UINT32_MAX);
+	fd_table_merge(&p->fds->room, own, t->files, UINT64_MAX);
 	own->adopted = t->files->adopted;
 	own->async = t->files->async;
 	fd_table_release(&p->fds->room, t->files);
@@ -335,9 +335,9 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 
 	if (found->fd >= 0 && (uint32_t)found->fd < load->seen_bits)
 		load->seen[found->fd / 8] |= (uint8_t)(1u << found->fd % 8);
-	/* its pages were not recorded: what the calls told stays */
 	load->async |= found->kind == FD_IO_URING;
 	load->unknown |= found->kind == FD_UNKNOWN;
+	/* its pages were not recorded: what the calls told stays */
 	if (found->kind == FD_UNKNOWN && slot)
 		return;
 	if (u64_map_get(&p->fds->by_file, found->file, &at)) {
@@ -346,20 +346,20 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 		fresh = found->kind == FD_SOCKET
 				? fd_object_create_socket(&found->socket, found->name, found->name_len)
 				: fd_object_create((enum fd_kind)found->kind, found->name, found->name_len);
-		if (!fresh)
-			return;
-		if (slot)
+		if (slot && fresh)
 			keep_roles(slot->file->object, fresh);
-		if (slot && fd_object_same(slot->file->object, fresh)) {
+		if (slot && fresh && fd_object_same(slot->file->object, fresh)) {
 			fd_object_release(fresh);
 			file = fd_file_hold(slot->file);
 		} else {
-			file = fd_file_create(fresh);
+			file = fd_file_create(&p->fds->room, fresh);
 		}
-		if (!file)
-			return;
-		if (!u64_map_set(&p->fds->by_file, found->file, (uintptr_t)file)) {
+		if (file && !u64_map_set(&p->fds->by_file, found->file, (uintptr_t)file)) {
 			fd_file_release(file);
+			file = NULL;
+		}
+		if (!file) { /* no room: what was known may be there no longer */
+			fd_table_clear(load->t->files, found->fd);
 			return;
 		}
 	}
@@ -414,7 +414,7 @@ static struct vmtape_error *take_files(struct processes *p, struct linux_state *
 		if (!own)
 			return &vmtape_error_no_memory;
 		if (t->files)
-			fd_table_merge(&p->fds->room, own, t->files, UINT32_MAX);
+			fd_table_merge(&p->fds->room, own, t->files, UINT64_MAX);
 		use_table(p, t, own);
 		fd_table_release(&p->fds->room, own);
 	}

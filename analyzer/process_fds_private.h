@@ -27,11 +27,12 @@ struct fd_thread {
 	uint32_t nr;
 	const struct fd_call *call;
 	uint64_t args[LINUX_SYSCALL_ARGS];
-	uint32_t gaps, snapshots, fs_seq, files_seq; /* as it entered */
-	const char *fs_root;                         /* as it entered */
-	struct fd_object *object;                    /* what it makes, if it goes well */
-	struct fd_object *base;                      /* that a path which was not in memory yet starts from */
-	struct fd_file *file;                        /* what it makes a second descriptor of */
+	uint32_t gaps, snapshots, fs_seq; /* as it entered */
+	uint64_t files_seq;
+	const char *fs_root;      /* as it entered */
+	struct fd_object *object; /* what it makes, if it goes well */
+	struct fd_object *base;   /* that a path which was not in memory yet starts from */
+	struct fd_file *file;     /* what it makes a second descriptor of */
 	/* dup2 and dup3: the slot that becomes the copy, as it was */
 	bool has_target;
 	uint32_t target_confirmed;

@@ -533,6 +533,18 @@ static void test_bounds(void)
 	open_file(139, "/a", 0, 1 << 20);
 	CHECK_STR(shown(139, 139, 1 << 20), "-");
 	stop();
+	/* or that it has many, with long names */
+	char name[1000] = "/";
+	memset(name + 1, 'x', sizeof(name) - 2);
+	start();
+	for (int64_t fd = 0; fd < 65536; fd++)
+		open_file(10, name, 0, fd);
+	CHECK(shown(10, 10, 0)[0] == '/');
+	CHECK_STR(shown(10, 10, 65535), "-");
+	call(10, 10, NR_CLOSE, 3, 0, 0);
+	open_file(10, "/a", 0, 65535);
+	CHECK_STR(shown(10, 10, 65535), "/a");
+	stop();
 }
 
 int main(void)
