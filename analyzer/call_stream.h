@@ -27,6 +27,7 @@ struct call_stream_options {
 	uint64_t from_tsc;     /* entries at or after */
 	uint64_t to_tsc;       /* entries before; UINT64_MAX: all */
 	uint32_t window_calls; /* 0: the default; small ones are for tests */
+	bool spanning;         /* also exits of calls that began before from_tsc, as CALL_EXIT_ONLY */
 	bool fds;              /* follow descriptors: call.fds, and what else struct call_thread says of it */
 };
 
