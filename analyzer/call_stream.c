@@ -434,6 +434,7 @@ void call_stream_get_stats(const struct call_stream *s, struct call_stream_stats
 	*out = (struct call_stream_stats){
 		.records = tracker_records(s->tracker),
 		.guesses = pairing_guesses(tracker_pairing(s->tracker)),
+		.names_full = processes_are_full(tracker_processes(s->tracker)),
 		.ran_ahead = s->ahead.tracker,
 	};
 }

@@ -41,6 +41,7 @@ struct vmtape_error *call_stream_next(struct call_stream *stream, struct call_it
 struct call_stream_stats {
 	uint64_t records; /* read so far */
 	uint64_t guesses; /* paired without a task word */
+	bool names_full;  /* processes_are_full() */
 	bool ran_ahead;   /* the second reader was needed */
 };
 void call_stream_get_stats(const struct call_stream *stream, struct call_stream_stats *out);

@@ -286,7 +286,7 @@ static const char *exec_cmdline(struct processes *p, const struct trap_view *vie
 		memcpy(text + len, bytes, strnlen((const char *)bytes, fragment.len_bytes));
 		len += strnlen((const char *)bytes, fragment.len_bytes);
 	}
-	return seen > 1 ? process_table_string(p, text, len) : NULL;
+	return seen > 1 ? process_table_cmdline(p, text, len) : NULL;
 }
 
 static void enter_call(struct processes *p, uint32_t i, const struct trap_view *view, enum call_role role)

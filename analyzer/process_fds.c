@@ -447,7 +447,7 @@ static void change_directory(struct processes *p, struct fd_thread *t, const str
 		late_path(p, t, view);
 	t->unsure |= t->guessed && t->fs->refs > 1;
 	confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, view->header.tsc);
-	path = t->object ? process_table_string(p, t->object->name, t->object->name_len) : "";
+	path = t->object ? process_table_directory(p, t->object->name, t->object->name_len) : "";
 	if (t->call->action == FD_DO_CHROOT) {
 		t->fs->root = !path[0] ? "?" : !strcmp(path, "/") ? "" : path;
 		t->fs->root_confirmed = confirmed;

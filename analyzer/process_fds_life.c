@@ -434,8 +434,8 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 		use_fs(t, (struct fd_fs *)(uintptr_t)at);
 		return;
 	}
-	cwd = process_table_string(p, told->cwd, strlen(told->cwd));
-	root = strcmp(told->root, "/") ? process_table_string(p, told->root, strlen(told->root)) : "";
+	cwd = process_table_directory(p, told->cwd, strlen(told->cwd));
+	root = strcmp(told->root, "/") ? process_table_directory(p, told->root, strlen(told->root)) : "";
 	if (told->root[0] && told->root[1] && !root[0])
 		root = "?";
 	if (!t->fs || t->fs->refs > 1) {
@@ -476,7 +476,7 @@ struct vmtape_error *process_fds_snapshot(struct processes *p, struct linux_stat
 		return error;
 	entry = &p->threads[i];
 	if (told.cmdline_len)
-		entry->pub.cmdline = process_table_string(p, told.cmdline, told.cmdline_len);
+		entry->pub.cmdline = process_table_cmdline(p, told.cmdline, told.cmdline_len);
 	entry->pub.container = process_table_string(p, told.container, strlen(told.container));
 	entry->pub.pidns = told.pidns;
 	entry->pub.child_pidns = told.child_pidns;

@@ -323,6 +323,35 @@ static void test_exec_and_clone_arguments(void)
 	stop();
 }
 
+/* However many command lines there are, executables and directories are known. */
+static void test_many_command_lines(void)
+{
+	static const uint64_t list[2] = {0x2000, 0};
+	char line[1000];
+
+	start();
+	memset(line, 'x', sizeof(line));
+	for (int i = 0; i < 70000; i++) {
+		struct fixture_record r = entry(10, 10, NR_EXECVE, 0x1000, 0x1100, 0x1200);
+
+		with_bytes(&r, PLAN_LABEL_ARG0, i ? "/bin/cat" : "/bin/sh", i ? 8 : 7);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, list, 16);
+		snprintf(line, 8, "%07d", i);
+		line[7] = ' ';
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, line, sizeof(line));
+		feed(r);
+		leave(10, 10, NR_EXECVE, 0);
+	}
+	CHECK_STR(processes_by_tid(p, 10)->cmdline, "");
+	CHECK(processes_are_full(p));
+	struct fixture_record r = entry(10, 10, NR_EXECVE, 0x1000, 0, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, "/bin/new", 8);
+	feed(r);
+	leave(10, 10, NR_EXECVE, 0);
+	CHECK_STR(processes_by_tid(p, 10)->exe, "/bin/new");
+	stop();
+}
+
 /* The child makes calls before its parent comes back: what it has is not sure until then, as it may be another's. */
 static void test_child_is_first(void)
 {
@@ -554,6 +583,7 @@ int main(void)
 	test_dup_and_close();
 	test_fork_and_exec();
 	test_exec_and_clone_arguments();
+	test_many_command_lines();
 	test_child_is_first();
 	test_fork_in_threads();
 	test_sockets();
