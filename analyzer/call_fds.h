@@ -17,9 +17,9 @@ struct call_fds {
 	uint8_t dir_args;                                  /* those that may be AT_FDCWD */
 	uint8_t uncertain;                                 /* a bit each, CALL_FDS_RET included */
 	bool makes_fd;                                     /* the result, if there is one, is a descriptor */
-	bool cwd_uncertain;
+	bool cwd_uncertain, root_uncertain;
 	const char *cwd;  /* NULL or "": not known */
-	const char *root; /* NULL or "": not known to be another than "/" */
+	const char *root; /* NULL or "": not known to be another than "/"; "?": another, and not known */
 };
 
 static inline void call_fds_hold(const struct call_fds *fds)

@@ -87,6 +87,7 @@ static struct vmtape_error *take_all(struct report *r)
 		progress_show(&progress, stats.records);
 	}
 	progress_end(&progress);
+	command_note_names(stream);
 	call_stream_destroy(stream);
 	return error;
 }

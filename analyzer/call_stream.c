@@ -288,7 +288,8 @@ static void on_exit_only(void *ctx, uint64_t number, const struct trap_view *exi
 		return;
 	waiting = new_waiting(s, number, exit);
 	/* A tape entered in its middle has most such entries before the time asked for, not lost. */
-	if (!waiting || (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR)))
+	if (!waiting || (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR) &&
+			 !s->options.spanning))
 		return;
 	waiting->kind = WAITING_CALL;
 	waiting->state = CALL_EXIT_ONLY;
@@ -433,6 +434,7 @@ void call_stream_get_stats(const struct call_stream *s, struct call_stream_stats
 	*out = (struct call_stream_stats){
 		.records = tracker_records(s->tracker),
 		.guesses = pairing_guesses(tracker_pairing(s->tracker)),
+		.names_full = processes_are_full(tracker_processes(s->tracker)),
 		.ran_ahead = s->ahead.tracker,
 	};
 }

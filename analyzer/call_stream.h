@@ -27,6 +27,7 @@ struct call_stream_options {
 	uint64_t from_tsc;     /* entries at or after */
 	uint64_t to_tsc;       /* entries before; UINT64_MAX: all */
 	uint32_t window_calls; /* 0: the default; small ones are for tests */
+	bool spanning;         /* also exits of calls that began before from_tsc, as CALL_EXIT_ONLY */
 	bool fds;              /* follow descriptors: call.fds, and what else struct call_thread says of it */
 };
 
@@ -40,6 +41,7 @@ struct vmtape_error *call_stream_next(struct call_stream *stream, struct call_it
 struct call_stream_stats {
 	uint64_t records; /* read so far */
 	uint64_t guesses; /* paired without a task word */
+	bool names_full;  /* processes_are_full() */
 	bool ran_ahead;   /* the second reader was needed */
 };
 void call_stream_get_stats(const struct call_stream *stream, struct call_stream_stats *out);

@@ -160,5 +160,6 @@ struct fd_object *call_touch_path(const struct call *call, const struct call_tou
 		*uncertain |= call->fds->uncertain >> dir & 1;
 	}
 	root = call->fds->root ? call->fds->root : "";
+	*uncertain |= piece.data[0] == '/' && call->fds->root_uncertain;
 	return fd_path_object(FD_FILE, root, base, (const char *)piece.data, n);
 }

@@ -259,6 +259,7 @@ static struct vmtape_error *show_calls(struct events *e)
 		progress_show(&progress, stats.records);
 	}
 	progress_end(&progress);
+	command_note_names(stream);
 	call_stream_destroy(stream);
 	return error;
 }

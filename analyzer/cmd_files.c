@@ -47,11 +47,19 @@ static const char help[] =
 
 static struct file_row *row_of(struct files *f, const struct call *call, struct fd_object *path)
 {
-	uint64_t key = XXH3_64bits_withSeed(path->name, path->name_len, (uint32_t)call->thread.pid), at;
+	uint64_t key, at;
 	struct file_row *row;
 
-	if (u64_map_get(&f->by_key, key, &at))
-		return &f->rows[at];
+	/* others may have the same hash: to the next place then */
+	for (uint64_t place = 0;; place++) {
+		key = XXH3_64bits_withSeed(path->name, path->name_len, (uint32_t)call->thread.pid | place << 32);
+		if (!u64_map_get(&f->by_key, key, &at))
+			break;
+		row = &f->rows[at];
+		if (row->pid == call->thread.pid && row->path->name_len == path->name_len &&
+		    !memcmp(row->path->name, path->name, path->name_len))
+			return row;
+	}
 	if (f->count == REPORT_MAX_ROWS) {
 		f->report.rest++;
 		return NULL;

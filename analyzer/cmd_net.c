@@ -47,7 +47,7 @@ static const char help[] =
 	"Exit status: 0 done, 1 nobody talked to anybody, 2 bad usage or bad input.\n";
 
 /* What makes a row: the addresses, not what else the socket is. */
-static uint64_t key_of(const struct call *call, const struct fd_object *o)
+static uint64_t key_of(const struct call *call, const struct fd_object *o, uint64_t place)
 {
 	struct {
 		int32_t pid;
@@ -66,16 +66,37 @@ static uint64_t key_of(const struct call *call, const struct fd_object *o)
 	memcpy(key.local, o->socket.local.address, 16);
 	memcpy(key.peer, o->socket.peer.address, 16);
 	key.name = XXH3_64bits(o->name, o->name_len);
-	return XXH3_64bits(&key, sizeof(key));
+	return XXH3_64bits_withSeed(&key, sizeof(key), place);
+}
+
+static bool same_end(const struct fd_endpoint *a, const struct fd_endpoint *b)
+{
+	return a->port == b->port && a->known == b->known && !memcmp(a->address, b->address, sizeof(a->address));
+}
+
+static bool is_row_of(const struct net_row *row, const struct call *call, const struct fd_object *o)
+{
+	const struct fd_object *x = row->socket;
+
+	return row->pid == call->thread.pid && x->socket.family == o->socket.family &&
+	       x->socket.type == o->socket.type && same_end(&x->socket.local, &o->socket.local) &&
+	       same_end(&x->socket.peer, &o->socket.peer) && x->name_len == o->name_len &&
+	       !memcmp(x->name, o->name, o->name_len);
 }
 
 static struct net_row *row_of(struct net *n, const struct call *call, struct fd_object *socket)
 {
-	uint64_t key = key_of(call, socket), at;
+	uint64_t key, at;
 	struct net_row *row;
 
-	if (u64_map_get(&n->by_key, key, &at)) {
+	/* others may have the same hash: to the next place then */
+	for (uint64_t place = 0;; place++) {
+		key = key_of(call, socket, place);
+		if (!u64_map_get(&n->by_key, key, &at))
+			break;
 		row = &n->rows[at];
+		if (!is_row_of(row, call, socket))
+			continue;
 		row->last_ns = call->time_ns;
 		return row;
 	}
@@ -185,25 +206,39 @@ static struct vmtape_error *take(struct report *report, const struct call *call)
 	} else if (touch->what == TOUCH_ACCEPT && call_is_ok(call)) {
 		socket = socket_of(call, CALL_FDS_RET);
 		row = socket ? row_of(n, call, socket) : NULL;
-		if (row)
+		if (row) {
 			row->accepts++;
+			row->uncertain |= call->uncertain || call->fds->uncertain >> CALL_FDS_RET & 1;
+		}
 	} else if (touch->what == TOUCH_LISTEN && call_is_ok(call)) {
 		socket = socket_of(call, 0);
-		if (socket)
-			row_of(n, call, socket);
+		row = socket ? row_of(n, call, socket) : NULL;
+		if (row)
+			row->uncertain |= call->uncertain || call->fds->uncertain & 1;
 	}
 	return NULL;
 }
 
 /* ---- output --------------------------------------------------------------- */
 
-/* A client's own address becomes known behind its connect: the same peer, and one socket only that it may have been. */
+/*
+ * A client's own address becomes known behind its connect: the same peer, and one socket only, which did not connect
+ * by itself and began when the other had ended, that it may have been.
+ */
 static bool is_earlier(const struct net_row *a, const struct net_row *b)
 {
 	const struct fd_socket *x = &a->socket->socket, *y = &b->socket->socket;
 
-	return a->pid == b->pid && x->family == y->family && x->type == y->type && !x->local.port && y->local.port &&
-	       x->peer.known && y->peer.known && x->peer.port == y->peer.port &&
+	return !x->local.port && y->local.port && !b->connects && b->first_ns >= a->last_ns && x->peer.known &&
+	       y->peer.known;
+}
+
+/* As by_peer() has them next to each other. */
+static bool has_same_peer(const struct net_row *a, const struct net_row *b)
+{
+	const struct fd_socket *x = &a->socket->socket, *y = &b->socket->socket;
+
+	return a->pid == b->pid && x->family == y->family && x->type == y->type && x->peer.port == y->peer.port &&
 	       !memcmp(x->peer.address, y->peer.address, sizeof(x->peer.address));
 }
 
@@ -214,6 +249,10 @@ static int by_peer(const void *a, const void *b)
 
 	if (x->pid != y->pid)
 		return x->pid < y->pid ? -1 : 1;
+	if (x->socket->socket.family != y->socket->socket.family)
+		return (int)x->socket->socket.family - (int)y->socket->socket.family;
+	if (x->socket->socket.type != y->socket->socket.type)
+		return (int)x->socket->socket.type - (int)y->socket->socket.type;
 	if (order)
 		return order;
 	if (x->socket->socket.peer.port != y->socket->socket.peer.port)
@@ -242,10 +281,21 @@ static void merge(struct net_row *into, struct net_row *from)
 static void merge_earlier(struct net *n)
 {
 	qsort(n->rows, n->count, sizeof(*n->rows), by_peer);
-	for (size_t i = 0; i + 1 < n->count; i++)
-		if (is_earlier(&n->rows[i], &n->rows[i + 1]) && n->rows[i].connects <= 1 &&
-		    (i + 2 == n->count || !is_earlier(&n->rows[i], &n->rows[i + 2])))
-			merge(&n->rows[i + 1], &n->rows[i]);
+	for (size_t i = 0; i + 1 < n->count; i++) {
+		struct net_row *row = &n->rows[i], *later = NULL;
+		unsigned found = 0;
+
+		if (row->socket->socket.local.port || row->connects > 1)
+			continue;
+		for (size_t k = i + 1; k < n->count && found < 2 && has_same_peer(row, &n->rows[k]); k++) {
+			if (!is_earlier(row, &n->rows[k]))
+				continue;
+			later = &n->rows[k];
+			found++;
+		}
+		if (found == 1)
+			merge(later, row);
+	}
 }
 
 static int by_bytes(const void *a, const void *b)

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "call_stream.h"
 #include "terminal.h"
 
 int command_misused(const char *name, const char *format, ...)
@@ -106,6 +107,16 @@ void command_note_damage(struct session *session)
 			"vmtape: %zu damaged part%s of the tape left out, the first at offset %" PRIu64
 			": `vmtape verify` tells more\n",
 			n, n == 1 ? "" : "s", problems[0].offset);
+}
+
+void command_note_names(const struct call_stream *stream)
+{
+	struct call_stream_stats stats;
+
+	call_stream_get_stats(stream, &stats);
+	if (stats.names_full)
+		fprintf(stderr, "vmtape: so many command lines, programs and directories that later ones are shown "
+				"as not known\n");
 }
 
 /* ---- sandbox --------------------------------------------------------- */

@@ -67,6 +67,9 @@ struct vmtape_error *command_resolve_time(const char *text, const struct session
 void command_note_guest(struct session *session);
 /* One line on stderr when parts of the tape could not be read, after reading it. */
 void command_note_damage(struct session *session);
+/* One line on stderr when there was no room for what processes are called, after the last call. */
+struct call_stream;
+void command_note_names(const struct call_stream *stream);
 
 /* ---- sandbox (sandbox.h) --------------------------------------------- */
 

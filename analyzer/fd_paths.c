@@ -40,6 +40,8 @@ struct fd_object *fd_path_object(enum fd_kind kind, const char *root, const char
 {
 	struct path_buffer buffer = {.len = 0};
 
+	if (n && path[0] == '/' && root[0] && root[0] != '/')
+		return NULL;
 	if (n && path[0] == '/')
 		put_path(&buffer, root, strlen(root));
 	else if (base && base[0] == '/')

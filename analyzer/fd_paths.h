@@ -5,7 +5,8 @@
 
 #include "fd_object.h"
 
-/* The path below root; a relative one from base (NULL: not known). NULL: not known, too long, or no memory. */
+/* The path below root ("?": not known, and so is the path); a relative one from base (NULL: not known). NULL: not
+ * known, too long, or no memory. */
 struct fd_object *fd_path_object(enum fd_kind kind, const char *root, const char *base, const char *path, size_t n);
 
 #endif

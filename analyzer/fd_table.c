@@ -56,9 +56,9 @@ static bool reach(struct fd_room *room, struct fd_table *table, int64_t fd)
 	return true;
 }
 
-static uint32_t next_seq(struct fd_table *table)
+static uint64_t next_seq(struct fd_table *table)
 {
-	return ++table->seq & INT32_MAX;
+	return ++table->seq;
 }
 
 void fd_table_set(struct fd_room *room, struct fd_table *table, int64_t fd, struct fd_file *file, bool cloexec,
@@ -86,7 +86,7 @@ void fd_table_clear(struct fd_table *table, int64_t fd)
 	*slot = (struct fd_slot){.seq = next_seq(table)};
 }
 
-void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint32_t seq)
+void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint64_t seq)
 {
 	uint32_t n = from->room;
 
@@ -114,15 +114,22 @@ void fd_table_exec(struct fd_table *table)
 
 /* ---- files ----------------------------------------------------------- */
 
-struct fd_file *fd_file_create(struct fd_object *object)
+static size_t size_of(const struct fd_object *object)
 {
-	struct fd_file *file = object ? malloc(sizeof(*file)) : NULL;
+	return sizeof(struct fd_file) + sizeof(*object) + object->name_len + 1;
+}
+
+struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object)
+{
+	bool fits = object && room->nr_bytes + size_of(object) <= FD_BYTES_MAX;
+	struct fd_file *file = fits ? malloc(sizeof(*file)) : NULL;
 
 	if (!file) {
 		fd_object_release(object);
 		return NULL;
 	}
-	*file = (struct fd_file){.refs = 1, .object = object};
+	room->nr_bytes += size_of(object);
+	*file = (struct fd_file){.refs = 1, .room = room, .object = object};
 	return file;
 }
 
@@ -137,6 +144,7 @@ void fd_file_release(struct fd_file *file)
 {
 	if (!file || --file->refs)
 		return;
+	file->room->nr_bytes -= size_of(file->object);
 	fd_object_release(file->object);
 	free(file);
 }
@@ -145,6 +153,8 @@ void fd_file_set(struct fd_file *file, struct fd_object *object)
 {
 	if (!object)
 		return;
+	/* a name more than there is room for is one of a few hundred bytes: the next file finds no room */
+	file->room->nr_bytes += size_of(object) - size_of(file->object);
 	fd_object_release(file->object);
 	file->object = object;
 }

@@ -10,30 +10,33 @@
 
 #include "fd_object.h"
 
-#define FD_TABLE_MAX (1u << 20) /* highest descriptor + 1: default of fs.nr_open */
-#define FD_ROOM_MAX  (4u << 20) /* slots of all tables: 64 MiB */
+#define FD_TABLE_MAX (1u << 20)  /* highest descriptor + 1: default of fs.nr_open */
+#define FD_ROOM_MAX  (2u << 20)  /* slots of all tables: 48 MiB */
+#define FD_BYTES_MAX (64u << 20) /* of all open files, with what they are called */
 
 struct fd_room {
-	size_t nr_slots;
+	size_t nr_slots, nr_bytes;
 };
 
 /* An open file description: what dup and fork share. */
 struct fd_file {
 	uint32_t refs;
+	struct fd_room *room; /* where it is counted */
 	struct fd_object *object;
 };
 
 struct fd_slot {
 	struct fd_file *file; /* NULL: not known, or closed */
 	uint32_t confirmed;   /* number of gaps when it was last told */
-	uint32_t seq : 31;    /* of the table's change that made it so; 0: never touched */
-	uint32_t cloexec : 1;
+	bool cloexec;
+	uint64_t seq; /* of the table's change that made it so; 0: never touched */
 };
 
 struct fd_table {
 	uint32_t refs;
-	uint32_t room, seq;
-	uint32_t snapshot_seq; /* seq when a snapshot had filled it */
+	uint32_t room;
+	uint64_t seq;
+	uint64_t snapshot_seq; /* seq when a snapshot had filled it */
 	bool adopted;          /* it has what its first owner was born with; else the parent's fork may still tell */
 	bool async;            /* an io_uring may change it unseen */
 	struct fd_slot *slots;
@@ -55,12 +58,12 @@ void fd_table_set(struct fd_room *room, struct fd_table *table, int64_t fd, stru
 		  uint32_t confirmed);
 void fd_table_clear(struct fd_table *table, int64_t fd);
 /* Of the other table's slots, those that had not changed since seq, where this one has none of its own. */
-void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint32_t seq);
+void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint64_t seq);
 /* What an execve closes. */
 void fd_table_exec(struct fd_table *table);
 
-/* Takes over the reference to the object; NULL: no memory, and it is released. */
-struct fd_file *fd_file_create(struct fd_object *object);
+/* Takes over the reference to the object; NULL: no memory or no room, and it is released. The room outlives it. */
+struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object);
 struct fd_file *fd_file_hold(struct fd_file *file);
 void fd_file_release(struct fd_file *file);
 /* Takes over the reference to the object. */
@@ -68,9 +71,9 @@ void fd_file_set(struct fd_file *file, struct fd_object *object);
 
 struct fd_fs {
 	uint32_t refs, seq; /* seq: counts changes */
-	uint32_t confirmed;
+	uint32_t confirmed, root_confirmed;
 	const char *cwd;  /* lives elsewhere; "": not known */
-	const char *root; /* "": not known to be another than "/" */
+	const char *root; /* "": not known to be another than "/"; "?": another, and not known */
 };
 struct fd_fs *fd_fs_create(const struct fd_fs *like); /* like may be NULL: nothing known */
 struct fd_fs *fd_fs_hold(struct fd_fs *fs);

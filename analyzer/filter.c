@@ -123,7 +123,8 @@ static void set_fd(struct fact *fact, const struct call *call, enum filter_field
 		set_known_text(fact, !protocol                  ? NULL
 				     : !strcmp(protocol, "TCP") ? "tcp"
 				     : !strcmp(protocol, "UDP") ? "udp"
-								: "raw");
+				     : !strcmp(protocol, "RAW") ? "raw"
+								: NULL);
 		return;
 	case FILTER_FD_LPORT:
 	case FILTER_FD_RPORT:

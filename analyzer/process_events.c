@@ -236,43 +236,57 @@ static const char *exec_path(struct processes *p, const struct thread_entry *t, 
 	return path[0] == '/' ? process_table_string(p, path, n) : NULL;
 }
 
-/* fork and vfork: what their argument registers hold means nothing. */
-static bool has_no_flags(const struct trap_view *view)
+/* fork and vfork: what their argument registers hold means nothing. clone3: the first 8 bytes of its structure. */
+bool process_clone_flags(const struct trap_view *view, uint64_t *flags)
 {
 	uint32_t nr = trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]);
+	struct trap_fragment fragment;
+	const uint8_t *bytes;
 
-	return is_i386(view) ? nr == 2 || nr == 190 : nr == 57 || nr == 58;
+	*flags = 0;
+	if (is_i386(view) ? nr == 2 || nr == 190 : nr == 57 || nr == 58)
+		return true;
+	if (nr != 435) {
+		*flags = argument(view, 0);
+		return true;
+	}
+	bytes = labelled(view, PLAN_LABEL_ARG0, 8, &fragment);
+	*flags = bytes ? le(bytes, 8) : 0;
+	return bytes;
+}
+
+/* Of execve the path, execveat has a directory before that. */
+static int exec_path_argument(uint8_t abi, uint32_t nr)
+{
+	static const uint32_t execveat[TRAP_ABIS] = {
+		[TRAP_ABI_X86_64] = 322, [TRAP_ABI_X32] = 545, [TRAP_ABI_I386] = 358};
+
+	return abi < TRAP_ABIS && nr == execveat[abi] ? 1 : 0;
 }
 
 /* The arguments of an execve, joined by blanks; NULL: not all were captured. The generic plan takes no strings. */
-static const char *exec_cmdline(struct processes *p, const struct trap_view *view, uint8_t label)
+static const char *exec_cmdline(struct processes *p, const struct trap_view *view, int label)
 {
 	char text[1024];
-	size_t len = 0;
+	size_t len = 0, position = 0, seen = 0;
+	struct trap_fragment fragment;
+	const uint8_t *bytes;
 
-	for (int a = 1; a <= 2; a++) {
-		struct trap_fragment fragment;
-		const uint8_t *bytes;
-		size_t position = 0, seen = 0;
-
-		while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
-			if (fragment.label != label + a)
-				continue;
-			if ((fragment.status & ~TRAP_FRAG_AGAIN) != TRAP_FRAG_WHOLE)
-				return NULL;
-			if (!seen++) /* the array itself */
-				continue;
-			if (len + fragment.len_bytes + 1 >= sizeof(text))
-				return NULL;
-			if (seen > 2)
-				text[len++] = ' ';
-			memcpy(text + len, bytes, strnlen((const char *)bytes, fragment.len_bytes));
-			len += strnlen((const char *)bytes, fragment.len_bytes);
-		}
-		if (seen > 1)
-			return process_table_string(p, text, len);
+	while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
+		if (fragment.label != label)
+			continue;
+		if ((fragment.status & ~TRAP_FRAG_AGAIN) != TRAP_FRAG_WHOLE)
+			return NULL;
+		if (!seen++) /* the array itself */
+			continue;
+		if (len + fragment.len_bytes + 1 >= sizeof(text))
+			return NULL;
+		if (seen > 2)
+			text[len++] = ' ';
+		memcpy(text + len, bytes, strnlen((const char *)bytes, fragment.len_bytes));
+		len += strnlen((const char *)bytes, fragment.len_bytes);
 	}
-	return NULL;
+	return seen > 1 ? process_table_cmdline(p, text, len) : NULL;
 }
 
 static void enter_call(struct processes *p, uint32_t i, const struct trap_view *view, enum call_role role)
@@ -291,17 +305,15 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 	for (int a = 0; a < 3; a++)
 		t->args[a] = argument(view, a);
 	if (role == CALL_ROLE_EXEC) {
-		bytes = labelled(view, PLAN_LABEL_ARG0, 1, &fragment);
-		if (!bytes)
-			bytes = labelled(view, PLAN_LABEL_ARG0 + 1, 1, &fragment);
+		int path = exec_path_argument(t->pub.call_abi, t->pub.call_nr);
+
+		bytes = labelled(view, (uint8_t)(PLAN_LABEL_ARG0 + path), 1, &fragment);
 		if (bytes && (fragment.status & ~TRAP_FRAG_AGAIN) == TRAP_FRAG_WHOLE)
 			t->exec_path = exec_path(p, t, bytes, fragment.len_bytes);
 		if (p->fds)
-			t->exec_cmdline = exec_cmdline(p, view, PLAN_LABEL_ARG0);
+			t->exec_cmdline = exec_cmdline(p, view, PLAN_LABEL_ARG0 + path + 1);
 	} else if (role == CALL_ROLE_FORK) {
-		/* clone: flags are an argument; clone3: the first 8 bytes of its structure; fork and vfork: none. */
-		bytes = labelled(view, PLAN_LABEL_ARG0, 8, &fragment);
-		t->clone_flags = has_no_flags(view) ? 0 : bytes ? le(bytes, 8) : t->args[0];
+		t->clone_flags_known = process_clone_flags(view, &t->clone_flags);
 	} else if (role == CALL_ROLE_EXIT_GROUP) {
 		t->pub.zombie = true;
 		end_mates(p, i, view->header.tsc);
@@ -333,7 +345,9 @@ static void exec_done(struct processes *p, uint32_t i, const struct trap_view *v
 	if (!t->exe_told)
 		t->pub.exe = t->exec_path ? t->exec_path : "";
 	/* The new program's own stack has it whole, where the caller's strings may not have been in memory. */
-	cmdline = p->fds ? exec_cmdline(p, view, PLAN_LABEL_DEEP0) : NULL;
+	cmdline = p->fds ? exec_cmdline(p, view,
+					PLAN_LABEL_DEEP0 + exec_path_argument(t->pub.call_abi, t->pub.call_nr) + 1)
+			 : NULL;
 	t->pub.cmdline = cmdline ? cmdline : t->exec_cmdline ? t->exec_cmdline : "";
 	process_fds_executed(p, i);
 	if (t->pub.cr3 && process_table_find(&p->by_cr3, t->pub.cr3 & p->cr3_mask & 0x000ffffffffff000ull) == i)
@@ -361,11 +375,14 @@ static void fork_done(struct processes *p, uint32_t i, const struct trap_view *v
 	/* The child may have run before its parent came back. */
 	at = process_table_find(&p->by_tid, (uint32_t)child);
 	if (at != PROCESS_NONE) {
-		if (!p->threads[at].pub.pidns)
+		if (!p->threads[at].pub.pidns && p->threads[i].clone_flags_known)
 			inherit_place(p, i, at, flags);
 		process_fds_forked(p, i, at);
 		return;
 	}
+	/* A thread, or a process: it tells itself when it runs. */
+	if (!p->threads[i].clone_flags_known)
+		return;
 	at = process_table_add(p, 0, thread ? p->threads[i].pub.pid : child, child, view->header.tsc);
 	if (at == PROCESS_NONE)
 		return;

@@ -110,7 +110,7 @@ static struct fd_object *base_of(struct processes *p, struct fd_thread *t, const
 	int32_t dirfd = call->dirfd < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[call->dirfd];
 
 	if (dirfd == AT_FDCWD_) {
-		t->unsure |= t->fs && t->fs->confirmed != fd_gaps(p);
+		t->unsure |= t->fs && !fd_cwd_is_sure(p, t);
 		return t->fs && t->fs->cwd[0] ? fd_object_create(FD_DIRECTORY, t->fs->cwd, strlen(t->fs->cwd)) : NULL;
 	}
 	slot = fd_table_slot(t->files, dirfd);
@@ -149,8 +149,22 @@ static void enter_path(struct processes *p, struct fd_thread *t, const struct tr
 
 	if (!path || path[0] != '/')
 		t->base = base_of(p, t, t->call);
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
 		make_path(t, path, n, open_flags(t));
+}
+
+/* At the exit: a path that was not in memory yet, and whether what it starts from has changed meanwhile. */
+static void late_path(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	size_t n;
+	const char *path = t->object ? NULL : string_piece(view, t->call->path, true, &n);
+
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	if (path)
+		make_path(t, path, n, open_flags(t));
+	/* another thread has gone elsewhere */
+	t->unsure |= t->fs && t->fs->seq != t->fs_seq && (t->base || t->fs->root[0] || t->fs_root[0]);
 }
 
 /* ---- changes ------------------------------------------------------------- */
@@ -160,6 +174,8 @@ static void set_slot(struct processes *p, struct fd_thread *t, int64_t fd, struc
 {
 	uint32_t confirmed = fd_confirmed(p, tsc);
 
+	/* others, whose table it may not be after all, are to see it as unsure, too */
+	unsure |= t->guessed && t->files->refs > 1;
 	if (!file) {
 		fd_table_clear(t->files, fd);
 		return;
@@ -191,6 +207,29 @@ static void close_range(struct processes *p, struct fd_thread *t, bool at_exit)
 		else
 			fd_table_clear(t->files, (int64_t)fd);
 	}
+}
+
+static void doubt_file(struct processes *p, struct fd_table *files, const struct fd_file *file)
+{
+	for (uint32_t fd = 0; file && fd < files->room; fd++)
+		if (files->slots[fd].file == file)
+			files->slots[fd].confirmed = fd_gaps(p) - 1;
+}
+
+/*
+ * Whether the first argument is still what it was as the call began. If not, another thread has closed or replaced
+ * it, and which of the two the call has changed is not known.
+ */
+static bool is_still(struct processes *p, struct fd_thread *t)
+{
+	struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[0]);
+
+	if ((slot ? slot->file : NULL) == t->file)
+		return true;
+	doubt_file(p, t->files, t->file);
+	if (slot)
+		slot->confirmed = fd_gaps(p) - 1;
+	return false;
 }
 
 /* What a socket is told of, on top of what was known, if that is sure. */
@@ -247,8 +286,8 @@ set:
 	if (sure)
 		fd_file_set(slot->file, object);
 	else
-		set_slot(p, t, (int32_t)(uint32_t)t->args[0], fd_file_create(object), slot && slot->cloexec, false,
-			 tsc);
+		set_slot(p, t, (int32_t)(uint32_t)t->args[0], fd_file_create(&p->fds->room, object),
+			 slot && slot->cloexec, false, tsc);
 }
 
 static void listening(struct processes *p, struct fd_thread *t)
@@ -308,8 +347,8 @@ static void made_pair(struct processes *p, struct fd_thread *t, const struct tra
 	const uint8_t *bytes = piece(view, (uint8_t)(PLAN_LABEL_ARG0 + arg), false, &n, &whole);
 
 	for (size_t i = 0; bytes && n >= 8 && i < 2; i++)
-		set_slot(p, t, (int32_t)le32(bytes + 4 * i), fd_file_create(make(t)), cloexec_of(t), false,
-			 view->header.tsc);
+		set_slot(p, t, (int32_t)le32(bytes + 4 * i), fd_file_create(&p->fds->room, make(t)), cloexec_of(t),
+			 false, view->header.tsc);
 }
 
 static struct fd_object *make_pipe(const struct fd_thread *t)
@@ -397,18 +436,26 @@ static struct fd_file *file_of_other(struct processes *p, struct fd_thread *t, b
 	return slot ? fd_file_hold(slot->file) : NULL;
 }
 
-static void change_directory(struct processes *p, struct fd_thread *t, uint64_t tsc)
+static void change_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
-	const char *path = t->object ? process_table_string(p, t->object->name, t->object->name_len) : "";
+	const char *path;
+	uint32_t confirmed;
 
 	if (!t->fs)
 		return;
-	if (t->call->action == FD_DO_CHROOT)
-		t->fs->root = !strcmp(path, "/") ? "" : path;
-	else
+	if (t->call->path >= 0)
+		late_path(p, t, view);
+	t->unsure |= t->guessed && t->fs->refs > 1;
+	confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, view->header.tsc);
+	path = t->object ? process_table_directory(p, t->object->name, t->object->name_len) : "";
+	if (t->call->action == FD_DO_CHROOT) {
+		t->fs->root = !path[0] ? "?" : !strcmp(path, "/") ? "" : path;
+		t->fs->root_confirmed = confirmed;
+	} else {
 		t->fs->cwd = path;
+		t->fs->confirmed = confirmed;
+	}
 	t->fs->seq++;
-	t->fs->confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, tsc);
 }
 
 static void set_uid(struct processes *p, uint32_t i, uint32_t uid, bool sure)
@@ -440,7 +487,8 @@ static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_
 	if (t->fs) {
 		out->cwd = t->fs->cwd;
 		out->root = t->fs->root;
-		out->cwd_uncertain = t->fs->confirmed != fd_gaps(p) || t->guessed;
+		out->cwd_uncertain = !fd_cwd_is_sure(p, t);
+		out->root_uncertain = !fd_root_is_sure(p, t);
 	}
 }
 
@@ -450,6 +498,32 @@ static void take_source(struct processes *p, struct fd_thread *t, int arg)
 
 	t->file = slot ? fd_file_hold(slot->file) : NULL;
 	t->unsure = slot && !fd_is_sure(p, t, slot);
+}
+
+/* From now on it may be the copy, or what it was. */
+static void doubt_target(struct processes *p, struct fd_thread *t)
+{
+	struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1]);
+
+	if ((uint32_t)t->args[0] == (uint32_t)t->args[1] || !slot)
+		return;
+	t->has_target = true;
+	t->target_confirmed = slot->confirmed;
+	t->target_seq = slot->seq;
+	slot->confirmed = fd_gaps(p) - 1;
+}
+
+static bool target_is_same(const struct fd_thread *t)
+{
+	const struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1]);
+
+	return (slot ? slot->seq : 0) == (t->has_target ? t->target_seq : 0);
+}
+
+static void restore_target(struct fd_thread *t)
+{
+	if (t->has_target && target_is_same(t))
+		fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1])->confirmed = t->target_confirmed;
 }
 
 static void begin(struct processes *p, struct fd_thread *t, const struct trap_view *view)
@@ -476,15 +550,24 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 	case FD_DO_MEMFD:
 		t->object = make_memfd(view, t);
 		break;
-	case FD_DO_DUP:
 	case FD_DO_DUP2:
 	case FD_DO_DUP3:
+		take_source(p, t, 0);
+		doubt_target(p, t);
+		break;
+	case FD_DO_DUP:
 	case FD_DO_FCNTL:
+	case FD_DO_IOCTL:
 	case FD_DO_ACCEPT:
+	case FD_DO_LISTEN:
+	case FD_DO_GETSOCKNAME:
+	case FD_DO_GETPEERNAME:
+	case FD_DO_GETDENTS:
 		take_source(p, t, 0);
 		break;
 	case FD_DO_BIND:
 	case FD_DO_CONNECT:
+		take_source(p, t, 0);
 		/* kept as a name until it is known how the call ends */
 		bytes = piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
 		if (bytes && n > (uint32_t)t->args[2])
@@ -510,29 +593,14 @@ void process_fd_call_over(struct fd_thread *t)
 	fd_file_release(t->file);
 	t->object = t->base = NULL;
 	t->file = NULL;
-	t->in_call = t->unsure = t->openat2_cloexec = false;
+	t->in_call = t->unsure = t->openat2_cloexec = t->has_target = false;
 }
 
-/* fork and vfork take no flags, clone3 has them in memory. */
 static void note_clone_flags(struct fd_thread *t, const struct trap_view *view)
 {
-	bool small = t->abi == TRAP_ABI_I386;
-	size_t n;
-	bool whole;
-	const uint8_t *bytes;
-
 	t->delivered = false;
 	t->child = 0;
-	t->clone_flags_known = true;
-	if (t->nr == (small ? 2 : 57) || t->nr == (small ? 190 : 58)) {
-		t->clone_flags = 0;
-	} else if (t->nr == 435) {
-		bytes = piece(view, PLAN_LABEL_ARG0, false, &n, &whole);
-		t->clone_flags_known = bytes && n >= 8;
-		t->clone_flags = t->clone_flags_known ? le64(bytes) : 0;
-	} else {
-		t->clone_flags = t->args[0];
-	}
+	t->clone_flags_known = process_clone_flags(view, &t->clone_flags);
 }
 
 void process_fds_enter(struct processes *p, const struct trap_view *view, const struct fd_call *call,
@@ -555,6 +623,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	t->gaps = fd_gaps(p);
 	t->snapshots = p->fds->snapshots;
 	t->fs_seq = t->fs ? t->fs->seq : 0;
+	t->fs_root = t->fs ? t->fs->root : "";
 	t->files_seq = t->files->seq;
 	note_clone_flags(t, view);
 	fill_args(p, t, call, out);
@@ -591,7 +660,11 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 {
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
-	else if (t->fs && (call->action == FD_DO_CHDIR || call->action == FD_DO_FCHDIR || call->action == FD_DO_CHROOT))
+	else if (t->fs && call->action == FD_DO_CHROOT && ret >= 0)
+		t->fs->root = "?";
+	else if (t->fs && call->action == FD_DO_CHROOT)
+		t->fs->root_confirmed = fd_gaps(p) - 1;
+	else if (t->fs && (call->action == FD_DO_CHDIR || call->action == FD_DO_FCHDIR))
 		t->fs->confirmed = fd_gaps(p) - 1;
 	if (call->action != FD_DO_CLOSE && call->action != FD_DO_CLOSE_RANGE)
 		return;
@@ -617,19 +690,11 @@ static void put_result(struct processes *p, struct fd_thread *t, int64_t ret, st
 static void opened(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret,
 		   struct call_fds *out)
 {
-	size_t n;
-	const char *path;
-
-	if (!t->object) {
-		path = string_piece(view, t->call->path, true, &n);
-		if (path)
-			make_path(t, path, n, open_flags(t));
-	}
+	late_path(p, t, view);
 	if (!t->object)
 		t->object = fd_object_create(kind_of_open(t, open_flags(t)), "", 0);
-	/* the directory that a relative path starts from was changed meanwhile, by another thread */
-	t->unsure |= t->base && t->fs && t->fs->seq != t->fs_seq;
-	put_result(p, t, ret, fd_file_create(fd_object_hold(t->object)), cloexec_of(t), view->header.tsc, out);
+	put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), cloexec_of(t), view->header.tsc,
+		   out);
 }
 
 static void end_socket_call(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret)
@@ -644,6 +709,8 @@ static void end_socket_call(struct processes *p, struct fd_thread *t, const stru
 	case FD_DO_CONNECT:
 		if (ret && !(t->call->action == FD_DO_CONNECT && ret == EINPROGRESS_))
 			return;
+		if (!is_still(p, t))
+			return;
 		bytes = piece(view, PLAN_LABEL_ARG0 + 1, true, &n, &whole);
 		if (n > (uint32_t)t->args[2])
 			n = (uint32_t)t->args[2];
@@ -656,11 +723,11 @@ static void end_socket_call(struct processes *p, struct fd_thread *t, const stru
 	case FD_DO_GETSOCKNAME:
 	case FD_DO_GETPEERNAME:
 		bytes = piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
-		if (!ret && bytes)
+		if (!ret && bytes && is_still(p, t))
 			tell_socket(p, t, bytes, n, t->call->action == FD_DO_GETPEERNAME, tsc);
 		return;
 	case FD_DO_LISTEN:
-		if (!ret)
+		if (!ret && is_still(p, t))
 			listening(p, t);
 		return;
 	default:
@@ -681,23 +748,24 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		opened(p, t, view, ret, out);
 		return;
 	case FD_DO_NEW:
-		put_result(p, t, ret, fd_file_create(make_new(t)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), cloexec_of(t), tsc, out);
 		t->files->async |= t->call->kind == FD_IO_URING;
 		return;
 	case FD_DO_MEMFD:
 		if (!t->object)
 			t->object = fd_object_create(FD_MEMFD, "", 0);
-		put_result(p, t, ret, fd_file_create(fd_object_hold(t->object)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), cloexec_of(t), tsc,
+			   out);
 		return;
 	case FD_DO_SIGNALFD:
 		if ((int32_t)(uint32_t)t->args[0] == -1)
-			put_result(p, t, ret, fd_file_create(make_new(t)), cloexec_of(t), tsc, out);
+			put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_SOCKET:
-		put_result(p, t, ret, fd_file_create(make_socket(t)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, make_socket(t)), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_ACCEPT:
-		put_result(p, t, ret, fd_file_create(accepted(t, view)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, accepted(t, view)), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_PIDFD_GETFD:
 		file = file_of_other(p, t, &t->unsure);
@@ -707,19 +775,25 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		if ((uint32_t)t->args[0] == (uint32_t)t->args[1])
 			return;
 		/* fall through */
-	case FD_DO_DUP:
 	case FD_DO_DUP3:
+		t->unsure |= !target_is_same(t);
+		/* fall through */
+	case FD_DO_DUP:
+		t->unsure |= !is_still(p, t);
 		put_result(p, t, ret, fd_file_hold(t->file), cloexec_of(t), tsc, out);
 		return;
 	case FD_DO_FCNTL:
+		if (!makes_fd(t->call, t) && (uint32_t)t->args[1] != F_SETFD)
+			return;
+		t->unsure |= !is_still(p, t);
 		if (makes_fd(t->call, t))
 			put_result(p, t, ret, fd_file_hold(t->file), (uint32_t)t->args[1] == F_DUPFD_CLOEXEC_, tsc,
 				   out);
-		else if ((uint32_t)t->args[1] == F_SETFD && slot)
+		else if (slot)
 			slot->cloexec = t->args[2] & FD_CLOEXEC;
 		return;
 	case FD_DO_IOCTL:
-		if (slot && ((uint32_t)t->args[1] == FIOCLEX_ || (uint32_t)t->args[1] == FIONCLEX_))
+		if (slot && ((uint32_t)t->args[1] == FIOCLEX_ || (uint32_t)t->args[1] == FIONCLEX_) && is_still(p, t))
 			slot->cloexec = (uint32_t)t->args[1] == FIOCLEX_;
 		return;
 	case FD_DO_PIPE:
@@ -732,7 +806,7 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		received(t, view);
 		return;
 	case FD_DO_GETDENTS:
-		if (slot && slot->file->object->kind == FD_FILE)
+		if (slot && is_still(p, t) && slot->file->object->kind == FD_FILE)
 			fd_file_set(slot->file, fd_object_create(FD_DIRECTORY, slot->file->object->name,
 								 slot->file->object->name_len));
 		return;
@@ -749,7 +823,7 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 	case FD_DO_CHDIR:
 	case FD_DO_CHROOT:
 	case FD_DO_FCHDIR:
-		change_directory(p, t, tsc);
+		change_directory(p, t, view);
 		return;
 	case FD_DO_UNSHARE:
 		if (t->args[0] & CLONE_NEWPID_FLAG)
@@ -763,7 +837,10 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		p->threads[i].pub.child_pidns = 0;
 		if (t->fs) {
 			process_fds_unshare_fs(t);
-			t->fs->cwd = t->fs->root = "";
+			t->fs->cwd = "";
+			/* that of the namespace, or below where it was */
+			if (t->fs->root[0])
+				t->fs->root = "?";
 			t->fs->seq++;
 		}
 		return;
@@ -803,6 +880,8 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		end_socket_call(p, t, view, ret);
 	else if (t->call->action != FD_DO_NOTHING && ret >= 0)
 		end(p, i, t, view, ret, out);
+	else if (known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
+		restore_target(t);
 	else if (!known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
 	process_fd_call_over(t);

@@ -18,8 +18,9 @@ struct fd_thread;
 /* Before the first record. false: no memory. */
 bool process_fds_want(struct processes *p);
 void process_fds_deinit(struct processes *p);
-/* Not every call is recorded: nothing is sure. */
-void process_fds_partial(struct processes *p, bool partial);
+/* Not every call is recorded from tsc on: nothing is sure. Nor is what was told until then, if all are recorded again.
+ */
+void process_fds_partial(struct processes *p, bool partial, uint64_t tsc);
 
 /* What a call that enters or ends does. out is filled: its references are the caller's. */
 void process_fds_enter(struct processes *p, const struct trap_view *view, const struct fd_call *call,

@@ -33,10 +33,13 @@ void process_fds_deinit(struct processes *p)
 	free(p->fds);
 }
 
-void process_fds_partial(struct processes *p, bool partial)
+void process_fds_partial(struct processes *p, bool partial, uint64_t tsc)
 {
-	if (p->fds)
-		p->fds->partial = partial;
+	if (!p->fds)
+		return;
+	if (p->fds->partial && !partial)
+		processes_doubt(p, tsc);
+	p->fds->partial = partial;
 }
 
 static bool knows_all(const struct processes *p)
@@ -55,7 +58,8 @@ static void share_with_mate(struct processes *p, uint32_t i, struct fd_thread *t
 		if (at == i || !mate || !mate->files)
 			continue;
 		t->files = fd_table_hold(mate->files);
-		t->fs = fd_fs_hold(mate->fs);
+		if (!t->fs) /* a snapshot may have told */
+			t->fs = fd_fs_hold(mate->fs);
 		t->guessed = true;
 		return;
 	}
@@ -79,11 +83,12 @@ struct fd_thread *process_fd_thread(struct processes *p, uint32_t i)
 	if (!t || t->files)
 		return t;
 	share_with_mate(p, i, t);
-	if (!t->files) {
+	if (!t->files)
 		t->files = fd_table_create();
+	if (!t->fs) {
 		t->fs = fd_fs_create(NULL);
 		if (t->fs)
-			t->fs->confirmed = fd_gaps(p);
+			t->fs->confirmed = t->fs->root_confirmed = fd_gaps(p);
 	}
 	return t;
 }
@@ -97,7 +102,7 @@ void process_fds_unshare_files(struct processes *p, struct fd_thread *t)
 	own = fd_table_create();
 	if (!own)
 		return;
-	fd_table_merge(&p->fds->room, own, t->files, UINT32_MAX);
+	fd_table_merge(&p->fds->room, own, t->files, UINT64_MAX);
 	own->adopted = t->files->adopted;
 	own->async = t->files->async;
 	fd_table_release(&p->fds->room, t->files);
@@ -156,8 +161,10 @@ static void inherit(struct processes *p, struct fd_thread *parent, struct fd_thr
 		fd_fs_release(child->fs);
 		child->fs = fd_fs_create(parent->fs);
 		/* another thread changed it while the call was under way */
-		if (child->fs && parent->fs->seq != parent->fs_seq)
-			child->fs->cwd = child->fs->root = "";
+		if (child->fs && parent->fs->seq != parent->fs_seq) {
+			child->fs->cwd = "";
+			child->fs->root = strcmp(parent->fs->root, parent->fs_root) ? "?" : parent->fs->root;
+		}
 		if (child->fs)
 			child->fs->seq = 0;
 	}
@@ -276,6 +283,7 @@ struct load {
 	struct fd_thread *t;
 	uint8_t *seen; /* a bit for each slot of the table */
 	uint32_t seen_bits;
+	bool async, unknown; /* an io_uring, or something that may be one, is among them */
 };
 
 void process_fds_snapshot_begin(struct processes *p)
@@ -327,6 +335,8 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 
 	if (found->fd >= 0 && (uint32_t)found->fd < load->seen_bits)
 		load->seen[found->fd / 8] |= (uint8_t)(1u << found->fd % 8);
+	load->async |= found->kind == FD_IO_URING;
+	load->unknown |= found->kind == FD_UNKNOWN;
 	/* its pages were not recorded: what the calls told stays */
 	if (found->kind == FD_UNKNOWN && slot)
 		return;
@@ -336,20 +346,20 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 		fresh = found->kind == FD_SOCKET
 				? fd_object_create_socket(&found->socket, found->name, found->name_len)
 				: fd_object_create((enum fd_kind)found->kind, found->name, found->name_len);
-		if (!fresh)
-			return;
-		if (slot)
+		if (slot && fresh)
 			keep_roles(slot->file->object, fresh);
-		if (slot && fd_object_same(slot->file->object, fresh)) {
+		if (slot && fresh && fd_object_same(slot->file->object, fresh)) {
 			fd_object_release(fresh);
 			file = fd_file_hold(slot->file);
 		} else {
-			file = fd_file_create(fresh);
+			file = fd_file_create(&p->fds->room, fresh);
 		}
-		if (!file)
-			return;
-		if (!u64_map_set(&p->fds->by_file, found->file, (uintptr_t)file)) {
+		if (file && !u64_map_set(&p->fds->by_file, found->file, (uintptr_t)file)) {
 			fd_file_release(file);
+			file = NULL;
+		}
+		if (!file) { /* no room: what was known may be there no longer */
+			fd_table_clear(load->t->files, found->fd);
 			return;
 		}
 	}
@@ -360,8 +370,6 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 		fd_table_set(&p->fds->room, load->t->files, found->fd, fd_file_hold(file), found->cloexec,
 			     fd_confirmed(p, p->snapshot_tsc));
 	}
-	if (found->kind == FD_IO_URING)
-		load->t->files->async = true;
 }
 
 static struct vmtape_error *load_files(struct processes *p, struct linux_state *state, struct fd_thread *t,
@@ -373,8 +381,8 @@ static struct vmtape_error *load_files(struct processes *p, struct linux_state *
 	load.seen = calloc(load.seen_bits / 8 + 1, 1);
 	if (!load.seen)
 		return &vmtape_error_no_memory;
-	t->files->async = false;
 	error = linux_state_files(state, files, load_file, &load);
+	t->files->async = load.async || (t->files->async && (error || load.unknown));
 	/* of a table that could not be read to its end, what is not on it may be open */
 	for (uint32_t fd = 0; !error && fd < load.seen_bits; fd++)
 		if (t->files->slots[fd].file && !(load.seen[fd / 8] & 1u << fd % 8))
@@ -406,7 +414,7 @@ static struct vmtape_error *take_files(struct processes *p, struct linux_state *
 		if (!own)
 			return &vmtape_error_no_memory;
 		if (t->files)
-			fd_table_merge(&p->fds->room, own, t->files, UINT32_MAX);
+			fd_table_merge(&p->fds->room, own, t->files, UINT64_MAX);
 		use_table(p, t, own);
 		fd_table_release(&p->fds->room, own);
 	}
@@ -426,8 +434,10 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 		use_fs(t, (struct fd_fs *)(uintptr_t)at);
 		return;
 	}
-	cwd = process_table_string(p, told->cwd, strlen(told->cwd));
-	root = strcmp(told->root, "/") ? process_table_string(p, told->root, strlen(told->root)) : "";
+	cwd = process_table_directory(p, told->cwd, strlen(told->cwd));
+	root = strcmp(told->root, "/") ? process_table_directory(p, told->root, strlen(told->root)) : "";
+	if (told->root[0] && told->root[1] && !root[0])
+		root = "?";
 	if (!t->fs || t->fs->refs > 1) {
 		struct fd_fs *own = fd_fs_create(t->fs);
 
@@ -436,12 +446,17 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 	}
 	if (!t->fs)
 		return;
-	if (strcmp(t->fs->cwd, cwd) || strcmp(t->fs->root, root)) {
+	/* what could not be read stays as it was */
+	if (cwd[0]) {
+		t->fs->seq += strcmp(t->fs->cwd, cwd) != 0;
 		t->fs->cwd = cwd;
-		t->fs->root = root;
-		t->fs->seq++;
+		t->fs->confirmed = fd_confirmed(p, p->snapshot_tsc);
 	}
-	t->fs->confirmed = fd_confirmed(p, p->snapshot_tsc);
+	if (told->root[0]) {
+		t->fs->seq += strcmp(t->fs->root, root) != 0;
+		t->fs->root = root;
+		t->fs->root_confirmed = fd_confirmed(p, p->snapshot_tsc);
+	}
 	if (told->fs && u64_map_set(&p->fds->by_fs, told->fs, (uintptr_t)t->fs))
 		fd_fs_hold(t->fs);
 }
@@ -461,7 +476,7 @@ struct vmtape_error *process_fds_snapshot(struct processes *p, struct linux_stat
 		return error;
 	entry = &p->threads[i];
 	if (told.cmdline_len)
-		entry->pub.cmdline = process_table_string(p, told.cmdline, told.cmdline_len);
+		entry->pub.cmdline = process_table_cmdline(p, told.cmdline, told.cmdline_len);
 	entry->pub.container = process_table_string(p, told.container, strlen(told.container));
 	entry->pub.pidns = told.pidns;
 	entry->pub.child_pidns = told.child_pidns;
@@ -498,6 +513,6 @@ const char *process_fds_cwd(const struct processes *p, int32_t tid, bool *uncert
 	uint32_t i = process_table_find(&p->by_tid, (uint32_t)tid);
 	const struct fd_thread *t = i == PROCESS_NONE ? NULL : p->threads[i].fd;
 
-	*uncertain = t && t->fs && (t->fs->confirmed != fd_gaps(p) || t->guessed);
+	*uncertain = t && t->fs && !fd_cwd_is_sure(p, t);
 	return t && t->fs ? t->fs->cwd : "";
 }

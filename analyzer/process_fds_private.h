@@ -27,11 +27,16 @@ struct fd_thread {
 	uint32_t nr;
 	const struct fd_call *call;
 	uint64_t args[LINUX_SYSCALL_ARGS];
-	uint32_t gaps, snapshots, fs_seq, files_seq; /* as it entered */
-	struct fd_object *object;                    /* what it makes, if it goes well */
-	struct fd_object *base;                      /* that a path which was not in memory yet starts from */
-	struct fd_file *file;                        /* what it makes a second descriptor of */
-	uint32_t file_confirmed;
+	uint32_t gaps, snapshots, fs_seq; /* as it entered */
+	uint64_t files_seq;
+	const char *fs_root;      /* as it entered */
+	struct fd_object *object; /* what it makes, if it goes well */
+	struct fd_object *base;   /* that a path which was not in memory yet starts from */
+	struct fd_file *file;     /* what it makes a second descriptor of */
+	/* dup2 and dup3: the slot that becomes the copy, as it was */
+	bool has_target;
+	uint32_t target_confirmed;
+	uint64_t target_seq;
 	bool unsure, openat2_cloexec;
 	uint64_t clone_flags;
 	bool clone_flags_known, delivered;
@@ -61,6 +66,17 @@ static inline uint32_t fd_confirmed(const struct processes *p, uint64_t tsc)
 static inline bool fd_is_sure(const struct processes *p, const struct fd_thread *t, const struct fd_slot *slot)
 {
 	return slot->confirmed == fd_gaps(p) && !t->guessed && !t->files->async && !p->fds->partial;
+}
+
+static inline bool fd_cwd_is_sure(const struct processes *p, const struct fd_thread *t)
+{
+	return t->fs->confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial;
+}
+
+/* A root that nothing told of is taken for "/"; the name of one that was told may be outdated. */
+static inline bool fd_root_is_sure(const struct processes *p, const struct fd_thread *t)
+{
+	return t->fs->root[0] != '/' || (t->fs->root_confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial);
 }
 
 /* The thread's state, made if there is none; NULL: no room. */

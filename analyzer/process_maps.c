@@ -10,6 +10,12 @@
 #include "linux/linux_vmas.h"
 
 #define MREMAP_DONTUNMAP_ 4
+#define MAX_RECENT        64 /* calls that overlap with one that is yet to come */
+
+/* What a call has changed, and when it ended. */
+struct change {
+	uint64_t start, end, tsc, end_tsc;
+};
 
 struct maps_reader {
 	struct process_maps *maps;
@@ -18,6 +24,8 @@ struct maps_reader {
 	struct linux_task task; /* as the snapshot has it */
 	bool found, failed;
 	struct linux_mm mm;
+	struct change recent[MAX_RECENT];
+	size_t nr_recent;
 };
 
 /* ---- snapshot -------------------------------------------------------------- */
@@ -114,6 +122,56 @@ static bool is(const struct call *call, const char *name)
 	return !strcmp(call->syscall->name, name);
 }
 
+static bool is_mapping(const struct call *call)
+{
+	static const char *const names[] = {"mmap",          "mmap2",  "munmap", "mprotect",
+					    "pkey_mprotect", "mremap", "brk",    "execve",
+					    "execveat",      "shmat",  "shmdt",  "remap_file_pages"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (is(call, names[i]))
+			return true;
+	return false;
+}
+
+/* Calls come in order of entry. Of two that overlap in time and in place, it is not known which came last. */
+static void note_change(struct maps_reader *r, const struct call *call, uint64_t start, uint64_t end)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->nr_recent; i++) {
+		if (r->recent[i].end_tsc <= call->tsc)
+			continue;
+		/* both places of one mremap may be the same */
+		if (r->recent[i].tsc != call->tsc || r->recent[i].end_tsc != call->end_tsc)
+			r->maps->uncertain |= start < r->recent[i].end && r->recent[i].start < end;
+		r->recent[kept++] = r->recent[i];
+	}
+	r->nr_recent = kept;
+	if (kept == MAX_RECENT)
+		r->maps->uncertain = true;
+	else
+		r->recent[r->nr_recent++] = (struct change){start, end, call->tsc, call->end_tsc};
+}
+
+static void note_changes(struct maps_reader *r, const struct call *call)
+{
+	const uint64_t *a = call->args;
+	uint64_t ret = call->abi == TRAP_ABI_I386 ? (uint32_t)call->ret : (uint64_t)call->ret, brk = r->maps->brk;
+
+	if (!is_mapping(call) || !call_is_ok(call) || !call->args_known)
+		return;
+	if (is(call, "mmap") || is(call, "mmap2")) {
+		note_change(r, call, ret, ret + a[1]);
+	} else if (is(call, "brk")) {
+		note_change(r, call, ret < brk ? ret : brk, ret < brk ? brk : ret);
+	} else if (is(call, "munmap") || is(call, "mprotect") || is(call, "pkey_mprotect") || is(call, "mremap")) {
+		note_change(r, call, a[0], a[0] + a[1]);
+		if (is(call, "mremap"))
+			note_change(r, call, ret, ret + a[2]);
+	}
+}
+
 /* false: no memory. */
 static bool apply(struct process_maps *m, const struct call *call)
 {
@@ -134,7 +192,7 @@ static bool apply(struct process_maps *m, const struct call *call)
 	    !is(call, "pkey_mprotect") && !is(call, "mremap") && !is(call, "brk"))
 		return true;
 	/* one that did a part of it and failed, or whose end or arguments are not on the tape */
-	if (!call->ret_known || !call->args_known || call->uncertain ||
+	if (!call->ret_known || (!call->args_known && ok) || call->uncertain ||
 	    (call->abi == TRAP_ABI_I386 && is(call, "mmap")) || (!ok && is(call, "mprotect")))
 		m->uncertain = true;
 	if (!ok || !call->args_known)
@@ -159,7 +217,7 @@ static bool apply(struct process_maps *m, const struct call *call)
 
 static struct vmtape_error *follow_calls(struct maps_reader *r, uint64_t from_tsc, uint64_t tsc)
 {
-	struct call_stream_options options = {.from_tsc = from_tsc, .to_tsc = tsc, .fds = true};
+	struct call_stream_options options = {.from_tsc = from_tsc, .to_tsc = tsc, .spanning = true, .fds = true};
 	struct call_stream *stream;
 	struct call_item item;
 	struct vmtape_error *error = call_stream_create(&stream, r->session, &options);
@@ -173,8 +231,13 @@ static struct vmtape_error *follow_calls(struct maps_reader *r, uint64_t from_ts
 			r->maps->uncertain = true;
 			continue;
 		}
-		if (item.call.thread.pid != r->pid || !item.call.syscall || item.call.end_tsc > tsc)
+		if (item.call.thread.pid != r->pid || !item.call.syscall)
 			continue;
+		if (item.call.end_tsc > tsc) { /* done, or not yet */
+			r->maps->uncertain |= is_mapping(&item.call);
+			continue;
+		}
+		note_changes(r, &item.call);
 		if (!apply(r->maps, &item.call))
 			error = &vmtape_error_no_memory;
 	}

@@ -10,7 +10,10 @@
 /* pid_max is at most 4 Mi; a hostile tape may name more threads than any guest runs, and those stay nameless. */
 #define PROCESSES_MAX       (1u << 20)
 #define PROCESSES_EXE_BYTES (64u << 20)
-#define PROCESS_NONE        UINT32_MAX
+/* Of these the command lines, which all may differ, and the directories: room is left for the executables. */
+#define PROCESSES_CMDLINE_BYTES   (PROCESSES_EXE_BYTES / 2)
+#define PROCESSES_DIRECTORY_BYTES (PROCESSES_EXE_BYTES / 4)
+#define PROCESS_NONE              UINT32_MAX
 
 struct thread_entry {
 	struct process_thread pub;
@@ -23,6 +26,7 @@ struct thread_entry {
 	enum call_role role;   /* of the call that it is in */
 	uint64_t args[3];
 	uint64_t clone_flags;
+	bool clone_flags_known;
 	struct fd_thread *fd; /* NULL: nothing known */
 	const char *exec_cmdline;
 	uint32_t next_mate; /* next thread of the process; also chains the free ones */
@@ -48,7 +52,8 @@ struct processes {
 	uint64_t snapshot_tsc;
 	struct u64_map strings; /* hash to pointer */
 	char **string_list;
-	size_t nr_strings, room_strings, string_bytes;
+	size_t nr_strings, room_strings, string_bytes, cmdline_bytes, directory_bytes;
+	bool strings_full;       /* one had no room */
 	struct process_fds *fds; /* NULL: not wanted */
 };
 
@@ -60,10 +65,14 @@ void process_table_remove(struct processes *p, uint32_t i, uint64_t tsc);
 void process_table_rename(struct processes *p, uint32_t i, int32_t pid, int32_t tid);
 /* One copy of each string; "" when there is no room. */
 const char *process_table_string(struct processes *p, const void *bytes, size_t n);
+const char *process_table_cmdline(struct processes *p, const void *bytes, size_t n);
+const char *process_table_directory(struct processes *p, const void *bytes, size_t n);
 /* Copies what the process's other threads, or else its parent, are known by. */
 void process_table_inherit(struct processes *p, uint32_t i);
 /* What is known of the thread is as of tsc. */
 void process_table_confirm(const struct processes *p, struct thread_entry *t, uint64_t tsc);
+/* Flags of the fork, vfork, clone or clone3 that this record enters; false: not known. */
+bool process_clone_flags(const struct trap_view *view, uint64_t *flags);
 /* What an identity record tells of the thread's executable. */
 void process_exe_apply(struct processes *p, uint32_t i, const struct trap_view *view);
 

@@ -199,7 +199,8 @@ void process_table_rename(struct processes *p, uint32_t i, int32_t pid, int32_t 
 	join_process(p, i);
 }
 
-const char *process_table_string(struct processes *p, const void *bytes, size_t n)
+/* used: of what has room for max_bytes only; NULL: all of it. */
+static const char *keep_string(struct processes *p, const void *bytes, size_t n, size_t *used, size_t max_bytes)
 {
 	uint64_t hash = XXH3_64bits(bytes, n), at;
 	char *copy;
@@ -210,8 +211,12 @@ const char *process_table_string(struct processes *p, const void *bytes, size_t 
 		if (strlen(known) == n && !memcmp(known, bytes, n))
 			return known;
 	}
-	if (!n || p->string_bytes + n + 1 > PROCESSES_EXE_BYTES || memchr(bytes, 0, n))
+	if (!n || memchr(bytes, 0, n))
 		return "";
+	if (p->string_bytes + n + 1 > PROCESSES_EXE_BYTES || (used && *used + n + 1 > max_bytes)) {
+		p->strings_full = true;
+		return "";
+	}
 	if (p->nr_strings == p->room_strings) {
 		size_t room = p->room_strings ? p->room_strings * 2 : 64;
 		char **list = realloc(p->string_list, room * sizeof(*list));
@@ -226,8 +231,30 @@ const char *process_table_string(struct processes *p, const void *bytes, size_t 
 		return "";
 	p->string_list[p->nr_strings++] = copy;
 	p->string_bytes += n + 1;
+	if (used)
+		*used += n + 1;
 	u64_map_set(&p->strings, hash, (uintptr_t)copy);
 	return copy;
+}
+
+const char *process_table_string(struct processes *p, const void *bytes, size_t n)
+{
+	return keep_string(p, bytes, n, NULL, 0);
+}
+
+const char *process_table_cmdline(struct processes *p, const void *bytes, size_t n)
+{
+	return keep_string(p, bytes, n, &p->cmdline_bytes, PROCESSES_CMDLINE_BYTES);
+}
+
+const char *process_table_directory(struct processes *p, const void *bytes, size_t n)
+{
+	return keep_string(p, bytes, n, &p->directory_bytes, PROCESSES_DIRECTORY_BYTES);
+}
+
+bool processes_are_full(const struct processes *p)
+{
+	return p->strings_full;
 }
 
 static void inherit_from(struct thread_entry *t, const struct thread_entry *from, bool same_process)

@@ -83,6 +83,8 @@ const struct process_thread *processes_by_tid(const struct processes *processes,
 const struct process_thread *processes_by_task(const struct processes *processes, uint64_t task);
 /* Process id of the parent now: its new one, if its own has ended. */
 int32_t processes_parent(const struct processes *processes, const struct process_thread *thread);
+/* Some program, command line or directory had no room any more, and is shown as not known. */
+bool processes_are_full(const struct processes *processes);
 size_t processes_count(const struct processes *processes);
 void processes_each(const struct processes *processes, void (*each)(void *ctx, const struct process_thread *thread),
 		    void *ctx);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tracker.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct tracker {
 	struct call_fds fds; /* of the record at hand */
 	struct linux_state *state;
 	bool fds_wanted;
+	bool plans_seen, any_leaves_out; /* what any_leaves_out() found */
 };
 
 /* ---- pairing's callbacks --------------------------------------------- */
@@ -244,7 +246,24 @@ void tracker_destroy(struct tracker *t)
 
 /* ---- descriptors ----------------------------------------------------- */
 
-/* A plan that leaves calls out: descriptors may be closed and opened unseen. */
+/* A call that is not recorded, and may change what is followed here. */
+static bool misses_call(struct tracker *t, const struct plan_call *skipped)
+{
+	const struct linux_guest *guest = session_guest(t->session);
+	const struct linux_syscall *syscall;
+	struct fd_call call;
+
+	if (!(skipped->flags & PLAN_CALL_SKIP))
+		return false;
+	syscall = guest && skipped->abi < TRAP_ABIS ? linux_guest_syscall(guest, skipped->abi, skipped->nr)
+						    : session_syscall(t->session, t->tsc, skipped->abi, skipped->nr);
+	if (!syscall)
+		return true;
+	fd_call_of(syscall, &call);
+	return call.action != FD_DO_NOTHING || call_role_of(syscall->name) != CALL_ROLE_NONE;
+}
+
+/* A plan that leaves calls out, or can't be read: descriptors may be closed and opened unseen. */
 static bool leaves_out(struct tracker *t, uint32_t plan_id)
 {
 	const uint16_t skips = PLAN_F_DEFAULT_SKIP | PLAN_F_SKIP_ENTER | PLAN_F_SKIP_EXIT;
@@ -253,9 +272,15 @@ static bool leaves_out(struct tracker *t, uint32_t plan_id)
 	size_t size_bytes;
 
 	if (tape_reader_plan(session_reader(t->session), plan_id, &plan, &size_bytes) || size_bytes < sizeof(*header))
-		return false;
+		return true;
 	header = plan_get_header(plan);
-	return header->flags & skips || header->nr_cr3;
+	if (header->flags & skips || header->nr_cr3 ||
+	    size_bytes < sizeof(*header) + header->nr_calls * sizeof(struct plan_call))
+		return true;
+	for (unsigned i = 0; i < header->nr_calls; i++)
+		if (misses_call(t, (const struct plan_call *)(header + 1) + i))
+			return true;
+	return false;
 }
 
 static void note_plan(struct tracker *t, const struct trap_view *view)
@@ -263,16 +288,23 @@ static void note_plan(struct tracker *t, const struct trap_view *view)
 	struct trap_plan_change change;
 
 	trap_view_plan(view, &change);
-	process_fds_partial(t->processes, leaves_out(t, change.plan_id));
+	process_fds_partial(t->processes, leaves_out(t, change.plan_id), view->header.tsc);
 }
 
-/* In the middle of a tape it is not known which of its plans ruled: as if all did. */
+/* Until a record tells which plan rules, and behind damage that may have taken such a record: as if all did. */
 static bool any_leaves_out(struct tracker *t)
 {
-	for (uint32_t id = 0; id < MAX_PLAN_ID; id++)
-		if (leaves_out(t, id))
-			return true;
-	return false;
+	const void *plan;
+	size_t size_bytes;
+
+	if (t->plans_seen)
+		return t->any_leaves_out;
+	t->plans_seen = true;
+	t->any_leaves_out = false;
+	for (uint32_t id = 0; id < MAX_PLAN_ID && !t->any_leaves_out; id++)
+		t->any_leaves_out = tape_reader_plan(session_reader(t->session), id, &plan, &size_bytes) != -ENOENT &&
+				    leaves_out(t, id);
+	return t->any_leaves_out;
 }
 
 struct vmtape_error *tracker_want_fds(struct tracker *t)
@@ -287,7 +319,7 @@ struct vmtape_error *tracker_want_fds(struct tracker *t)
 	t->fds_wanted = true;
 	if (!process_fds_want(t->processes))
 		return &vmtape_error_no_memory;
-	process_fds_partial(t->processes, t->skipped && any_leaves_out(t));
+	process_fds_partial(t->processes, any_leaves_out(t), 0);
 	return NULL;
 }
 
@@ -412,6 +444,8 @@ static struct vmtape_error *follow_missing(struct tracker *t, const struct trap_
 	record.header.flags = 0;
 	record.header.nr_fragments = 0;
 	record.header.reg_mask = 0;
+	if (tracker_fds(t) && any_leaves_out(t))
+		process_fds_partial(t->processes, true, t->tsc);
 	if (trap_view_parse(&view, &record, sizeof(record), NULL) <= 0)
 		return NULL;
 	return follow(t, &view);
@@ -560,6 +594,7 @@ struct vmtape_error *tracker_go_on(struct tracker *t)
 	for (int abi = 0; tracker_fds(t) && guest != t->fd_guest && abi < TRAP_ABIS; abi++)
 		memset(t->fd_calls_known[abi], 0, FD_CALLS);
 	t->fd_guest = guest;
+	t->plans_seen = false;
 	if (tape_cursor_go_on(t->cursor, &tape_error))
 		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
 	if (t->passed_ordinal)

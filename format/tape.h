@@ -276,7 +276,7 @@ struct tape_problem {
 };
 size_t tape_reader_problems(const struct tape_reader *reader, const struct tape_problem **out);
 
-/* The plan with this id as uploaded, -ENOENT, or -EBADMSG (damaged); lives until the next tape_reader_refresh(). */
+/* The plan with this id as uploaded; -ENOENT: none, -EBADMSG: damaged. Lives until the next tape_reader_refresh(). */
 int tape_reader_plan(const struct tape_reader *reader, uint32_t plan_id, const void **out, size_t *size_bytes);
 
 struct tape_snapshot {

@@ -447,7 +447,7 @@ int tape_reader_plan(const struct tape_reader *reader, uint32_t plan_id, const v
 {
 	/* What a plan turns out to be is remembered; that does not change the answers. */
 	struct tape_reader *cache = (struct tape_reader *)reader;
-	int found = -ENOENT;
+	int missing = -ENOENT;
 
 	for (size_t i = reader->nr_plans; i > 0; i--) {
 		struct tape_cached_plan *plan = &cache->plans[i - 1];
@@ -463,7 +463,7 @@ int tape_reader_plan(const struct tape_reader *reader, uint32_t plan_id, const v
 				return result;
 			if (result) {
 				free(raw.data);
-				found = -EBADMSG;
+				missing = -EBADMSG;
 				continue;
 			}
 			plan->data = raw.data;
@@ -472,5 +472,5 @@ int tape_reader_plan(const struct tape_reader *reader, uint32_t plan_id, const v
 		*size_bytes = chunk->header.raw_bytes;
 		return 0;
 	}
-	return found;
+	return missing;
 }

@@ -11,6 +11,7 @@
 #define MAX_FDS     (1u << 20) /* default of fs.nr_open */
 #define CHUNK_SLOTS 512u
 #define MAX_ALL     (1u << 20) /* of all tables of a snapshot */
+#define MAX_SLOTS   (1u << 23) /* of all tables of a snapshot, empty ones, too */
 #define TCP_LISTEN_ 10
 
 /* What can't be read stays as it was. */
@@ -191,6 +192,10 @@ struct vmtape_error *linux_state_files(struct linux_state *s, uint64_t files,
 		if (!slot) {
 			uint32_t n = max_fd - fd < CHUNK_SLOTS ? (uint32_t)max_fd - fd : CHUNK_SLOTS;
 
+			s->nr_slots += n;
+			if (s->nr_slots > MAX_SLOTS)
+				return vmtape_error_create_at(VMTAPE_ERROR_FORMAT, files,
+							      "more than %u file descriptors", MAX_SLOTS);
 			error = read_chunk(s, array + 8 * (uint64_t)fd, slots, 8 * (size_t)n);
 			if (error)
 				return error;

@@ -63,7 +63,7 @@ struct linux_state {
 	struct linux_paths *paths;
 	struct linux_field fields[STATE_FIELDS];
 	uint32_t upid_bytes;
-	unsigned nr_files; /* so far */
+	uint64_t nr_files, nr_slots; /* so far: open ones, and places for such */
 	/* The threads of a process share it, and its command line is read once. */
 	uint64_t cmdline_mm;
 	char cmdline[1024];

@@ -52,6 +52,7 @@ struct vma_walk {
 	void (*found)(void *ctx, const struct linux_vma *vma);
 	void *ctx;
 	unsigned count;
+	uint64_t end; /* of the latest region */
 	char path[LINUX_PATH_BYTES];
 };
 
@@ -90,6 +91,10 @@ static struct vmtape_error *visit(struct vma_walk *w, uint64_t gva)
 		return error;
 	if (vma.start >= vma.end)
 		return vmtape_error_create_at(VMTAPE_ERROR_FORMAT, gva, "region that ends before it begins");
+	/* they come by address; a list that does not may be a circle */
+	if (vma.start < w->end)
+		return vmtape_error_create_at(VMTAPE_ERROR_FORMAT, gva, "region that begins before the last one ends");
+	w->end = vma.end;
 	vma.read = flags & VM_READ_;
 	vma.write = flags & VM_WRITE_;
 	vma.exec = flags & VM_EXEC_;

@@ -232,6 +232,10 @@ void fixture_tape_finish(struct fixture_tape *tape, bool with_clock)
 		CHECK_INT(tape_writer_append(writer, meta, NULL), 0);
 		write_clock(writer);
 	}
+	if (tape->plan) {
+		CHECK_INT(tape_chunk_encode_plan(&meta, tape->plan, tape->plan_bytes, NULL), 0);
+		CHECK_INT(tape_writer_append(writer, meta, NULL), 0);
+	}
 	for (uint16_t vcpu = 0; vcpu < FIXTURE_VCPUS; vcpu++)
 		write_vcpu(writer, vcpu, tape->vcpus[vcpu].bytes, tape->vcpus[vcpu].size_bytes);
 	CHECK_INT(tape_writer_finish(writer, "stopped", &totals, NULL), 0);

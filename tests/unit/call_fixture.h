@@ -50,6 +50,8 @@ struct fixture_tape {
 		size_t size_bytes, room;
 	} vcpus[FIXTURE_VCPUS];
 	uint64_t records, lost;
+	const void *plan; /* lent; NULL: none */
+	size_t plan_bytes;
 };
 
 void fixture_tape_init(struct fixture_tape *tape);

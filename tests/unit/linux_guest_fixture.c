@@ -480,6 +480,8 @@ static void make_regions(struct linux_guest_fixture *f, uint64_t mm, uint64_t fi
 	uint64_t code = make_vma(f, 0x400000, 0x402000, 0x75), heap = make_vma(f, 0x600000, 0x601000, 0x73);
 	uint64_t shared = make_vma(f, 0x7ffe0000, 0x7fff0000, 0xfb), root, leaf;
 
+	f->first_vma = code;
+	f->last_vma = shared;
 	linux_guest_fixture_put(f, code + 40, file, 8);
 	linux_guest_fixture_put(f, code + 48, 1, 8);
 	linux_guest_fixture_put(f, mm + 88, 0x600800, 8);

@@ -56,7 +56,8 @@ struct linux_guest_fixture {
 	uint8_t *ram;
 	uint64_t direct_map, gs_base;
 	uint64_t init_task, kthread, leader, thread, zombie;
-	uint64_t maple_leaf;                /* the second one */
+	uint64_t maple_leaf; /* the second one */
+	uint64_t first_vma, last_vma;
 	uint64_t exe_dentry, exe_directory; /* d_parent is at 24 */
 	uint64_t regs[VCPU_REGS];
 	struct linux_vcpu vcpu;

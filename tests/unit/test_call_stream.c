@@ -4,9 +4,11 @@
  * the window: a stream with a tiny one, which needs its second reader, gives
  * the same as one with a large window; and parts of a tape.
  */
+#include "call_fds.h"
 #include "call_fixture.h"
 #include "call_stream.h"
 #include "check.h"
+#include "plan.h"
 
 #define NR_READ       0
 #define NR_GETPPID    110
@@ -140,6 +142,57 @@ static void test_span(const struct fixture_tape *tape)
 	CHECK_INT(early.open, 1);
 }
 
+/* No record tells which plan rules: if one of the tape leaves out what descriptors need, none is sure. */
+static void test_plans(void)
+{
+	static const struct {
+		uint32_t skip; /* number of a call */
+		bool sure;
+	} cases[] = {{39, true}, {3, false}, {57, false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture_record r = fixture_enter(10, 7, 7, 2), records[4];
+		struct call_stream_options options = {.to_tsc = UINT64_MAX, .fds = true};
+		struct plan_builder *builder;
+		struct fixture_tape tape;
+		struct session *session;
+		struct call_stream *stream;
+		struct call_item item;
+		void *plan;
+		bool more;
+
+		CHECK_INT(plan_builder_create(&builder, 1), 0);
+		CHECK_INT(plan_builder_set_call(builder, TRAP_ABI_X86_64, cases[i].skip, PLAN_CALL_SKIP, NULL, 0, NULL,
+						0),
+			  0);
+		fixture_tape_init(&tape);
+		CHECK_INT(plan_builder_finish(builder, &plan, &tape.plan_bytes, NULL), 0);
+		tape.plan = plan;
+		r.fragments[0] = (struct fixture_fragment){.label = PLAN_LABEL_ARG0, .bytes = "/a", .len_bytes = 2};
+		r.nr_fragments = 1;
+		records[0] = r;
+		records[1] = fixture_exit(20, 7, 7, 2, 3);
+		records[2] = fixture_enter(30, 7, 7, NR_READ);
+		records[2].args[0] = 3;
+		records[3] = fixture_exit(40, 7, 7, NR_READ, 0);
+		for (int k = 0; k < 4; k++)
+			fixture_tape_add(&tape, &records[k]);
+		fixture_tape_finish(&tape, true);
+		session = fixture_session(&tape);
+		FIXTURE_OK(call_stream_create(&stream, session, &options));
+		for (int k = 0; k < 2; k++)
+			FIXTURE_OK(call_stream_next(stream, &item, &more));
+		CHECK(more && item.call.fds->objects[0]);
+		CHECK_STR(item.call.fds->objects[0]->name, "/a");
+		CHECK_INT(!(item.call.fds->uncertain & 1), cases[i].sure);
+		call_stream_destroy(stream);
+		session_close(session);
+		fixture_tape_deinit(&tape);
+		plan_builder_destroy(builder);
+		free(plan);
+	}
+}
+
 static void test_gap(bool damage)
 {
 	struct fixture_record gap = {
@@ -202,5 +255,6 @@ int main(void)
 	fixture_tape_deinit(&tape);
 	test_gap(false);
 	test_gap(true);
+	test_plans();
 	return 0;
 }

@@ -225,6 +225,20 @@ static void check_broken_tree(const struct linux_guest *guest, struct linux_gues
 	vmtape_error_destroy(error);
 }
 
+static void check_circle(const struct linux_guest *guest, struct linux_guest_fixture *f)
+{
+	char text[512] = "";
+	struct linux_mm mm;
+	bool has_mm;
+	struct vmtape_error *error;
+
+	linux_guest_fixture_put(f, f->last_vma + 16, f->first_vma, 8);
+	linux_guest_fixture_reopen(f);
+	error = linux_guest_vmas(guest, f->memory, GVA(f->leader), &mm, &has_mm, see_vma, text);
+	CHECK(error && strstr(error->message, "begins before"));
+	vmtape_error_destroy(error);
+}
+
 static void check_tasks(const struct linux_guest *guest, const struct linux_guest_fixture *f)
 {
 	struct seen seen = {.nr_tasks = 0};
@@ -295,6 +309,8 @@ static void whole_guests(void)
 		check_regions(guest, &f);
 		if (f.maple)
 			check_broken_tree(guest, &f);
+		else
+			check_circle(guest, &f);
 		linux_guest_destroy(guest);
 		linux_guest_fixture_deinit(&f);
 	}

@@ -20,8 +20,10 @@
 #define NR_EXECVE      59
 #define NR_FCNTL       72
 #define NR_CHDIR       80
+#define NR_CHROOT      161
 #define NR_OPENAT      257
 #define NR_IO_URING    425
+#define NR_CLONE3      435
 #define NR_CLOSE_RANGE 436
 #define O_CLOEXEC_     02000000
 #define THREAD_FLAGS   0x3d0f00
@@ -30,7 +32,8 @@
 static struct processes *p;
 static struct linux_syscall syscalls[512];
 static struct fd_call calls[512];
-static struct call_fds last; /* of the latest record */
+static struct call_fds last;    /* of the latest record */
+static bool last_cwd_uncertain; /* at shown() */
 
 static void on_gone(void *ctx, uint64_t task)
 {
@@ -125,6 +128,7 @@ static const char *shown(int32_t pid, int32_t tid, uint64_t fd)
 	static struct strbuf text;
 
 	feed(entry(pid, tid, NR_READ, fd, 0, 0));
+	last_cwd_uncertain = last.cwd_uncertain;
 	strbuf_reset(&text);
 	if (!last.objects[0])
 		strbuf_put(&text, "-");
@@ -208,6 +212,35 @@ static void test_paths(void)
 	stop();
 }
 
+/* Below a root that is not known, an absolute path is no name; one that may be outdated makes it unsure. */
+static void test_root(void)
+{
+	struct fixture_record r;
+
+	start();
+	r = entry(10, 10, NR_CHROOT, 0x1000, 0, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, "/jail", 5);
+	feed(r);
+	leave(10, 10, NR_CHROOT, 0);
+	open_file(10, "/a", 0, 3);
+	CHECK_STR(shown(10, 10, 3), "/jail/a");
+	gap(0);
+	open_file(10, "/a", 0, 3);
+	CHECK_STR(shown(10, 10, 3), "/jail/a?");
+	/* its path was in memory only at the exit */
+	feed(entry(10, 10, NR_CHDIR, 0x1000, 0, 0));
+	r = fixture_exit(++now, 10, 10, NR_CHDIR, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, "/d", 2);
+	r.fragments[0].status = TRAP_FRAG_WHOLE | TRAP_FRAG_AGAIN;
+	feed(r);
+	open_file(10, "b", 0, 4);
+	CHECK_STR(shown(10, 10, 4), "/jail/d/b?");
+	call(10, 10, NR_CHROOT, 0x1000, 0, 0);
+	open_file(10, "/a", 0, 3);
+	CHECK_STR(shown(10, 10, 3), "file");
+	stop();
+}
+
 static void test_dup_and_close(void)
 {
 	start();
@@ -258,6 +291,64 @@ static void test_fork_and_exec(void)
 	feed(entry(10, 10, NR_EXECVE, 0x1000, 0, 0));
 	leave(10, 10, NR_EXECVE, 0);
 	CHECK_STR(shown(10, 10, 4), "/b");
+	stop();
+}
+
+/* Without arguments, the environment is no command line; what a pointer of clone leads to are no flags. */
+static void test_exec_and_clone_arguments(void)
+{
+	static const uint64_t none[1], list[2] = {0x2000, 0}, flags[1];
+	struct fixture_record r;
+
+	start();
+	for (int with = 0; with < 2; with++) {
+		r = entry(10, 10, NR_EXECVE, 0x1000, 0x1100, 0x1200);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, with ? list : none, with ? 16 : 8);
+		if (with)
+			with_bytes(&r, PLAN_LABEL_ARG0 + 1, "cat", 3);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 2, list, 16);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 2, "A=B", 3);
+		feed(r);
+		leave(10, 10, NR_EXECVE, 0);
+		CHECK_STR(processes_by_tid(p, 10)->cmdline, with ? "cat" : "");
+	}
+	r = entry(10, 10, NR_CLONE, THREAD_FLAGS, 0, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, flags, 8);
+	feed(r);
+	leave(10, 10, NR_CLONE, 11);
+	CHECK_INT(processes_by_tid(p, 11)->pid, 10);
+	feed(entry(10, 10, NR_CLONE3, 0x1000, 88, 0));
+	leave(10, 10, NR_CLONE3, 12);
+	CHECK(!processes_by_tid(p, 12));
+	stop();
+}
+
+/* However many command lines there are, executables and directories are known. */
+static void test_many_command_lines(void)
+{
+	static const uint64_t list[2] = {0x2000, 0};
+	char line[1000];
+
+	start();
+	memset(line, 'x', sizeof(line));
+	for (int i = 0; i < 70000; i++) {
+		struct fixture_record r = entry(10, 10, NR_EXECVE, 0x1000, 0x1100, 0x1200);
+
+		with_bytes(&r, PLAN_LABEL_ARG0, i ? "/bin/cat" : "/bin/sh", i ? 8 : 7);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, list, 16);
+		snprintf(line, 8, "%07d", i);
+		line[7] = ' ';
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, line, sizeof(line));
+		feed(r);
+		leave(10, 10, NR_EXECVE, 0);
+	}
+	CHECK_STR(processes_by_tid(p, 10)->cmdline, "");
+	CHECK(processes_are_full(p));
+	struct fixture_record r = entry(10, 10, NR_EXECVE, 0x1000, 0, 0);
+	with_bytes(&r, PLAN_LABEL_ARG0, "/bin/new", 8);
+	feed(r);
+	leave(10, 10, NR_EXECVE, 0);
+	CHECK_STR(processes_by_tid(p, 10)->exe, "/bin/new");
 	stop();
 }
 
@@ -360,6 +451,52 @@ static void test_sockets(void)
 	stop();
 }
 
+/* While one thread's call is under way, another closes or takes the number that it is about. */
+static void test_races(void)
+{
+	static const uint8_t server[16] = {2, 0, 0, 80, 10, 0, 0, 2};
+	struct fixture_record r;
+
+	start();
+	open_file(10, "/a", 0, 3);
+	call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 12);
+	for (int same = 0; same < 2; same++) {
+		feed(entry(10, 10, NR_SOCKET, 2, 1, 0));
+		leave(10, 10, NR_SOCKET, 4);
+		r = entry(10, 10, NR_CONNECT, 4, 0x1000, 16);
+		with_bytes(&r, PLAN_LABEL_ARG0 + 1, server, sizeof(server));
+		feed(r);
+		if (!same) {
+			call(10, 12, NR_CLOSE, 4, 0, 0);
+			feed(entry(10, 12, NR_SOCKET, 2, 2, 0));
+			leave(10, 12, NR_SOCKET, 4);
+		}
+		leave(10, 10, NR_CONNECT, 0);
+		CHECK_STR(shown(10, 12, 4), same ? "TCP:?->10.0.0.2:80" : "UDP?");
+		call(10, 12, NR_CLOSE, 4, 0, 0);
+	}
+	/* 5 is /b or /a, until dup2 has come back */
+	open_file(10, "/b", 0, 5);
+	for (int good = 0; good < 2; good++) {
+		feed(entry(10, 10, NR_DUP2, 3, 5, 0));
+		CHECK_STR(shown(10, 12, 5), "/b?");
+		leave(10, 10, NR_DUP2, good ? 5 : -16);
+		CHECK_STR(shown(10, 12, 5), good ? "/a" : "/b");
+	}
+	/* what it copies was replaced meanwhile */
+	feed(entry(10, 10, NR_DUP2, 3, 5, 0));
+	call(10, 12, NR_CLOSE, 3, 0, 0);
+	enter_open(10, 12, "/c", 0);
+	leave(10, 12, NR_OPENAT, 3);
+	leave(10, 10, NR_DUP2, 5);
+	CHECK_STR(shown(10, 12, 5), "/a?");
+	/* a thread that is only thought to share the table */
+	enter_open(10, 77, "/d", 0);
+	leave(10, 77, NR_OPENAT, 6);
+	CHECK_STR(shown(10, 10, 6), "/d?");
+	stop();
+}
+
 static void test_gaps(void)
 {
 	start();
@@ -402,8 +539,15 @@ static void test_unseen_changes(void)
 	stop();
 	start();
 	open_file(10, "/a", 0, 3);
-	process_fds_partial(p, true);
+	process_fds_partial(p, true, now);
 	CHECK_STR(shown(10, 10, 3), "/a?");
+	CHECK(last_cwd_uncertain);
+	/* all calls are recorded again: what was left out before stays unknown */
+	process_fds_partial(p, false, now);
+	CHECK_STR(shown(10, 10, 3), "/a?");
+	CHECK(last_cwd_uncertain);
+	open_file(10, "/b", 0, 4);
+	CHECK_STR(shown(10, 10, 4), "/b");
 	stop();
 }
 
@@ -417,6 +561,18 @@ static void test_bounds(void)
 	CHECK_STR(shown(139, 139, (1 << 20) - 1), "-");
 	open_file(139, "/a", 0, 1 << 20);
 	CHECK_STR(shown(139, 139, 1 << 20), "-");
+	stop();
+	/* or that it has many, with long names */
+	char name[1000] = "/";
+	memset(name + 1, 'x', sizeof(name) - 2);
+	start();
+	for (int64_t fd = 0; fd < 65536; fd++)
+		open_file(10, name, 0, fd);
+	CHECK(shown(10, 10, 0)[0] == '/');
+	CHECK_STR(shown(10, 10, 65535), "-");
+	call(10, 10, NR_CLOSE, 3, 0, 0);
+	open_file(10, "/a", 0, 65535);
+	CHECK_STR(shown(10, 10, 65535), "/a");
 	stop();
 }
 
@@ -433,11 +589,15 @@ static void test_i386(void)
 int main(void)
 {
 	test_paths();
+	test_root();
 	test_dup_and_close();
 	test_fork_and_exec();
+	test_exec_and_clone_arguments();
+	test_many_command_lines();
 	test_child_is_first();
 	test_fork_in_threads();
 	test_sockets();
+	test_races();
 	test_gaps();
 	test_unseen_changes();
 	test_bounds();
