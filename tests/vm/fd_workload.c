@@ -4,6 +4,7 @@
  *   state    sets them up, writes the processes' ids to /tmp/fd.pids, waits; at SIGUSR1 closes most, and waits again
  *   churn N  N processes that open, copy and close files without rest: each file's content is its path
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
