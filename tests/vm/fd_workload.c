@@ -4,7 +4,9 @@
  *   state    sets them up, writes the processes' ids to /tmp/fd.pids, waits; at SIGUSR1 closes most, and waits again
  *   churn N  N processes that open, copy and close files without rest: each file's content is its path
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
