@@ -60,7 +60,7 @@ def main():
     scan = os.path.join(options.build, "bench", "bench_tape_scan")
     try:
         count = int(options.events)
-        recorded = ours.record("--rate", "500000", "--events", str(count), "--wait", "--level", "1")
+        recorded = ours.record("--rate", "500000", "--events", str(count), "--wait", "--level", "1", "--keep")
         events = {"vmtape": recorded["events"]}
         if shutil.which("babeltrace2"):
             peer = Peer(folder, cpus)
