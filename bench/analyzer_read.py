@@ -57,7 +57,7 @@ def main():
     cpus = (allowed[0], allowed[-1])
     ours, peer, trace = Ours(options.build, folder, cpus), None, None
     vmtape = os.path.join(options.build, "analyzer", "vmtape")
-    scan = os.path.join(options.build, "bench", "bench_tape_scan")
+    scan = os.path.join(options.build, "bench", "bench_read_all")
     try:
         count = int(options.events)
         recorded = ours.record("--rate", "500000", "--events", str(count), "--wait", "--level", "1", "--keep")

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tape_scan.c - reads every field of every record of a tape, merged in time
+ * read_all.c - reads every field of every record of a tape, merged in time
  * order, and tells what that took of the CPU. The sum is printed so that nothing
  * of it can be left out.
  *
- *   bench_tape_scan FILE.vmt
+ *   bench_read_all FILE.vmt
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 	int result;
 
 	if (argc != 2) {
-		fprintf(stderr, "usage: bench_tape_scan FILE.vmt\n");
+		fprintf(stderr, "usage: bench_read_all FILE.vmt\n");
 		return 2;
 	}
 	began_ns = bench_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 		result = 0;
 	}
 	if (result) {
-		fprintf(stderr, "bench_tape_scan: %s: %s\n", argv[1], error.message);
+		fprintf(stderr, "bench_read_all: %s: %s\n", argv[1], error.message);
 		return 2;
 	}
 	printf("events %" PRIu64 "\nscan_ns %.2f\nsum %" PRIu64 "\n", count,
