@@ -21,6 +21,8 @@ if(Python3_Development.Module_FOUND)
     python/module_calls.c
     python/module_host.c
     python/module_tape.c)
+  # `vmtape events --hooks FILE.py` runs in it.
+  add_dependencies(vmtape vmtape-python)
   set_target_properties(vmtape-python PROPERTIES PREFIX "" OUTPUT_NAME _vmtape SUFFIX .abi3.so
                         LIBRARY_OUTPUT_DIRECTORY ${python_build}
                         LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/python/module.map)
