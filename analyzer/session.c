@@ -394,24 +394,6 @@ enum call_role session_role(struct session *s, uint64_t tsc, uint8_t abi, uint32
 	return (enum call_role)s->roles[abi][nr];
 }
 
-struct vmtape_error *session_tasks(struct session *s, uint32_t snapshot,
-				   void (*found)(void *ctx, const struct linux_task *task), void *ctx)
-{
-	struct session_memory memory;
-	struct vmtape_error *error;
-
-	if (!session_guest(s))
-		return vmtape_error_create(VMTAPE_ERROR_NOT_FOUND, "the guest is not identified");
-	if (lstar_of(s, snapshot) != s->guest_lstar)
-		return vmtape_error_create(VMTAPE_ERROR_NOT_RECORDED, "another system was running then");
-	error = memory_open(s, snapshot, &memory);
-	if (error)
-		return error;
-	error = linux_guest_tasks(s->guest, memory.memory, found, ctx);
-	memory_close(&memory);
-	return error;
-}
-
 struct vmtape_error *session_with_memory(struct session *s, uint32_t snapshot,
 					 struct vmtape_error *(*fn)(void *ctx, const struct linux_guest *guest,
 								    struct guest_memory *memory),
@@ -430,6 +412,26 @@ struct vmtape_error *session_with_memory(struct session *s, uint32_t snapshot,
 	error = fn(ctx, s->guest, memory.memory);
 	memory_close(&memory);
 	return error;
+}
+
+struct tasks_job {
+	void (*found)(void *ctx, const struct linux_task *task);
+	void *ctx;
+};
+
+static struct vmtape_error *list_tasks(void *ctx, const struct linux_guest *guest, struct guest_memory *memory)
+{
+	const struct tasks_job *job = ctx;
+
+	return linux_guest_tasks(guest, memory, job->found, job->ctx);
+}
+
+struct vmtape_error *session_tasks(struct session *s, uint32_t snapshot,
+				   void (*found)(void *ctx, const struct linux_task *task), void *ctx)
+{
+	struct tasks_job job = {found, ctx};
+
+	return session_with_memory(s, snapshot, list_tasks, &job);
 }
 
 static bool exe_path_in(struct session *s, int64_t snapshot, gva_t mnt, gva_t dentry, char *out, size_t size_bytes)
