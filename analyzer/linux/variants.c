@@ -168,34 +168,21 @@ static const struct arg_variant prctl_variants[] = {
 VARIANTS(prctl, 0, 1, 0xffffffffu);
 
 #define OP_MASK (uint32_t)FUTEX_CMD_MASK
-static const struct arg_variant futex_variants[] = {
-	CASE(FUTEX_WAIT, 4, UINT, RECORD(timespec)),
-	CASE(FUTEX_WAKE, 3, UINT),
-	CASE(FUTEX_REQUEUE, 5, UINT, UINT, ADDRESS),
-	CASE(FUTEX_CMP_REQUEUE, 6, UINT, UINT, ADDRESS, UINT),
-	CASE(FUTEX_WAKE_OP, 6, UINT, UINT, ADDRESS, HEX32),
-	CASE(FUTEX_LOCK_PI, 4, HIDDEN, RECORD(timespec)),
-	CASE(FUTEX_LOCK_PI2, 4, HIDDEN, RECORD(timespec)),
-	CASE(FUTEX_UNLOCK_PI, 2, UINT),
-	CASE(FUTEX_TRYLOCK_PI, 2, UINT),
-	CASE(FUTEX_WAIT_BITSET, 6, UINT, RECORD(timespec), HIDDEN, NAME(futex_bitset)),
-	CASE(FUTEX_WAKE_BITSET, 6, UINT, HIDDEN, HIDDEN, NAME(futex_bitset)),
-};
+/* time: layout of the time-out. */
+#define FUTEX_CASES(time)                                                            \
+	CASE(FUTEX_WAIT, 4, UINT, RECORD(time)), CASE(FUTEX_WAKE, 3, UINT),          \
+	CASE(FUTEX_REQUEUE, 5, UINT, UINT, ADDRESS),                                 \
+	CASE(FUTEX_CMP_REQUEUE, 6, UINT, UINT, ADDRESS, UINT),                       \
+	CASE(FUTEX_WAKE_OP, 6, UINT, UINT, ADDRESS, HEX32),                          \
+	CASE(FUTEX_LOCK_PI, 4, HIDDEN, RECORD(time)),                                \
+	CASE(FUTEX_LOCK_PI2, 4, HIDDEN, RECORD(time)),                               \
+	CASE(FUTEX_UNLOCK_PI, 2, UINT),                                              \
+	CASE(FUTEX_TRYLOCK_PI, 2, UINT),                                             \
+	CASE(FUTEX_WAIT_BITSET, 6, UINT, RECORD(time), HIDDEN, NAME(futex_bitset)),  \
+	CASE(FUTEX_WAKE_BITSET, 6, UINT, HIDDEN, HIDDEN, NAME(futex_bitset))
+static const struct arg_variant futex_variants[] = {FUTEX_CASES(timespec)};
 VARIANTS(futex, 1, 2, OP_MASK);
-
-static const struct arg_variant futex_time64_variants[] = {
-	CASE(FUTEX_WAIT, 4, UINT, RECORD(timespec64)),
-	CASE(FUTEX_WAKE, 3, UINT),
-	CASE(FUTEX_REQUEUE, 5, UINT, UINT, ADDRESS),
-	CASE(FUTEX_CMP_REQUEUE, 6, UINT, UINT, ADDRESS, UINT),
-	CASE(FUTEX_WAKE_OP, 6, UINT, UINT, ADDRESS, HEX32),
-	CASE(FUTEX_LOCK_PI, 4, HIDDEN, RECORD(timespec64)),
-	CASE(FUTEX_LOCK_PI2, 4, HIDDEN, RECORD(timespec64)),
-	CASE(FUTEX_UNLOCK_PI, 2, UINT),
-	CASE(FUTEX_TRYLOCK_PI, 2, UINT),
-	CASE(FUTEX_WAIT_BITSET, 6, UINT, RECORD(timespec64), HIDDEN, NAME(futex_bitset)),
-	CASE(FUTEX_WAKE_BITSET, 6, UINT, HIDDEN, HIDDEN, NAME(futex_bitset)),
-};
+static const struct arg_variant futex_time64_variants[] = {FUTEX_CASES(timespec64)};
 VARIANTS(futex_time64, 1, 2, OP_MASK);
 
 static const struct arg_variant arch_prctl_variants[] = {
