@@ -319,17 +319,8 @@ static int set_by(struct diff *d, const char *text)
 
 static int finish_options(struct diff *d, int nr_tapes)
 {
-	const char *bad;
-	int bad_len;
-
-	if (d->fields && !table_choose(&d->table, d->fields, &bad, &bad_len)) {
-		struct strbuf names = {0};
-
-		table_put_names(&d->table, &names);
-		command_misused("diff", "--fields: \"%.*s\" is none of %s", bad_len, bad, names.data);
-		strbuf_deinit(&names);
+	if (d->fields && !command_choose_fields("diff", &d->table, d->fields))
 		return STATUS_BAD;
-	}
 	for (size_t i = 0; !d->fields && d->table.form != TABLE_TEXT && i < NR_COLUMNS; i++) {
 		d->table.chosen[i] = i;
 		d->table.nr_chosen = NR_COLUMNS;

@@ -258,10 +258,6 @@ static struct vmtape_error *run(struct ps *ps, const char *path, size_t *shown)
 
 static int finish_options(struct ps *ps)
 {
-	struct strbuf names = {0};
-	const char *bad;
-	int bad_len;
-
 	if (ps->tree && ps->flat)
 		return command_misused("ps", "--tree and --flat exclude each other");
 	if (ps->tree && ps->table.form != TABLE_TEXT)
@@ -276,12 +272,7 @@ static int finish_options(struct ps *ps)
 		ps->table.chosen[COL_TID] = COL_TID;
 		ps->table.nr_chosen++;
 	}
-	if (!ps->fields || table_choose(&ps->table, ps->fields, &bad, &bad_len))
-		return STATUS_GO_ON;
-	table_put_names(&ps->table, &names);
-	command_misused("ps", "--fields: \"%.*s\" is none of %s", bad_len, bad, names.data);
-	strbuf_deinit(&names);
-	return STATUS_BAD;
+	return ps->fields && !command_choose_fields("ps", &ps->table, ps->fields) ? STATUS_BAD : STATUS_GO_ON;
 }
 
 static int read_options(struct ps *ps, int argc, char **argv)

@@ -88,9 +88,7 @@ static int set_sort(struct stats *s, const char *name)
 /* What it is by is known only when all options are read. */
 static int choose_columns(struct stats *s)
 {
-	const char *bad;
-	int bad_len, nr_by = 0;
-	struct strbuf names = {0};
+	int nr_by = 0;
 
 	if (!s->by)
 		s->groups.by[CALL_KEY_SYSCALL] = true;
@@ -105,13 +103,7 @@ static int choose_columns(struct stats *s)
 		memmove(s->table.chosen + 1, s->table.chosen, COL_NAME * sizeof(s->table.chosen[0]));
 		s->table.chosen[0] = COL_NAME;
 	}
-	if (s->fields && !table_choose(&s->table, s->fields, &bad, &bad_len)) {
-		table_put_names(&s->table, &names);
-		command_misused("stats", "--fields: \"%.*s\" is none of %s", bad_len, bad, names.data);
-		strbuf_deinit(&names);
-		return STATUS_BAD;
-	}
-	return STATUS_GO_ON;
+	return s->fields && !command_choose_fields("stats", &s->table, s->fields) ? STATUS_BAD : STATUS_GO_ON;
 }
 
 static int read_options(struct stats *s, int argc, char **argv)

@@ -32,6 +32,20 @@ int command_failed(struct vmtape_error *error)
 	return STATUS_BAD;
 }
 
+bool command_choose_fields(const char *name, struct table *table, const char *fields)
+{
+	struct strbuf names = {0};
+	const char *bad;
+	int bad_len;
+
+	if (table_choose(table, fields, &bad, &bad_len))
+		return true;
+	table_put_names(table, &names);
+	command_misused(name, "--fields: \"%.*s\" is none of %s", bad_len, bad, names.data);
+	strbuf_deinit(&names);
+	return false;
+}
+
 int command_bad_option(const char *name, char **argv)
 {
 	const char *given = argv[optind - 1];

@@ -12,6 +12,7 @@
 #include "sandbox.h"
 #include "session.h"
 #include "strbuf.h"
+#include "table.h"
 
 enum command_status {
 	STATUS_DONE = 0,
@@ -46,6 +47,8 @@ int command_misused(const char *name, const char *format, ...) __attribute__((fo
 /* The error on stderr, which is freed; STATUS_BAD. */
 int command_failed(struct vmtape_error *error);
 /* getopt_long() returned '?' or ':'. */
+/* --fields, whose columns the table then shows; true: all of them are there, else what is wrong has been told. */
+bool command_choose_fields(const char *name, struct table *table, const char *fields);
 int command_bad_option(const char *name, char **argv);
 /* The one operand, or NULL after a complaint. */
 const char *command_operand(const char *name, int argc, char **argv, const char *what);
