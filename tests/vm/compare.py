@@ -48,7 +48,7 @@ def restarted(difference):
 def killed_at_exit(difference):
     """strace sees the result in a stop on the way out; SIGKILL or SIGTERM found the thread there. What the kernel had
     written for the program was not read again either: of an argument that begins on the tape as strace has it, the rest."""
-    if not (difference.truth and difference.truth.last and not difference.truth.moved
+    if not (difference.truth and difference.event and difference.truth.last and not difference.truth.moved
             and difference.event.get("ret") is None and difference.event.get("state") == "no-exit"):
         return False
     if difference.kind == "text":
