@@ -121,8 +121,9 @@ def read_folder(files, prefix):
             line, moved = re.subn(r" <pid changed to \d+ \.\.\.>$", ") = 0", line)
             if line.startswith("<... execve") and calls:
                 calls[-1].last = True
-            if line.endswith("<detached ...>"):
-                # What stands there is another thread's call, whose registers strace still held.
+            if re.search(r"<detached \.\.\.>$|^\?+\(|= \? <unavailable>$", line):
+                # The thread was killed before strace could read its registers: what stands there is nothing, or those
+                # of another thread's call.
                 if calls:
                     calls[-1].detached = True
                 continue
