@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads what strace -ff -qqq -e signal=none wrote: one file a thread, one call a line, nothing interleaved."""
+"""Reads what strace -ff -qqq wrote: one file a thread, one call a line, nothing interleaved but signals."""
 import dataclasses
 import os
 import re
@@ -19,6 +19,7 @@ class StraceCall:
     moved: bool = False # an exec that gave the thread another id: it returned under that
     detached: bool = False  # the thread was killed before strace could see its next call
     last: bool = False  # of its thread, which another may follow under the same id: one that executed a program
+    signals: list = dataclasses.field(default_factory=list)  # names of those that came at its end, or after it
 
 
 def scan(text, start, stop):
@@ -127,6 +128,9 @@ def read_folder(files, prefix):
                 if calls:
                     calls[-1].detached = True
                 continue
+            delivered = re.match(r"--- (SIG\w+) \{", line)
+            if delivered and calls:
+                calls[-1].signals.append(delivered[1])
             if line.startswith(("+++", "---", "strace: ", "<...")) or not line:
                 continue
             calls.append(parse_line(line, f"{os.path.basename(path)}:{index}"))
