@@ -353,7 +353,8 @@ class Comparison:
                 differences.append(Difference("missing", tid, truth, None, "not on the tape"))
             for event in events[j1:j2]:
                 detail = "before the log" if i1 == 0 else "not in strace's log"
-                if i1 == len(truths) and truths[-1].detached and event is events[-1] and event.get("state") == "no-exit":
+                killed = truths[-1].detached and event is events[-1] if i1 == len(truths) else i1 and truths[i1 - 1].last
+                if killed and j2 - j1 == 1 and event.get("state") == "no-exit":
                     detail = "killed at its entry"
                 differences.append(Difference("extra", tid, None, event, detail))
         if not self.iret_seen:
