@@ -49,6 +49,7 @@ struct call {
 	int64_t ret; /* sign-extended by ABI */
 	enum call_state state;
 	bool interrupted; /* exit was diverted to a signal handler; ret is from its frame if known */
+	uint8_t signal;   /* of that handler, by the guest's number; 0: not known */
 	bool uncertain;   /* records were lost between entry and end: the end may be another call's */
 	bool has_enter, has_exit;
 	struct trap_view enter, exit;

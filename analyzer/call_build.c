@@ -7,6 +7,7 @@
 
 #define SYSCALL_BYTES      2 /* SYSCALL, SYSENTER and INT 0x80 alike */
 #define ERESTARTSYS_RESULT (-512)
+#define LAST_SIGNAL        64 /* Linux's _NSIG */
 
 static const enum trap_reg x86_64_args[LINUX_SYSCALL_ARGS] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX,
 							      TRAP_REG_R10, TRAP_REG_R8,  TRAP_REG_R9};
@@ -52,6 +53,9 @@ static void take_diverted_result(struct call *call)
 		return;
 	}
 	call->ret_known = call_sigframe_result(call, &call->ret);
+	/* The frame shows that it is a handler: RDI is its first argument. */
+	if (call->ret_known && call->exit.regs[TRAP_REG_RDI] <= LAST_SIGNAL)
+		call->signal = (uint8_t)call->exit.regs[TRAP_REG_RDI];
 }
 
 static void take_result(struct call *call)

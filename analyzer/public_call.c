@@ -83,6 +83,7 @@ void public_call_show(struct public_call *out, struct vmtape_tape *tape, const s
 		.error_name = call_error_name(call),
 		.interrupted = call->interrupted,
 		.uncertain = call->uncertain || call->thread.uncertain,
+		.signal = call->signal ? call->signal : -1,
 	};
 	show_args(out, call);
 }

@@ -114,6 +114,7 @@ struct vmtape_call {
 	const char *error_name; /* "ENOENT"; NULL: it did not fail */
 	bool interrupted;       /* by a signal that has a handler */
 	bool uncertain;         /* records were lost that may belong to it */
+	int signal;             /* that interrupted it, by the guest's number; -1 */
 };
 
 struct vmtape_calls;

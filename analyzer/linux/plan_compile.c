@@ -352,7 +352,8 @@ static int compile_table(struct plan_builder *builder, const struct linux_guest 
 #define ENTER_REGS \
 	(REG(RAX) | REG(RDI) | REG(RSI) | REG(RDX) | REG(R10) | REG(R8) | REG(R9) | REG(RIP) | REG(RSP) | REG(CR3))
 #define ENTER_REGS_I386 (REG(RBX) | REG(RCX) | REG(RBP))
-#define EXIT_REGS       (REG(RAX) | REG(RIP) | REG(RSP) | REG(CR3) | REG(NR))
+/* RDI: of an exit that went to a signal's handler, the signal. */
+#define EXIT_REGS (REG(RAX) | REG(RDI) | REG(RIP) | REG(RSP) | REG(CR3) | REG(NR))
 
 static int compile_head(struct plan_builder *builder, const struct linux_guest *guest, const struct plan_task *task,
 			const struct plan_step *identity, size_t nr_identity)

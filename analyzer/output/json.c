@@ -5,6 +5,7 @@
 #include "arg_plain.h"
 #include "call_fd_text.h"
 #include "linux/arg_decode.h"
+#include "linux/name_set.h"
 #include "output/output.h"
 
 /* 2^53: beyond, parsers that keep numbers as doubles lose digits. */
@@ -169,6 +170,12 @@ void output_json_call(struct strbuf *out, const struct call *call)
 	put_text(out, states[call->state]);
 	if (call->interrupted)
 		strbuf_put(out, ", \"interrupted\": true");
+	if (call->signal) {
+		put_key(out, "signal");
+		strbuf_put_char(out, '"');
+		signal_name_put(call->signal, out);
+		strbuf_put_char(out, '"');
+	}
 	if (call->uncertain || call->thread.uncertain)
 		strbuf_put(out, ", \"uncertain\": true");
 	strbuf_put(out, "}\n");

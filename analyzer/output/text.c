@@ -6,6 +6,7 @@
 #include "call_fd_text.h"
 #include "filter.h"
 #include "linux/arg_decode.h"
+#include "linux/name_set.h"
 #include "output/output.h"
 
 void output_put_thread(struct strbuf *out, const struct call_thread *thread, uint64_t cr3)
@@ -80,8 +81,14 @@ void output_text_call(struct strbuf *out, const struct call *call, const struct 
 			strbuf_put_char(out, '?');
 		}
 	}
-	if (call->interrupted)
-		strbuf_put(out, " <interrupted>");
+	if (call->interrupted) {
+		strbuf_put(out, " <interrupted");
+		if (call->signal) {
+			strbuf_put(out, " by ");
+			signal_name_put(call->signal, out);
+		}
+		strbuf_put_char(out, '>');
+	}
 	if (call->duration_ns >= 0) {
 		strbuf_put(out, " <");
 		put_duration(out, call->duration_ns);

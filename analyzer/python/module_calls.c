@@ -73,6 +73,7 @@ enum call_member {
 	CALL_ERROR,
 	CALL_INTERRUPTED,
 	CALL_UNCERTAIN,
+	CALL_SIGNAL,
 };
 
 static PyObject *show_args(const struct vmtape_call *call)
@@ -140,6 +141,8 @@ static PyObject *call_get(PyObject *self, void *closure)
 		return PyBool_FromLong(call->interrupted);
 	case CALL_UNCERTAIN:
 		return PyBool_FromLong(call->uncertain);
+	case CALL_SIGNAL:
+		return module_known(call->signal);
 	}
 	Py_RETURN_NONE;
 }
@@ -199,6 +202,7 @@ static PyGetSetDef call_members[] = {
 	MEMBER("ret_text", CALL_RET_TEXT, "the result as strace shows it"),
 	MEMBER("error", CALL_ERROR, "\"ENOENT\"; None: it did not fail, or it is not known"),
 	MEMBER("interrupted", CALL_INTERRUPTED, "a signal handler ran at its end"),
+	MEMBER("signal", CALL_SIGNAL, "number of the signal whose handler that was; None: not known"),
 	MEMBER("uncertain", CALL_UNCERTAIN, "records were lost that may belong to it"),
 	{NULL, NULL, NULL, NULL, NULL},
 };

@@ -37,6 +37,8 @@ static size_t put_regs(uint8_t *out, const struct fixture_record *r, uint32_t *m
 		at += put_reg(at, mask, TRAP_REG_R8, 0);
 		at += put_reg(at, mask, TRAP_REG_R9, 0);
 		at += put_reg(at, mask, TRAP_REG_R10, r->args[3]);
+	} else if (r->type == TRAP_EXIT && r->args[0]) {
+		at += put_reg(at, mask, TRAP_REG_RDI, r->args[0]);
 	}
 	if (r->type != TRAP_IDENTITY)
 		at += put_reg(at, mask, TRAP_REG_RIP, r->rip);

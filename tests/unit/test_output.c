@@ -120,6 +120,28 @@ static void add_threads(struct fixture_tape *tape)
 	fixture_tape_add(tape, &r);
 }
 
+/* With the frame that the kernel left for the handler: entry's RIP, CS, and EINTR in RAX. */
+static void add_signal(struct fixture_tape *tape)
+{
+	static uint64_t frame[32];
+	struct fixture_record r = fixture_enter(9 * MS + 100000, 231, 240, NR_NANOSLEEP);
+
+	r.args[0] = 0x7f0000003000;
+	fixture_tape_add(tape, &r);
+	frame[6 + 13] = (uint64_t)-4;
+	frame[6 + 16] = r.rip;
+	frame[6 + 18] = 0x33;
+	r = fixture_exit(9 * MS + 200000, 231, 240, NR_NANOSLEEP, 0);
+	r.args[0] = 15;
+	r.flags = TRAP_F_DIVERTED;
+	r.via = TRAP_VIA_IRET;
+	r.rip = 0x401000;
+	r.rsp -= 1024;
+	r.fragments[0] = bytes_at(PLAN_LABEL_SIGFRAME, r.rsp, frame, sizeof(frame));
+	r.nr_fragments = 1;
+	fixture_tape_add(tape, &r);
+}
+
 static void add_end(struct fixture_tape *tape)
 {
 	struct fixture_record gap = {.type = TRAP_GAP,
@@ -268,6 +290,7 @@ int main(void)
 	add_identity(&tape, MS / 2, 231, 231, "cat");
 	add_files(&tape);
 	add_threads(&tape);
+	add_signal(&tape);
 	add_end(&tape);
 	fixture_tape_finish(&tape, true);
 	session = fixture_session(&tape);

@@ -154,6 +154,7 @@ static void test_head(void)
 	CHECK_INT(header->max_record_bytes, 4096);
 	CHECK((header->enter_regs & arguments) == arguments);
 	CHECK(header->exit_regs >> TRAP_REG_NR & 1);
+	CHECK(header->exit_regs >> TRAP_REG_RDI & 1);
 	CHECK(header->task.flags & PLAN_TASK_VALID);
 	CHECK_INT(header->identity.count, 1);
 	CHECK_INT(s->base, TRAP_REG_RSP);

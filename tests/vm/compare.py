@@ -25,7 +25,7 @@ CUT_MIN_BYTES = 16
 
 @dataclasses.dataclass
 class Difference:
-    kind: str           # missing, extra, value, string, text, error, result
+    kind: str           # missing, extra, value, string, text, error, result, signal
     tid: int
     truth: object       # StraceCall or None
     event: object       # dict or None
@@ -232,7 +232,7 @@ class Comparison:
     def __init__(self, iret_seen=True):
         self.iret_seen = iret_seen
         self.total = self.matched = 0
-        self.values = self.strings = self.texts = self.cut = 0
+        self.values = self.strings = self.texts = self.cut = self.signals = 0
         self.undecoded, self.decoded = collections.Counter(), set()
         self.explained = collections.Counter()
         self.unexplained = []
@@ -306,6 +306,14 @@ class Comparison:
             return [Difference("result", tid, truth, event, f"{truth.ret} is {error or ret} on the tape")]
         return []
 
+    def compare_signal(self, tid, truth, event):
+        """The signal whose handler ran at the call's end."""
+        signal = event.get("signal")
+        self.signals += signal is not None
+        if signal is None or signal in truth.signals:
+            return []
+        return [Difference("signal", tid, truth, event, f"{signal} on the tape, and {truth.signals or 'none'} came")]
+
     def compare_call(self, tid, truth, event, compare_argument):
         differences = []
         # One side has no name for the call: by its number, it is the same (compare_thread).
@@ -324,7 +332,7 @@ class Comparison:
                         differences.append(Difference("value", tid, truth, event, f"argument {index} is not there", index))
                     break
                 differences += compare_argument(tid, truth, event, index, shown)
-        return differences + self.compare_result(tid, truth, event)
+        return differences + self.compare_result(tid, truth, event) + self.compare_signal(tid, truth, event)
 
     def compare_thread(self, tid, truths, events, compare_argument):
         """strace's calls and the tape's of one thread, in order."""
@@ -345,7 +353,8 @@ class Comparison:
                 differences.append(Difference("missing", tid, truth, None, "not on the tape"))
             for event in events[j1:j2]:
                 detail = "before the log" if i1 == 0 else "not in strace's log"
-                if i1 == len(truths) and truths[-1].detached and event is events[-1] and event.get("state") == "no-exit":
+                killed = truths[-1].detached and event is events[-1] if i1 == len(truths) else i1 and truths[i1 - 1].last
+                if killed and j2 - j1 == 1 and event.get("state") == "no-exit":
                     detail = "killed at its entry"
                 differences.append(Difference("extra", tid, None, event, detail))
         if not self.iret_seen:
@@ -387,7 +396,7 @@ class Comparison:
             out.write(f"  {label:5} {tid:6} {process or '?':16} {matched:5} / {total}\n")
         out.write(f"{self.matched} / {self.total} calls match ({len(self.names)} different system calls); "
                   f"{self.values} numbers, {self.strings} strings ({self.cut} of them cut by a limit), "
-                  f"{self.texts} other texts compared\n")
+                  f"{self.texts} other texts, {self.signals} signals compared\n")
         for name, reason, _ in EXPLAINED:
             out.write(f"explained: {self.explained[name]:4} {name}: {reason}\n")
         if self.undecoded:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads what strace -ff -qqq -e signal=none wrote: one file a thread, one call a line, nothing interleaved."""
+"""Reads what strace -ff -qqq wrote: one file a thread, one call a line, nothing interleaved but signals."""
 import dataclasses
 import os
 import re
@@ -17,8 +17,9 @@ class StraceCall:
     line: str
     where: str          # file:line
     moved: bool = False # an exec that gave the thread another id: it returned under that
-    detached: bool = False  # the thread was killed before strace could see its next call
+    detached: bool = False  # the thread was killed, maybe before strace could see its next call
     last: bool = False  # of its thread, which another may follow under the same id: one that executed a program
+    signals: list = dataclasses.field(default_factory=list)  # names of those that came at its end, or after it
 
 
 def scan(text, start, stop):
@@ -121,12 +122,17 @@ def read_folder(files, prefix):
             line, moved = re.subn(r" <pid changed to \d+ \.\.\.>$", ") = 0", line)
             if line.startswith("<... execve") and calls:
                 calls[-1].last = True
-            if re.search(r"<detached \.\.\.>$|^\?+\(|= \? <unavailable>$", line):
+            if re.search(r"<(detached|unfinished) \.\.\.>$|^\?+\(|= \? <unavailable>$", line):
                 # The thread was killed before strace could read its registers: what stands there is nothing, or those
                 # of another thread's call.
                 if calls:
                     calls[-1].detached = True
                 continue
+            if line.startswith("+++ killed") and calls:
+                calls[-1].detached = True
+            delivered = re.match(r"--- (SIG\w+) \{", line)
+            if delivered and calls:
+                calls[-1].signals.append(delivered[1])
             if line.startswith(("+++", "---", "strace: ", "<...")) or not line:
                 continue
             calls.append(parse_line(line, f"{os.path.basename(path)}:{index}"))

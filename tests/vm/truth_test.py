@@ -45,7 +45,7 @@ def run_workloads(failures, guest, workloads=WORKLOADS, both=False):
     for kind, options in (("raw", "-e raw=all"), ("text", "-v -s 4096")):
         names = workloads if kind == "raw" else workloads[::-1]
         lane = [f"until mkdir /tmp/lock.{name} 2>/dev/null; do sleep 0.1; done\n"
-                f"strace -ff -qqq -e signal=none {options} -o {TRUTH}/{kind}/t {name} >/tmp/out.{kind} 2>&1 "
+                f"strace -ff -qqq {options} -o {TRUTH}/{kind}/t {name} >/tmp/out.{kind} 2>&1 "
                 f"|| {{ echo {name} {kind} $?; cat /tmp/out.{kind}; fails=1; }}\nrmdir /tmp/lock.{name}" for name in names]
         lanes.append("(\n" + "\n".join(["fails=0", *lane, "exit $fails"]) + "\n)")
     script = [f"rm -rf {TRUTH}; mkdir -p {TRUTH}/raw {TRUTH}/text; cd /tmp; fails=0"]
