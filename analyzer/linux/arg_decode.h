@@ -2,7 +2,8 @@
 /*
  * arg_decode.h - what a Linux system call's arguments and result mean, and what
  * a capture plan must take for it: one table of meanings (linux/semantics.c)
- * over the types that the guest's own metadata gives drives both.
+ * over the types that the guest's own metadata gives drives both. Nothing here
+ * keeps anything between calls: any number of threads may decode at once.
  */
 #ifndef ARG_DECODE_H
 #define ARG_DECODE_H
@@ -15,6 +16,8 @@
 int call_nr_args(const struct call *call);
 /* "dfd"; never NULL ("arg0" where it is not known). */
 const char *call_arg_name(const struct call *call, int i);
+/* Some kernels give two arguments of a call one name. */
+bool call_arg_is_named_again(const struct call *call, int i);
 /*
  * Text as strace prints it: AT_FDCWD, "/etc/passwd", O_RDONLY|O_CLOEXEC,
  * {tv_sec=1, tv_nsec=0}, 0x7ffc… for what was not captured. Guest bytes are

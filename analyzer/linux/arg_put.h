@@ -20,6 +20,7 @@
 
 struct arg_context {
 	const struct call *call;
+	const struct call_meaning *meaning;
 	const struct call_spec *spec;      /* NULL: only types are known */
 	const struct arg_variant *variant; /* NULL: none */
 	struct arg_spec arg;
@@ -29,8 +30,11 @@ struct arg_context {
 	struct strbuf *out;
 };
 
-/* false: the call has no such argument. */
-bool arg_context_init(struct arg_context *ctx, const struct call *call, int index, struct strbuf *out);
+/* What all arguments have in common; scratch: of call_meaning_of(). */
+void arg_context_begin(struct arg_context *ctx, const struct call *call, struct call_meaning *scratch,
+		       struct strbuf *out);
+/* Go to an argument; false: the call has no such one. */
+bool arg_context_select(struct arg_context *ctx, int index);
 /* The list whose text began at start is as long as it may be. */
 static inline bool arg_text_is_full(const struct arg_context *ctx, size_t start)
 {
