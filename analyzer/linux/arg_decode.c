@@ -106,15 +106,33 @@ static bool put_arg(struct arg_context *ctx)
 	if (arg_value(ctx) && put_pointer_arg(ctx))
 		return true;
 	/* a printer that gives up has put nothing; this is for those of tomorrow */
-	if (ctx->out->len > len) {
-		ctx->out->len = len;
-		ctx->out->data[len] = '\0';
-	}
+	strbuf_cut(ctx->out, len);
 	put_address(arg_value(ctx), ctx->out);
 	return !arg_value(ctx);
 }
 
-bool call_arg_text(const struct call *call, int i, struct strbuf *out)
+/* The same for all calls: what it shows is the number alone. */
+static bool is_bare_number(const struct arg_context *ctx)
+{
+	switch ((enum arg_kind)ctx->arg.kind) {
+	case ARG_INT:
+	case ARG_UINT:
+	case ARG_LONG:
+	case ARG_ULONG:
+	case ARG_HEX:
+	case ARG_HEX32:
+	case ARG_FD:
+	case ARG_ID:
+	case ARG_WIDE:
+	case ARG_PAGES:
+	case ARG_HIDDEN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool put_arg_text(const struct call *call, int i, bool only_more, struct strbuf *out)
 {
 	struct call_meaning scratch;
 	struct arg_context ctx;
@@ -137,7 +155,22 @@ bool call_arg_text(const struct call *call, int i, struct strbuf *out)
 	}
 	if (i >= nr_looked_at(&ctx))
 		ctx.arg.kind = ARG_HIDDEN;
-	return put_arg(&ctx);
+	return (only_more && is_bare_number(&ctx)) ? false : put_arg(&ctx);
+}
+
+bool call_arg_text(const struct call *call, int i, struct strbuf *out)
+{
+	return put_arg_text(call, i, false, out);
+}
+
+bool call_arg_more(const struct call *call, int i, struct strbuf *out)
+{
+	size_t len = out->len;
+
+	if (put_arg_text(call, i, true, out))
+		return true;
+	strbuf_cut(out, len);
+	return false;
 }
 
 /* clone's arguments have names and another order in strace's account. */

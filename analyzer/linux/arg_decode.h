@@ -24,6 +24,8 @@ bool call_arg_is_named_again(const struct call *call, int i);
  * escaped. true: the text says more than the bare number.
  */
 bool call_arg_text(const struct call *call, int i, struct strbuf *out);
+/* The same, but nothing is put for the bare number. */
+bool call_arg_more(const struct call *call, int i, struct strbuf *out);
 /*
  * What strace prints between the parentheses: without the arguments that this
  * case of the call does not look at, long structs and environments abbreviated.

@@ -82,10 +82,8 @@ void call_meaning_settle(struct linux_syscall *syscall)
 	syscall->meaning = meaning;
 }
 
-const struct call_meaning *call_meaning_of(const struct linux_syscall *syscall, struct call_meaning *scratch)
+const struct call_meaning *call_meaning_find(const struct linux_syscall *syscall, struct call_meaning *scratch)
 {
-	if (syscall && syscall->meaning.settled)
-		return &syscall->meaning;
 	memset(scratch, 0, sizeof(*scratch));
 	if (syscall)
 		find_meaning(syscall, scratch);

@@ -72,11 +72,16 @@ struct call_spec {
 const struct call_spec *call_spec_find(const char *name);
 /* By name and ABI: 32-bit calls may have another list of arguments. syscall may be NULL. */
 const struct call_spec *call_spec_of(const struct linux_syscall *syscall);
-/*
- * What call_meaning_settle() has found out, or else found out now, in scratch. syscall may be NULL: scratch says that
- * nothing is known.
- */
-const struct call_meaning *call_meaning_of(const struct linux_syscall *syscall, struct call_meaning *scratch);
+/* Of a call that was not settled, or NULL: all that is known, or nothing. Returns scratch. */
+const struct call_meaning *call_meaning_find(const struct linux_syscall *syscall, struct call_meaning *scratch);
+/* What call_meaning_settle() has found out, or else found out now, in scratch. syscall may be NULL. */
+static inline const struct call_meaning *call_meaning_of(const struct linux_syscall *syscall,
+							 struct call_meaning *scratch)
+{
+	if (syscall && syscall->meaning.settled)
+		return &syscall->meaning;
+	return call_meaning_find(syscall, scratch);
+}
 size_t call_spec_count(void);
 const struct call_spec *call_spec_get(size_t index);
 

@@ -128,7 +128,7 @@ static void put_arg(struct strbuf *out, const struct call *call, int i)
 		put_hex(out, call->args[i]);
 	else
 		output_json_number(out, number);
-	if (call_shown_arg(call, i, &text) && text.len) {
+	if (call_shown_more(call, i, &text) && text.len) {
 		strbuf_put(out, KEY("text"));
 		if (put_arg_text(out, &text))
 			strbuf_put(out, ", \"truncated\": true");
