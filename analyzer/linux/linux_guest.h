@@ -3,7 +3,8 @@
  * linux_guest.h - what a Linux guest's memory tells about itself: banner,
  * kallsyms, BTF, the ftrace metadata of its system calls, its tasks. No profile,
  * no version numbers: members and symbols are tested for. All strings belong to
- * the guest object and are plain bytes of the guest: escape them on output.
+ * the guest object and are plain bytes of the guest: escape them on output. Once
+ * identified, a guest does not change: any number of threads may ask.
  */
 #ifndef LINUX_GUEST_H
 #define LINUX_GUEST_H
