@@ -173,6 +173,17 @@ bool call_arg_more(const struct call *call, int i, struct strbuf *out)
 	return false;
 }
 
+bool call_arg_records(const struct call *call, int i, struct strbuf *out)
+{
+	struct call_meaning scratch;
+	struct arg_context ctx;
+
+	if (i != 1 || !call_has_fd_records(call))
+		return false;
+	arg_context_begin(&ctx, call, &scratch, out);
+	return arg_context_select(&ctx, i) && put_buffer_records(&ctx);
+}
+
 /* clone's arguments have names and another order in strace's account. */
 static void put_clone_args(struct arg_context *ctx)
 {

@@ -27,6 +27,11 @@ bool call_arg_text(const struct call *call, int i, struct strbuf *out);
 /* The same, but nothing is put for the bare number. */
 bool call_arg_more(const struct call *call, int i, struct strbuf *out);
 /*
+ * A buffer that was read from, or written to, a descriptor that carries structs (inotify, fanotify, signalfd, eventfd,
+ * timerfd), as a list of these: "[{wd=1, mask=IN_CREATE, cookie=0, name=\"a\"}]". Needs call->fds. false: nothing put.
+ */
+bool call_arg_records(const struct call *call, int i, struct strbuf *out);
+/*
  * What strace prints between the parentheses: without the arguments that this
  * case of the call does not look at, long structs and environments abbreviated.
  */

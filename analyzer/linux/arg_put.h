@@ -59,6 +59,11 @@ void put_io_priority(uint64_t value, struct strbuf *out);
 bool put_pointer_arg(struct arg_context *ctx);
 bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label, uint64_t gva, uint64_t items,
 		uint64_t left);
+/* A buffer's records by put_fd_records(). */
+bool put_buffer_records(struct arg_context *ctx);
+/* fd_records.c: what was read from or written to a descriptor that carries structs; false: it is none, nothing put */
+bool call_has_fd_records(const struct call *call); /* it may be such a descriptor */
+bool put_fd_records(const struct arg_context *ctx, const struct captured *piece, uint64_t total);
 /* arg_socket.c */
 void put_sockaddr(const struct captured *piece, struct strbuf *out);
 bool put_sockaddr_arg(struct arg_context *ctx);

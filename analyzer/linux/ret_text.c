@@ -28,8 +28,11 @@ static void put_error(int number, struct strbuf *out)
 		strbuf_put(out, name);
 	else
 		strbuf_printf(out, "(errno %d)", number);
-	if (name && text)
-		strbuf_printf(out, " (%s)", text);
+	if (name && text) {
+		strbuf_put(out, " (");
+		strbuf_put(out, text);
+		strbuf_put_char(out, ')');
+	}
 }
 
 static void put_hex_or_zero(uint64_t value, struct strbuf *out)

@@ -133,6 +133,11 @@ static void put_arg(struct strbuf *out, const struct call *call, int i)
 		if (put_arg_text(out, &text))
 			strbuf_put(out, ", \"truncated\": true");
 	}
+	strbuf_cut(&text, 0);
+	if (call_arg_records(call, i, &text)) {
+		strbuf_put(out, KEY("records"));
+		put_string(out, text.data, text.len);
+	}
 	strbuf_put_char(out, '}');
 	strbuf_deinit(&text);
 }
