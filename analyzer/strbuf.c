@@ -63,11 +63,32 @@ fail:
 
 static unsigned decimal_digits(uint64_t value)
 {
-	unsigned n = 1;
+	static const uint64_t powers[] = {
+		0,
+		10,
+		100,
+		1000,
+		10000,
+		100000,
+		1000000,
+		10000000,
+		100000000,
+		1000000000,
+		10000000000,
+		100000000000,
+		1000000000000,
+		10000000000000,
+		100000000000000,
+		1000000000000000,
+		10000000000000000,
+		100000000000000000,
+		1000000000000000000,
+		10000000000000000000u,
+	};
+	/* bits · log10(2), rounded down: right, or one too few */
+	unsigned below = (64u - (unsigned)__builtin_clzll(value | 1)) * 1233 >> 12;
 
-	for (; value >= 10000; value /= 10000)
-		n += 4;
-	return n + (value >= 10) + (value >= 100) + (value >= 1000);
+	return below + (value >= powers[below]);
 }
 
 /* n digits that end before end; what does not fit into them is left out. */
@@ -117,7 +138,27 @@ void strbuf_put_i64(struct strbuf *buf, int64_t value)
 	strbuf_put_u64(buf, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
-static const char hex_digits[] = "0123456789abcdef";
+static const char *hex_pair(uint8_t byte)
+{
+	static const char pairs[] = "000102030405060708090a0b0c0d0e0f"
+				    "101112131415161718191a1b1c1d1e1f"
+				    "202122232425262728292a2b2c2d2e2f"
+				    "303132333435363738393a3b3c3d3e3f"
+				    "404142434445464748494a4b4c4d4e4f"
+				    "505152535455565758595a5b5c5d5e5f"
+				    "606162636465666768696a6b6c6d6e6f"
+				    "707172737475767778797a7b7c7d7e7f"
+				    "808182838485868788898a8b8c8d8e8f"
+				    "909192939495969798999a9b9c9d9e9f"
+				    "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
+				    "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+				    "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf"
+				    "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf"
+				    "e0e1e2e3e4e5e6e7e8e9eaebecedeeef"
+				    "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
+
+	return pairs + 2 * (size_t)byte;
+}
 
 void strbuf_put_hex(struct strbuf *buf, uint64_t value)
 {
@@ -131,8 +172,12 @@ void strbuf_put_hex(struct strbuf *buf, uint64_t value)
 	buf->data[buf->len] = '\0';
 	*out++ = '0';
 	*out++ = 'x';
-	for (; n; value >>= 4)
-		out[--n] = hex_digits[value & 15];
+	for (; n >= 2; value >>= 8) {
+		n -= 2;
+		memcpy(out + n, hex_pair((uint8_t)value), 2);
+	}
+	if (n)
+		out[0] = hex_pair((uint8_t)value)[1];
 }
 
 void strbuf_put_hex_bytes(struct strbuf *buf, const void *bytes, size_t n)
@@ -144,8 +189,8 @@ void strbuf_put_hex_bytes(struct strbuf *buf, const void *bytes, size_t n)
 	if (!strbuf_reserve(buf, 2 * n))
 		return;
 	for (size_t i = 0; i < n; i++) {
-		buf->data[buf->len++] = hex_digits[p[i] >> 4];
-		buf->data[buf->len++] = hex_digits[p[i] & 15];
+		memcpy(buf->data + buf->len, hex_pair(p[i]), 2);
+		buf->len += 2;
 	}
 	buf->data[buf->len] = '\0';
 }

@@ -52,13 +52,6 @@ const char *call_arg_name(const struct call *call, int i)
 	return name && name[0] ? name : unknown[i];
 }
 
-bool call_arg_is_named_again(const struct call *call, int i)
-{
-	struct call_meaning scratch;
-
-	return call_meaning_of(call->syscall, &scratch)->named_again >> i & 1;
-}
-
 void arg_context_begin(struct arg_context *ctx, const struct call *call, struct call_meaning *scratch,
 		       struct strbuf *out)
 {

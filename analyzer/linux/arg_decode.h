@@ -16,8 +16,6 @@
 int call_nr_args(const struct call *call);
 /* "dfd"; never NULL ("arg0" where it is not known). */
 const char *call_arg_name(const struct call *call, int i);
-/* Some kernels give two arguments of a call one name. */
-bool call_arg_is_named_again(const struct call *call, int i);
 /*
  * Text as strace prints it: AT_FDCWD, "/etc/passwd", O_RDONLY|O_CLOEXEC,
  * {tv_sec=1, tv_nsec=0}, 0x7ffc… for what was not captured. Guest bytes are

@@ -136,6 +136,7 @@ struct call_meaning {
 	uint8_t oddity;                           /* enum call_oddity */
 	uint8_t named_again;                      /* a bit for each argument that has an earlier one's name */
 	uint8_t widths[LINUX_SYSCALL_ARGS];       /* enum arg_width */
+	uint8_t name_bytes[LINUX_SYSCALL_ARGS];   /* length of the name; 0: none, or JSON must escape it */
 	const struct call_spec *spec;             /* NULL: only types are known */
 	struct arg_spec args[LINUX_SYSCALL_ARGS]; /* where no variant says otherwise */
 };

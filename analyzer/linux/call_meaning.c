@@ -56,6 +56,16 @@ static bool is_named_again(const struct linux_syscall *syscall, int i)
 	return false;
 }
 
+static uint8_t plain_name_bytes(const char *name)
+{
+	size_t n = 0;
+
+	for (; name && name[n]; n++)
+		if (n == UINT8_MAX || name[n] < 0x20 || name[n] > 0x7e || name[n] == '"' || name[n] == '\\')
+			return 0;
+	return (uint8_t)n;
+}
+
 static void find_meaning(const struct linux_syscall *syscall, struct call_meaning *out)
 {
 	out->spec = call_spec_of(syscall);
@@ -66,6 +76,7 @@ static void find_meaning(const struct linux_syscall *syscall, struct call_meanin
 		out->widths[i] = WIDTH_POINTER;
 		if (i >= syscall->nr_args)
 			continue;
+		out->name_bytes[i] = plain_name_bytes(syscall->arg_names[i]);
 		out->widths[i] = (uint8_t)width_of(syscall->arg_types[i], syscall->abi);
 		if (is_named_again(syscall, i))
 			out->named_again |= (uint8_t)(1u << i);

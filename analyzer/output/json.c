@@ -5,6 +5,7 @@
 #include "arg_plain.h"
 #include "call_fd_text.h"
 #include "linux/arg_decode.h"
+#include "linux/semantics.h"
 #include "output/output.h"
 
 /* 2^53: beyond, parsers that keep numbers as doubles lose digits. */
@@ -143,13 +144,18 @@ static void put_arg(struct strbuf *out, const struct call *call, int i)
 }
 
 /* An object's keys must differ. */
-static void put_arg_key(struct strbuf *out, const struct call *call, int i)
+static void put_arg_key(struct strbuf *out, const struct call *call, const struct call_meaning *meaning, int i)
 {
-	const char *name = call_arg_name(call, i);
+	const char *name;
 
 	strbuf_put_char(out, '"');
-	strbuf_put_json(out, name, strlen(name));
-	if (call_arg_is_named_again(call, i)) {
+	if (meaning->name_bytes[i] && meaning->oddity != ODDITY_SIGRETURN) {
+		strbuf_put_bytes(out, call->syscall->arg_names[i], meaning->name_bytes[i]);
+	} else {
+		name = call_arg_name(call, i);
+		strbuf_put_json(out, name, strlen(name));
+	}
+	if (meaning->named_again >> i & 1) {
 		strbuf_put_char(out, '_');
 		strbuf_put_i64(out, i);
 	}
@@ -158,6 +164,8 @@ static void put_arg_key(struct strbuf *out, const struct call *call, int i)
 
 static void put_args(struct strbuf *out, const struct call *call)
 {
+	struct call_meaning scratch;
+	const struct call_meaning *meaning = call_meaning_of(call->syscall, &scratch);
 	int n = call_shown_args(call);
 
 	if (!call->args_known) {
@@ -168,7 +176,7 @@ static void put_args(struct strbuf *out, const struct call *call)
 	for (int i = 0; i < n; i++) {
 		if (i)
 			strbuf_put(out, ", ");
-		put_arg_key(out, call, i);
+		put_arg_key(out, call, meaning, i);
 		put_arg(out, call, i);
 	}
 	strbuf_put_char(out, '}');
