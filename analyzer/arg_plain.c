@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "linux/semantics.h"
+
 /* One escape behind a backslash; returns what follows it. */
 static const char *unescape(const char *at, const char *end, struct strbuf *out)
 {
@@ -66,23 +68,21 @@ enum arg_plain call_arg_plain(const struct call *call, int i, struct strbuf *out
 
 int64_t call_arg_number(const struct call *call, int i, bool *is_pointer)
 {
-	const char *type = call->syscall && i < call->syscall->nr_args ? call->syscall->arg_types[i] : NULL;
+	struct call_meaning scratch;
 	uint64_t value = call->args[i];
 
-	*is_pointer = !type || strchr(type, '*');
-	if (*is_pointer)
+	*is_pointer = false;
+	switch ((enum arg_width)call_meaning_of(call->syscall, &scratch)->widths[i]) {
+	case WIDTH_POINTER:
+		*is_pointer = true;
 		return (int64_t)value;
-	if (!strcmp(type, "int") || !strcmp(type, "pid_t") || !strcmp(type, "key_t") || !strcmp(type, "clockid_t") ||
-	    !strcmp(type, "timer_t") || !strcmp(type, "key_serial_t") || !strcmp(type, "mqd_t") ||
-	    !strcmp(type, "__s32") || !strcmp(type, "s32"))
+	case WIDTH_S32:
 		return (int32_t)(uint32_t)value;
-	if (!strcmp(type, "unsigned int") || !strcmp(type, "unsigned") || !strcmp(type, "u32") ||
-	    !strcmp(type, "__u32") || !strcmp(type, "uid_t") || !strcmp(type, "gid_t") || !strcmp(type, "qid_t") ||
-	    !strcmp(type, "rwf_t"))
+	case WIDTH_U32:
 		return (uint32_t)value;
-	if (!strcmp(type, "umode_t"))
+	case WIDTH_U16:
 		return (uint16_t)value;
-	if (call->abi == TRAP_ABI_I386 && !strcmp(type, "long"))
-		return (int32_t)(uint32_t)value;
-	return (int64_t)value;
+	default:
+		return (int64_t)value;
+	}
 }

@@ -28,6 +28,8 @@ int64_t call_arg_number(const struct call *call, int i, bool *is_pointer);
  */
 int call_shown_args(const struct call *call);
 bool call_shown_arg(const struct call *call, int i, struct strbuf *out);
+/* The same, but nothing is put for the bare number. */
+bool call_shown_more(const struct call *call, int i, struct strbuf *out);
 void call_shown_arg_list(const struct call *call, struct strbuf *out);
 
 #endif

@@ -60,6 +60,18 @@ bool call_shown_arg(const struct call *call, int i, struct strbuf *out)
 	return call->syscall ? call_arg_text(call, i, out) : raw_text(call, i, out);
 }
 
+bool call_shown_more(const struct call *call, int i, struct strbuf *out)
+{
+	size_t len = out->len;
+
+	if (call->syscall)
+		return call_arg_more(call, i, out);
+	if (raw_text(call, i, out))
+		return true;
+	strbuf_cut(out, len);
+	return false;
+}
+
 void call_shown_arg_list(const struct call *call, struct strbuf *out)
 {
 	if (call->syscall) {

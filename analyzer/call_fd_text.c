@@ -34,14 +34,21 @@ bool call_main_fd(const struct call *call, struct call_fd *out)
 	return true;
 }
 
+/* Most names; longer ones take memory of their own. */
+#define NAME_BYTES 256
+
 void fd_object_put_label(const struct fd_object *object, struct strbuf *out)
 {
 	const char *protocol = fd_object_protocol(object), *type = fd_object_type(object);
-	struct strbuf name = {0};
+	char memory[NAME_BYTES];
+	struct strbuf name;
 
+	strbuf_init_on(&name, memory, sizeof(memory));
 	if (fd_object_put_name(object, &name)) {
-		if (protocol)
-			strbuf_printf(out, "%s:", protocol);
+		if (protocol) {
+			strbuf_put(out, protocol);
+			strbuf_put_char(out, ':');
+		}
 		strbuf_put_escaped(out, name.data, name.len);
 	} else if (protocol || type) {
 		strbuf_put(out, protocol ? protocol : type);
@@ -77,42 +84,57 @@ static void put_string(struct strbuf *out, const char *bytes, size_t n)
 	strbuf_put_char(out, '"');
 }
 
+static void put_text_field(struct strbuf *out, const char *key, const char *text)
+{
+	strbuf_put(out, key);
+	put_string(out, text, strlen(text));
+}
+
 static void put_endpoint(struct strbuf *out, const struct fd_object *object, const struct fd_endpoint *endpoint,
 			 const char *address_key, const char *port_key)
 {
-	struct strbuf text = {0};
+	char memory[NAME_BYTES];
+	struct strbuf text;
 
 	if (endpoint->known) {
+		strbuf_init_on(&text, memory, sizeof(memory));
 		fd_endpoint_put_address(object, endpoint, &text);
-		strbuf_printf(out, ", \"%s\": \"%s\"", address_key, text.data ? text.data : "");
+		put_text_field(out, address_key, text.data);
+		strbuf_deinit(&text);
 	}
-	if (endpoint->port)
-		strbuf_printf(out, ", \"%s\": %u", port_key, endpoint->port);
-	strbuf_deinit(&text);
+	if (endpoint->port) {
+		strbuf_put(out, port_key);
+		strbuf_put_u64(out, endpoint->port);
+	}
 }
 
 void fd_object_put_json(const struct fd_object *object, struct strbuf *out)
 {
 	const char *type = fd_object_type(object), *protocol = fd_object_protocol(object);
-	struct strbuf name = {0};
+	char memory[NAME_BYTES];
+	struct strbuf name;
 
-	strbuf_put(out, "\"type\": ");
+	if (!object) {
+		strbuf_put(out, "\"type\": null, \"name\": null");
+		return;
+	}
 	if (type)
-		put_string(out, type, strlen(type));
+		put_text_field(out, "\"type\": ", type);
 	else
-		strbuf_put(out, "null");
+		strbuf_put(out, "\"type\": null");
 	strbuf_put(out, ", \"name\": ");
+	strbuf_init_on(&name, memory, sizeof(memory));
 	if (fd_object_put_name(object, &name))
 		put_string(out, name.data, name.len);
 	else
 		strbuf_put(out, "null");
 	strbuf_deinit(&name);
 	if (protocol)
-		strbuf_printf(out, ", \"protocol\": \"%s\"", protocol);
+		put_text_field(out, ", \"protocol\": ", protocol);
 	if (!fd_object_is_inet(object))
 		return;
-	put_endpoint(out, object, &object->socket.local, "lip", "lport");
-	put_endpoint(out, object, &object->socket.peer, "rip", "rport");
+	put_endpoint(out, object, &object->socket.local, ", \"lip\": ", ", \"lport\": ");
+	put_endpoint(out, object, &object->socket.peer, ", \"rip\": ", ", \"rport\": ");
 	if (object->socket.listening)
 		strbuf_put(out, ", \"listening\": true");
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* call_fd_text.h - the descriptors of a call in its output, and which one of them the call is about. */
+/*
+ * call_fd_text.h - the descriptors of a call in its output, and which one of them the call is about. Objects are only
+ * read, and no reference is taken: whoever has the call holds them.
+ */
 #ifndef CALL_FD_TEXT_H
 #define CALL_FD_TEXT_H
 

@@ -2,7 +2,8 @@
 /*
  * clock.h - from the guest's TSC to UTC and back, by the (TSC, wall clock)
  * pairs of a tape's snapshots and, beyond them, the frequency of the TSC.
- * Times are nanoseconds since 1970. Also how times are written and read.
+ * Times are nanoseconds since 1970. Also how times are written and read. Any
+ * number of threads may use a clock that is there.
  */
 #ifndef VMTAPE_CLOCK_H
 #define VMTAPE_CLOCK_H

@@ -225,7 +225,7 @@ bool command_write(struct strbuf *line)
 		return false;
 	}
 	if (line->len)
-		fwrite(line->data, 1, line->len, stdout);
+		fwrite_unlocked(line->data, 1, line->len, stdout); /* who writes holds the turn */
 	strbuf_reset(line);
 	return !ferror(stdout);
 }

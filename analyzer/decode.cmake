@@ -20,8 +20,10 @@ target_sources(vmtape-analyzer PRIVATE ${names_source} ${names_header}
   linux/arg_socket.c
   linux/arg_structs.c
   linux/arg_types.c
+  linux/call_meaning.c
   linux/captured.c
   linux/errno_names.c
+  linux/fd_records.c
   linux/multiplexed.c
   linux/name_set.c
   linux/names_unexported.c

@@ -368,7 +368,10 @@ static const struct linux_syscall *assume(struct session *s, uint8_t abi, uint32
 		s->assumed[abi] = calloc(MAX_SYSCALLS, sizeof(**s->assumed));
 	if (!s->assumed[abi])
 		return NULL;
-	s->assumed[abi][nr] = (struct linux_syscall){.nr = nr, .abi = abi, .name = name, .nr_args = -1};
+	if (!s->assumed[abi][nr].name) {
+		s->assumed[abi][nr] = (struct linux_syscall){.nr = nr, .abi = abi, .name = name, .nr_args = -1};
+		call_meaning_settle(&s->assumed[abi][nr]);
+	}
 	return &s->assumed[abi][nr];
 }
 

@@ -21,41 +21,83 @@ static void split(int64_t time_ns, bool local, struct tm *tm, long *ns)
 		gmtime_r(&seconds, tm);
 }
 
+/* Calls of one second follow each other, and the C library takes a lock of all threads for each time. */
+static const struct tm *split_again(int64_t time_ns, bool local, uint64_t *ns)
+{
+	static _Thread_local struct {
+		int64_t second; /* + 1; 0: none yet */
+		bool local;
+		struct tm tm;
+	} last;
+	int64_t second = time_ns / SECOND_NS;
+	long rest;
+
+	*ns = (uint64_t)(time_ns % SECOND_NS);
+	if (last.second != second + 1 || last.local != local) {
+		split(time_ns, local, &last.tm, &rest);
+		last.second = second + 1;
+		last.local = local;
+	}
+	return &last.tm;
+}
+
+static void put_of_day(struct strbuf *out, const struct tm *tm)
+{
+	strbuf_put_padded(out, (uint64_t)tm->tm_hour, 2);
+	strbuf_put_char(out, ':');
+	strbuf_put_padded(out, (uint64_t)tm->tm_min, 2);
+	strbuf_put_char(out, ':');
+	strbuf_put_padded(out, (uint64_t)tm->tm_sec, 2);
+	strbuf_put_char(out, '.');
+}
+
+static void put_day(struct strbuf *out, const struct tm *tm)
+{
+	strbuf_put_padded(out, (uint64_t)(tm->tm_year + 1900), 4);
+	strbuf_put_char(out, '-');
+	strbuf_put_padded(out, (uint64_t)(tm->tm_mon + 1), 2);
+	strbuf_put_char(out, '-');
+	strbuf_put_padded(out, (uint64_t)tm->tm_mday, 2);
+}
+
 void time_put_clock(struct strbuf *out, int64_t time_ns, bool local)
 {
-	struct tm tm;
-	long ns;
+	uint64_t ns;
 
 	if (time_ns < 0) {
 		strbuf_put(out, "--:--:--.------");
 		return;
 	}
-	split(time_ns, local, &tm, &ns);
-	strbuf_printf(out, "%02d:%02d:%02d.%06ld", tm.tm_hour, tm.tm_min, tm.tm_sec, ns / 1000);
+	put_of_day(out, split_again(time_ns, local, &ns));
+	strbuf_put_padded(out, ns / 1000, 6);
 }
 
 void time_put_iso(struct strbuf *out, int64_t time_ns)
 {
-	struct tm tm;
-	long ns;
+	uint64_t ns;
+	const struct tm *tm = split_again(time_ns < 0 ? 0 : time_ns, false, &ns);
 
-	split(time_ns < 0 ? 0 : time_ns, false, &tm, &ns);
-	strbuf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		      tm.tm_hour, tm.tm_min, tm.tm_sec, ns);
+	put_day(out, tm);
+	strbuf_put_char(out, 'T');
+	put_of_day(out, tm);
+	strbuf_put_padded(out, ns, 9);
+	strbuf_put_char(out, 'Z');
 }
 
 void time_put_date(struct strbuf *out, int64_t time_ns, bool local)
 {
-	struct tm tm;
-	long ns;
+	const struct tm *tm;
+	uint64_t ns;
 
 	if (time_ns < 0) {
 		strbuf_put(out, "not known");
 		return;
 	}
-	split(time_ns, local, &tm, &ns);
-	strbuf_printf(out, "%04d-%02d-%02d %02d:%02d:%02d.%03ld", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		      tm.tm_hour, tm.tm_min, tm.tm_sec, ns / 1000000);
+	tm = split_again(time_ns, local, &ns);
+	put_day(out, tm);
+	strbuf_put_char(out, ' ');
+	put_of_day(out, tm);
+	strbuf_put_padded(out, ns / 1000000, 3);
 }
 
 /* n digits, not more. */

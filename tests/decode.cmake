@@ -2,6 +2,7 @@
 vmtape_test(NAME strbuf LABEL unit SOURCES unit/test_strbuf.c LIBS vmtape-analyzer)
 vmtape_test(NAME arg_decode LABEL unit SOURCES unit/test_arg_decode.c LIBS vmtape-analyzer)
 vmtape_test(NAME arg_structs LABEL unit SOURCES unit/test_arg_structs.c LIBS vmtape-analyzer)
+vmtape_test(NAME fd_records LABEL unit SOURCES unit/test_fd_records.c LIBS vmtape-analyzer)
 vmtape_test(NAME plan_compile LABEL unit SOURCES unit/test_plan_compile.c unit/decode_fixture.c LIBS vmtape-analyzer)
 
 # The plan and the decoder against strace, on real calls of this machine.

@@ -10,17 +10,6 @@
 #include "plan_abi.h"
 #include "user_abi.h"
 
-static const struct call_spec *spec_of(const struct call *call)
-{
-	return call_spec_of(call->syscall);
-}
-
-/* Its argument is no register, but the frame on the stack that it returns through. */
-static bool is_sigreturn(const struct call *call)
-{
-	return call->syscall && call->abi == TRAP_ABI_X86_64 && !strcmp(call->syscall->name, "rt_sigreturn");
-}
-
 static bool sigreturn_mask(const struct call *call, struct strbuf *out)
 {
 	uint64_t gva = call->enter.regs[TRAP_REG_RSP] + USER_UCONTEXT_SIGMASK;
@@ -36,48 +25,69 @@ static bool sigreturn_mask(const struct call *call, struct strbuf *out)
 	return true;
 }
 
+static int nr_args(const struct call_meaning *meaning)
+{
+	return meaning->oddity == ODDITY_SIGRETURN ? 1 : meaning->nr_args;
+}
+
 int call_nr_args(const struct call *call)
 {
-	if (is_sigreturn(call))
-		return 1;
-	return call_spec_nr_args(call->syscall, spec_of(call));
+	struct call_meaning scratch;
+
+	return nr_args(call_meaning_of(call->syscall, &scratch));
 }
 
 const char *call_arg_name(const struct call *call, int i)
 {
 	static const char *const unknown[LINUX_SYSCALL_ARGS] = {"arg0", "arg1", "arg2", "arg3", "arg4", "arg5"};
+	struct call_meaning scratch;
 	const char *name = NULL;
 
 	if (i < 0 || i >= LINUX_SYSCALL_ARGS)
 		return "arg";
-	if (is_sigreturn(call))
+	if (call_meaning_of(call->syscall, &scratch)->oddity == ODDITY_SIGRETURN)
 		return "frame";
 	if (call->syscall && (call->syscall->nr_args < 0 || i < call->syscall->nr_args))
 		name = call->syscall->arg_names[i];
 	return name && name[0] ? name : unknown[i];
 }
 
-bool arg_context_init(struct arg_context *ctx, const struct call *call, int index, struct strbuf *out)
+void arg_context_begin(struct arg_context *ctx, const struct call *call, struct call_meaning *scratch,
+		       struct strbuf *out)
 {
-	memset(ctx, 0, sizeof(*ctx));
-	if (!call->args_known || index < 0 || index >= call_nr_args(call))
-		return false;
 	ctx->call = call;
-	ctx->spec = spec_of(call);
+	ctx->meaning = call_meaning_of(call->syscall, scratch);
+	ctx->spec = ctx->meaning->spec;
 	ctx->variant = call_variant(ctx->spec, call->args);
-	ctx->index = index;
+	ctx->index = -1;
 	ctx->narrow = user_abi_is_narrow(call->abi, call->nr);
+	ctx->brief = false;
 	ctx->out = out;
-	call_spec_arg(call->syscall, ctx->spec, ctx->variant, index, &ctx->arg);
+}
+
+bool arg_context_select(struct arg_context *ctx, int index)
+{
+	if (!ctx->call->args_known || index < 0 || index >= nr_args(ctx->meaning))
+		return false;
+	ctx->index = index;
+	if (ctx->variant)
+		call_spec_arg(ctx->call->syscall, ctx->spec, ctx->variant, index, &ctx->arg);
+	else
+		ctx->arg = ctx->meaning->args[index];
 	return true;
 }
 
-/* Above the arguments that this case of the call looks at. */
-static bool is_beyond(const struct arg_context *ctx)
+/* How many arguments this case of the call looks at. */
+static int nr_looked_at(const struct arg_context *ctx)
 {
-	if (ctx->variant && ctx->index >= ctx->variant->nr_args)
-		return true;
-	return ctx->spec && ctx->spec->nr_shown && ctx->index >= ctx->spec->nr_shown(ctx->call);
+	int n = LINUX_SYSCALL_ARGS, shown;
+
+	if (ctx->variant)
+		n = ctx->variant->nr_args;
+	if (!ctx->spec || !ctx->spec->nr_shown)
+		return n;
+	shown = ctx->spec->nr_shown(ctx->call);
+	return shown < n ? shown : n;
 }
 
 static bool put_arg(struct arg_context *ctx)
@@ -89,52 +99,100 @@ static bool put_arg(struct arg_context *ctx)
 	if (arg_value(ctx) && put_pointer_arg(ctx))
 		return true;
 	/* a printer that gives up has put nothing; this is for those of tomorrow */
-	if (ctx->out->len > len) {
-		ctx->out->len = len;
-		ctx->out->data[len] = '\0';
-	}
+	strbuf_cut(ctx->out, len);
 	put_address(arg_value(ctx), ctx->out);
 	return !arg_value(ctx);
 }
 
-bool call_arg_text(const struct call *call, int i, struct strbuf *out)
+/* The same for all calls: what it shows is the number alone. */
+static bool is_bare_number(const struct arg_context *ctx)
 {
+	switch ((enum arg_kind)ctx->arg.kind) {
+	case ARG_INT:
+	case ARG_UINT:
+	case ARG_LONG:
+	case ARG_ULONG:
+	case ARG_HEX:
+	case ARG_HEX32:
+	case ARG_FD:
+	case ARG_ID:
+	case ARG_WIDE:
+	case ARG_PAGES:
+	case ARG_HIDDEN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool put_arg_text(const struct call *call, int i, bool only_more, struct strbuf *out)
+{
+	struct call_meaning scratch;
 	struct arg_context ctx;
 	struct call inner;
 
-	if (call->has_enter && i == 0 && is_sigreturn(call))
+	arg_context_begin(&ctx, call, &scratch, out);
+	if (call->has_enter && i == 0 && ctx.meaning->oddity == ODDITY_SIGRETURN)
 		return sigreturn_mask(call, out);
-	if (!arg_context_init(&ctx, call, i, out)) {
+	if (!arg_context_select(&ctx, i)) {
 		strbuf_put_char(out, '?');
 		return false;
 	}
 	/* the arguments of the call that this one stands for are behind its last */
-	if (i == call_nr_args(call) - 1 && multiplexed_inner(call, &inner)) {
+	if (ctx.meaning->oddity >= ODDITY_SOCKETCALL && i == nr_args(ctx.meaning) - 1 &&
+	    multiplexed_inner(call, &inner)) {
 		strbuf_put_char(out, '[');
 		call_args_text(&inner, out);
 		strbuf_put_char(out, ']');
 		return true;
 	}
-	if (is_beyond(&ctx))
+	if (i >= nr_looked_at(&ctx))
 		ctx.arg.kind = ARG_HIDDEN;
-	return put_arg(&ctx);
+	return (only_more && is_bare_number(&ctx)) ? false : put_arg(&ctx);
+}
+
+bool call_arg_text(const struct call *call, int i, struct strbuf *out)
+{
+	return put_arg_text(call, i, false, out);
+}
+
+bool call_arg_more(const struct call *call, int i, struct strbuf *out)
+{
+	size_t len = out->len;
+
+	if (put_arg_text(call, i, true, out))
+		return true;
+	strbuf_cut(out, len);
+	return false;
+}
+
+bool call_arg_records(const struct call *call, int i, struct strbuf *out)
+{
+	struct call_meaning scratch;
+	struct arg_context ctx;
+
+	if (i != 1 || !call_has_fd_records(call))
+		return false;
+	arg_context_begin(&ctx, call, &scratch, out);
+	return arg_context_select(&ctx, i) && put_buffer_records(&ctx);
 }
 
 /* clone's arguments have names and another order in strace's account. */
-static void put_clone_args(const struct call *call, struct strbuf *out)
+static void put_clone_args(struct arg_context *ctx)
 {
+	const struct call *call = ctx->call;
 	bool narrow = call->abi == TRAP_ABI_I386;
 	int tls = narrow ? 3 : 4, child = narrow ? 4 : 3;
 	uint64_t flags = call->args[0];
-	struct arg_context ctx;
+	struct strbuf *out = ctx->out;
 
 	strbuf_put(out, "child_stack=");
 	put_address(call->args[1], out);
 	strbuf_put(out, ", flags=");
 	call_arg_text(call, 0, out);
-	if (flags & (CLONE_PARENT_SETTID | CLONE_PIDFD) && arg_context_init(&ctx, call, 2, out)) {
+	if (flags & (CLONE_PARENT_SETTID | CLONE_PIDFD) && arg_context_select(ctx, 2)) {
 		strbuf_put(out, ", parent_tid=");
-		put_arg(&ctx);
+		put_arg(ctx);
 	}
 	if (flags & CLONE_SETTLS) {
 		strbuf_put(out, ", tls=");
@@ -146,36 +204,52 @@ static void put_clone_args(const struct call *call, struct strbuf *out)
 	}
 }
 
+/* true: it was such a call. */
+static bool put_odd_args(struct arg_context *ctx)
+{
+	const struct call *call = ctx->call;
+	struct call inner;
+
+	if (ctx->meaning->oddity == ODDITY_SIGRETURN) {
+		call_arg_text(call, 0, ctx->out);
+		return true;
+	}
+	if (!call->args_known)
+		return false;
+	if (ctx->meaning->oddity == ODDITY_CLONE) {
+		put_clone_args(ctx);
+		return true;
+	}
+	if (!multiplexed_inner(call, &inner))
+		return false;
+	multiplexed_args_text(call, &inner, ctx->out);
+	return true;
+}
+
 void call_args_text(const struct call *call, struct strbuf *out)
 {
-	struct call inner;
+	struct call_meaning scratch;
+	struct arg_context ctx;
 	bool any = false;
+	int n;
 
-	if (is_sigreturn(call)) {
-		call_arg_text(call, 0, out);
+	arg_context_begin(&ctx, call, &scratch, out);
+	if (ctx.meaning->oddity && put_odd_args(&ctx))
 		return;
-	}
 	if (!call->args_known) {
 		strbuf_put_char(out, '?');
 		return;
 	}
-	if (multiplexed_inner(call, &inner)) {
-		multiplexed_args_text(call, &inner, out);
-		return;
-	}
-	if (call->syscall && !strcmp(call->syscall->name, "clone")) {
-		put_clone_args(call, out);
-		return;
-	}
-	for (int i = 0; i < call_nr_args(call); i++) {
-		struct arg_context ctx;
-
-		if (!arg_context_init(&ctx, call, i, out) || ctx.arg.kind == ARG_HIDDEN || is_beyond(&ctx))
+	n = nr_looked_at(&ctx);
+	if (n > ctx.meaning->nr_args)
+		n = ctx.meaning->nr_args;
+	ctx.brief = true;
+	for (int i = 0; i < n; i++) {
+		if (!arg_context_select(&ctx, i) || ctx.arg.kind == ARG_HIDDEN)
 			continue;
 		if (any)
 			strbuf_put(out, ", ");
 		any = true;
-		ctx.brief = true;
 		put_arg(&ctx);
 	}
 }

@@ -2,7 +2,8 @@
 /*
  * arg_decode.h - what a Linux system call's arguments and result mean, and what
  * a capture plan must take for it: one table of meanings (linux/semantics.c)
- * over the types that the guest's own metadata gives drives both.
+ * over the types that the guest's own metadata gives drives both. Nothing here
+ * keeps anything between calls: any number of threads may decode at once.
  */
 #ifndef ARG_DECODE_H
 #define ARG_DECODE_H
@@ -21,6 +22,13 @@ const char *call_arg_name(const struct call *call, int i);
  * escaped. true: the text says more than the bare number.
  */
 bool call_arg_text(const struct call *call, int i, struct strbuf *out);
+/* The same, but nothing is put for the bare number. */
+bool call_arg_more(const struct call *call, int i, struct strbuf *out);
+/*
+ * A buffer that was read from, or written to, a descriptor that carries structs (inotify, fanotify, signalfd, eventfd,
+ * timerfd), as a list of these: "[{wd=1, mask=IN_CREATE, cookie=0, name=\"a\"}]". Needs call->fds. false: nothing put.
+ */
+bool call_arg_records(const struct call *call, int i, struct strbuf *out);
 /*
  * What strace prints between the parentheses: without the arguments that this
  * case of the call does not look at, long structs and environments abbreviated.

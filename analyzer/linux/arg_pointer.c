@@ -110,29 +110,49 @@ static bool put_string(struct arg_context *ctx)
 	return true;
 }
 
-static bool put_buffer(struct arg_context *ctx)
+/* What a buffer holds, and how many bytes it has in all; *total may be 0, with no piece. */
+static bool find_buffer(const struct arg_context *ctx, struct captured *piece, uint64_t *total)
 {
 	bool out_arg = ctx->arg.direction == ARG_OUT;
-	struct captured piece = {0};
-	uint64_t total, room;
+	uint64_t room;
 
-	if ((out_arg && !arg_is_written(ctx)) || !arg_length(ctx, &total))
+	if ((out_arg && !arg_is_written(ctx)) || !arg_length(ctx, total))
 		return false;
 	/* recvfrom(MSG_TRUNC) returns more than there was room for */
 	if (out_arg && ctx->index + 1 < call_spec_nr_args(ctx->call->syscall, ctx->spec)) {
 		room = ctx->narrow ? (uint32_t)ctx->call->args[ctx->index + 1] : ctx->call->args[ctx->index + 1];
-		total = total < room ? total : room;
+		*total = *total < room ? *total : room;
 	}
-	if (!total) {
-		strbuf_put(ctx->out, "\"\"");
+	if (!*total)
 		return true;
-	}
-	if (!arg_piece(ctx, out_arg ? CAPTURED_AFTER : CAPTURED_BEFORE, &piece) || !piece.len)
+	if (!arg_piece(ctx, out_arg ? CAPTURED_AFTER : CAPTURED_BEFORE, piece) || !piece->len)
 		return false;
-	if (piece.len > total)
-		piece.len = (size_t)total;
-	put_quoted(piece.data, piece.len, piece.len == total, ctx->out);
+	if (piece->len > *total)
+		piece->len = (size_t)*total;
 	return true;
+}
+
+static bool put_buffer(struct arg_context *ctx)
+{
+	struct captured piece = {0};
+	uint64_t total;
+
+	if (!find_buffer(ctx, &piece, &total))
+		return false;
+	if (!total)
+		strbuf_put(ctx->out, "\"\"");
+	else if (!ctx->call->show_fds || !put_fd_records(ctx, &piece, total))
+		put_quoted(piece.data, piece.len, piece.len == total, ctx->out);
+	return true;
+}
+
+bool put_buffer_records(struct arg_context *ctx)
+{
+	struct captured piece = {0};
+	uint64_t total;
+
+	return ctx->arg.kind == ARG_BUFFER && find_buffer(ctx, &piece, &total) && total &&
+	       put_fd_records(ctx, &piece, total);
 }
 
 static uint64_t item_word(const struct captured *array, size_t index, size_t word)
@@ -275,7 +295,9 @@ bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label,
 		} else {
 			put_address(base, ctx->out);
 		}
-		strbuf_printf(ctx->out, ", iov_len=%llu}", (unsigned long long)len);
+		strbuf_put(ctx->out, ", iov_len=");
+		strbuf_put_u64(ctx->out, len);
+		strbuf_put_char(ctx->out, '}');
 		left -= shown;
 	}
 	if (i < items)

@@ -20,6 +20,7 @@
 
 struct arg_context {
 	const struct call *call;
+	const struct call_meaning *meaning;
 	const struct call_spec *spec;      /* NULL: only types are known */
 	const struct arg_variant *variant; /* NULL: none */
 	struct arg_spec arg;
@@ -29,8 +30,11 @@ struct arg_context {
 	struct strbuf *out;
 };
 
-/* false: the call has no such argument. */
-bool arg_context_init(struct arg_context *ctx, const struct call *call, int index, struct strbuf *out);
+/* What all arguments have in common; scratch: of call_meaning_of(). */
+void arg_context_begin(struct arg_context *ctx, const struct call *call, struct call_meaning *scratch,
+		       struct strbuf *out);
+/* Go to an argument; false: the call has no such one. */
+bool arg_context_select(struct arg_context *ctx, int index);
 /* The list whose text began at start is as long as it may be. */
 static inline bool arg_text_is_full(const struct arg_context *ctx, size_t start)
 {
@@ -55,6 +59,11 @@ void put_io_priority(uint64_t value, struct strbuf *out);
 bool put_pointer_arg(struct arg_context *ctx);
 bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label, uint64_t gva, uint64_t items,
 		uint64_t left);
+/* A buffer's records by put_fd_records(). */
+bool put_buffer_records(struct arg_context *ctx);
+/* fd_records.c: what was read from or written to a descriptor that carries structs; false: it is none, nothing put */
+bool call_has_fd_records(const struct call *call); /* it may be such a descriptor */
+bool put_fd_records(const struct arg_context *ctx, const struct captured *piece, uint64_t total);
 /* arg_socket.c */
 void put_sockaddr(const struct captured *piece, struct strbuf *out);
 bool put_sockaddr_arg(struct arg_context *ctx);

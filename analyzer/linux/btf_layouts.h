@@ -2,7 +2,8 @@
 /*
  * btf_layouts.h - how the structs that calls point at look by the guest's own
  * types: layouts for those that record_layout.h does not describe. They live as
- * long as the set; a set may be used by one thread while it is asked for new ones.
+ * long as the set, and may be read by any thread; one thread asks for new ones,
+ * which is done for all calls as the guest is identified.
  */
 #ifndef BTF_LAYOUTS_H
 #define BTF_LAYOUTS_H

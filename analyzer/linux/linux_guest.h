@@ -3,7 +3,8 @@
  * linux_guest.h - what a Linux guest's memory tells about itself: banner,
  * kallsyms, BTF, the ftrace metadata of its system calls, its tasks. No profile,
  * no version numbers: members and symbols are tested for. All strings belong to
- * the guest object and are plain bytes of the guest: escape them on output.
+ * the guest object and are plain bytes of the guest: escape them on output. Once
+ * identified, a guest does not change: any number of threads may ask.
  */
 #ifndef LINUX_GUEST_H
 #define LINUX_GUEST_H
@@ -14,6 +15,7 @@
 #include <stdio.h>
 
 #include "guest_memory.h"
+#include "linux/arg_spec.h"
 #include "plan_abi.h"
 
 /* One vCPU's registers of a snapshot: values[i] is enum vcpu_reg i, nr of them. */
@@ -60,10 +62,6 @@ struct vmtape_error *linux_guest_type_size(const struct linux_guest *guest, cons
 
 /* ---- system calls ---------------------------------------------------- */
 
-#define LINUX_SYSCALL_ARGS 6
-
-struct record_layout;
-
 struct linux_syscall {
 	uint32_t nr;
 	uint8_t abi;             /* enum trap_abi */
@@ -74,7 +72,13 @@ struct linux_syscall {
 	const char *arg_types[LINUX_SYSCALL_ARGS]; /* C type: "const char *" */
 	/* Structs of the guest's own that arguments point at, by its BTF; NULL: none. */
 	const struct record_layout *arg_layouts[LINUX_SYSCALL_ARGS];
+	struct call_meaning meaning; /* by call_meaning_settle() */
 };
+/*
+ * Find out once what the members above mean. A call that was not settled is
+ * decoded alike, but slower; to be done before other threads see the call.
+ */
+void call_meaning_settle(struct linux_syscall *syscall);
 /* NULL: the guest has no such call. Works for a guest without metadata, by sys_call_table and built-in prototypes. */
 const struct linux_syscall *linux_guest_syscall(const struct linux_guest *guest, uint8_t abi, uint32_t nr);
 int64_t linux_guest_syscall_nr(const struct linux_guest *guest, uint8_t abi, const char *name);

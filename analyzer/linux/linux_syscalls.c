@@ -315,6 +315,15 @@ static void fill_compat(struct builder *builder, uint8_t abi, const uint64_t *ta
 	}
 }
 
+/* Beforehand, so that decoding only reads. */
+static void settle_all(struct linux_syscalls *syscalls)
+{
+	for (int abi = 0; abi < TRAP_ABIS; abi++)
+		for (uint32_t nr = 0; nr < syscalls->nr[abi]; nr++)
+			if (syscalls->calls[abi][nr].name)
+				call_meaning_settle(&syscalls->calls[abi][nr]);
+}
+
 static bool has_symbol(const struct builder *builder, const char *a, const char *b)
 {
 	gva_t gva;
@@ -353,6 +362,7 @@ struct vmtape_error *linux_syscalls_create(struct linux_guest *guest, struct gue
 		}
 		if (has_symbol(&builder, "x32_sys_call_table", "x32_sys_call"))
 			fill_compat(&builder, TRAP_ABI_X32, NULL, 0);
+		settle_all(builder.out);
 		linux_note(log, "system calls: sys_call_table has %u entries; x86-64 up to %u, x32 %u, i386 %u%s",
 			   nr_table, builder.out->nr[TRAP_ABI_X86_64], builder.out->nr[TRAP_ABI_X32],
 			   builder.out->nr[TRAP_ABI_I386],

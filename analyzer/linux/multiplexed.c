@@ -43,19 +43,11 @@ static const struct inner_call ipc_calls[] = {
 static const struct linux_syscall old_mmap = {.abi = TRAP_ABI_I386, .name = "mmap_in_memory", .nr_args = -1};
 static const struct linux_syscall old_select = {.abi = TRAP_ABI_I386, .name = "_newselect", .nr_args = -1};
 
-enum multiplexer { NO_MULTIPLEXER, SOCKETCALL, IPC, OLD_MMAP, OLD_SELECT };
-
-static enum multiplexer multiplexer_of(const struct linux_syscall *syscall)
+static enum call_oddity oddity_of(const struct linux_syscall *syscall)
 {
-	if (!syscall || !syscall->name || syscall->abi != TRAP_ABI_I386)
-		return NO_MULTIPLEXER;
-	if (!strcmp(syscall->name, "socketcall"))
-		return SOCKETCALL;
-	if (!strcmp(syscall->name, "ipc"))
-		return IPC;
-	if (!strcmp(syscall->name, "mmap"))
-		return OLD_MMAP;
-	return strcmp(syscall->name, "select") ? NO_MULTIPLEXER : OLD_SELECT;
+	struct call_meaning scratch;
+
+	return (enum call_oddity)call_meaning_of(syscall, &scratch)->oddity;
 }
 
 static const struct linux_syscall *find_inner(const struct inner_call *calls, size_t n, uint32_t number)
@@ -155,25 +147,25 @@ static bool ipc_arguments(const struct call *call, uint32_t number, uint64_t *ar
 
 bool multiplexed_inner(const struct call *call, struct call *out)
 {
-	enum multiplexer which = multiplexer_of(call->syscall);
+	enum call_oddity which = oddity_of(call->syscall);
 	uint32_t number = (uint32_t)call->args[0];
 	uint64_t args[LINUX_SYSCALL_ARGS] = {0};
 	const struct linux_syscall *inner = NULL;
 
-	if (which == NO_MULTIPLEXER || !call->args_known)
+	if (which < ODDITY_SOCKETCALL || !call->args_known)
 		return false;
 	switch (which) {
-	case SOCKETCALL:
+	case ODDITY_SOCKETCALL:
 		inner = find_inner(socket_calls, sizeof(socket_calls) / sizeof(socket_calls[0]), number);
 		if (!inner || !words_at(call, 1, PLAN_LABEL_DEEP0 + 1, INNER_WORDS, args))
 			return false;
 		break;
-	case IPC:
+	case ODDITY_IPC:
 		inner = find_inner(ipc_calls, sizeof(ipc_calls) / sizeof(ipc_calls[0]), number & 0xffff);
 		if (!inner || !ipc_arguments(call, number & 0xffff, args))
 			return false;
 		break;
-	case OLD_MMAP:
+	case ODDITY_OLD_MMAP:
 		inner = &old_mmap;
 		if (!words_at(call, 0, PLAN_LABEL_DEEP0, INNER_WORDS, args))
 			return false;
@@ -192,16 +184,16 @@ bool multiplexed_inner(const struct call *call, struct call *out)
 
 void multiplexed_args_text(const struct call *call, const struct call *inner, struct strbuf *out)
 {
-	enum multiplexer which = multiplexer_of(call->syscall);
+	enum call_oddity which = oddity_of(call->syscall);
 
-	if (which == SOCKETCALL) {
+	if (which == ODDITY_SOCKETCALL) {
 		name_set_put_one(&names_socketcall, (uint32_t)call->args[0], out);
 		strbuf_put(out, ", [");
-	} else if (which == IPC) {
+	} else if (which == ODDITY_IPC) {
 		strbuf_printf(out, "%s, [", inner->syscall->name);
 	}
 	call_args_text(inner, out);
-	if (which == SOCKETCALL || which == IPC)
+	if (which == ODDITY_SOCKETCALL || which == ODDITY_IPC)
 		strbuf_put_char(out, ']');
 }
 
@@ -288,17 +280,17 @@ static void capture_old_select(struct capture *c)
 
 bool capture_multiplexed(struct capture *c, const struct linux_syscall *syscall)
 {
-	switch (multiplexer_of(syscall)) {
-	case SOCKETCALL:
+	switch (oddity_of(syscall)) {
+	case ODDITY_SOCKETCALL:
 		capture_socketcall(c);
 		return true;
-	case IPC:
+	case ODDITY_IPC:
 		capture_ipc(c);
 		return true;
-	case OLD_MMAP:
+	case ODDITY_OLD_MMAP:
 		capture_words(c, 0);
 		return true;
-	case OLD_SELECT:
+	case ODDITY_OLD_SELECT:
 		capture_old_select(c);
 		return true;
 	default:

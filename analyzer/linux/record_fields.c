@@ -122,16 +122,11 @@ static bool is_left_out(const struct record_field *field, const struct record_re
 	return false;
 }
 
-void record_put(const struct record_layout *layout, struct record_reader *r, struct strbuf *out)
+void record_put_members(const struct record_layout *layout, struct record_reader *r, struct strbuf *out)
 {
 	bool any = false, more = false, placed = false;
 	size_t start = r->at;
 
-	if (layout->put) {
-		layout->put(r, out);
-		return;
-	}
-	strbuf_put_char(out, '{');
 	for (const struct record_field *field = layout->fields; field->kind != FIELD_END; field++) {
 		bool left_out;
 
@@ -168,5 +163,15 @@ void record_put(const struct record_layout *layout, struct record_reader *r, str
 		r->at = start + layout->size_bytes;
 	if (more)
 		strbuf_put(out, any ? ", ..." : "...");
+}
+
+void record_put(const struct record_layout *layout, struct record_reader *r, struct strbuf *out)
+{
+	if (layout->put) {
+		layout->put(r, out);
+		return;
+	}
+	strbuf_put_char(out, '{');
+	record_put_members(layout, r, out);
 	strbuf_put_char(out, '}');
 }

@@ -165,6 +165,8 @@ struct record_layout {
 };
 
 void record_put(const struct record_layout *layout, struct record_reader *r, struct strbuf *out);
+/* Of a layout with fields: what stands between the braces. */
+void record_put_members(const struct record_layout *layout, struct record_reader *r, struct strbuf *out);
 
 static inline size_t record_size(const struct record_layout *layout, bool narrow)
 {
@@ -218,6 +220,8 @@ void put_timeval(struct record_reader *r, struct strbuf *out);
 void put_date(int64_t seconds, uint64_t fraction, int digits, struct strbuf *out);
 /* "S_IFREG|S_ISUID|0755" */
 void put_file_mode(uint32_t mode, struct strbuf *out);
+/* Names for the si_code of a signal. */
+const struct name_set *signal_code_names(uint32_t number, uint32_t code);
 /* A clock_t, with seconds in a comment. */
 void put_ticks(uint64_t ticks, struct strbuf *out);
 /* "SIG_DFL", "0x…" */

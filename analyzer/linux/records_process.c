@@ -52,7 +52,7 @@ static void put_sigstack(struct record_reader *r, struct strbuf *out)
 }
 
 /* Positive ones belong to the signal. */
-static const struct name_set *code_names(uint32_t number, uint32_t code)
+const struct name_set *signal_code_names(uint32_t number, uint32_t code)
 {
 	if ((int32_t)code <= 0 || code == (uint32_t)SI_KERNEL)
 		return &names_signal_code;
@@ -125,7 +125,7 @@ static void put_siginfo(struct record_reader *r, struct strbuf *out)
 	if (!signal_name_put(number, out))
 		strbuf_put_u64(out, number);
 	strbuf_put(out, ", si_code=");
-	name_set_put_one(code_names(number, code), code, out);
+	name_set_put_one(signal_code_names(number, code), code, out);
 	if (!r->narrow)
 		read_skip(r, 4);
 	if (child || (int32_t)code == SI_USER || (int32_t)code == SI_TKILL || (int32_t)code == SI_QUEUE ||

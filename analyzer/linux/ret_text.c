@@ -28,8 +28,11 @@ static void put_error(int number, struct strbuf *out)
 		strbuf_put(out, name);
 	else
 		strbuf_printf(out, "(errno %d)", number);
-	if (name && text)
-		strbuf_printf(out, " (%s)", text);
+	if (name && text) {
+		strbuf_put(out, " (");
+		strbuf_put(out, text);
+		strbuf_put_char(out, ')');
+	}
 }
 
 static void put_hex_or_zero(uint64_t value, struct strbuf *out)
@@ -73,13 +76,20 @@ static void put_separator(struct ready *r)
 	r->any = true;
 }
 
+static bool select_arg(const struct ready *r, struct arg_context *ctx, struct call_meaning *scratch, int index)
+{
+	arg_context_begin(ctx, r->call, scratch, r->out);
+	return arg_context_select(ctx, index);
+}
+
 static void put_left(struct ready *r, int index)
 {
+	struct call_meaning scratch;
 	struct arg_context ctx;
 	struct captured piece;
 	struct record_reader reader = {0};
 
-	if (!arg_context_init(&ctx, r->call, index, r->out) || ctx.arg.kind != ARG_RECORD || !arg_value(&ctx) ||
+	if (!select_arg(r, &ctx, &scratch, index) || ctx.arg.kind != ARG_RECORD || !arg_value(&ctx) ||
 	    !arg_piece(&ctx, CAPTURED_AFTER, &piece) || piece.len < record_size(ctx.arg.layout, ctx.narrow))
 		return;
 	put_separator(r);
@@ -92,12 +102,13 @@ static void put_left(struct ready *r, int index)
 
 static void put_ready_poll(struct ready *r)
 {
+	struct call_meaning scratch;
 	struct arg_context ctx;
 	struct captured piece;
 	uint64_t items;
 	bool any = false;
 
-	if (!arg_context_init(&ctx, r->call, 0, r->out) || !arg_length(&ctx, &items) ||
+	if (!select_arg(r, &ctx, &scratch, 0) || !arg_length(&ctx, &items) ||
 	    !arg_piece(&ctx, CAPTURED_AFTER, &piece) || piece.len / POLLFD_BYTES < items)
 		return;
 	put_separator(r);
@@ -134,10 +145,11 @@ static void put_ready_sets(struct ready *r)
 	uint64_t count = (uint32_t)r->call->args[0];
 
 	for (int i = 0; i < 3; i++) {
+		struct call_meaning scratch;
 		struct arg_context ctx;
 		struct captured piece;
 
-		if (!arg_context_init(&ctx, r->call, i + 1, r->out) || ctx.arg.kind != ARG_FDSET || !arg_value(&ctx) ||
+		if (!select_arg(r, &ctx, &scratch, i + 1) || ctx.arg.kind != ARG_FDSET || !arg_value(&ctx) ||
 		    !arg_piece(&ctx, CAPTURED_AFTER, &piece) || piece.len < (count + 7) / 8 ||
 		    set_is_empty(&piece, count))
 			continue;
@@ -241,16 +253,20 @@ static void put_result(const struct call *call, enum ret_kind kind, const struct
 
 void call_ret_text(const struct call *call, struct strbuf *out)
 {
-	const struct call_spec *spec;
+	const struct call_meaning *meaning;
 	const struct arg_variant *variant;
+	const struct call_spec *spec;
+	struct call_meaning scratch;
 	struct call inner;
 
+	meaning = call_meaning_of(call->syscall, &scratch);
+	spec = meaning->spec;
 	/* ipc/syscall.c: ipc(SHMAT) returns 0 and writes the address to where its third argument points */
-	if (multiplexed_inner(call, &inner) && strcmp(inner.syscall->name, "shmat"))
+	if (meaning->oddity >= ODDITY_SOCKETCALL && multiplexed_inner(call, &inner) &&
+	    strcmp(inner.syscall->name, "shmat")) {
 		call = &inner;
-	spec = call_spec_of(call->syscall);
-	variant = call->args_known ? call_variant(spec, call->args) : NULL;
-
+		spec = call_spec_of(call->syscall);
+	}
 	if (!call->ret_known) {
 		strbuf_put_char(out, '?');
 		return;
@@ -259,6 +275,7 @@ void call_ret_text(const struct call *call, struct strbuf *out)
 		put_error((int)-call->ret, out);
 		return;
 	}
+	variant = call->args_known ? call_variant(spec, call->args) : NULL;
 	if (variant && variant->ret)
 		put_result(call, (enum ret_kind)variant->ret, variant->ret_names, out);
 	else if (spec)

@@ -448,7 +448,7 @@ static const struct {
 };
 #define NR_ALIASES (sizeof(aliases) / sizeof(aliases[0]))
 
-/* Every event asks: names are hashed once, number of the call + 1 at the hash. */
+/* Names are hashed once, number of the call + 1 at the hash. */
 #define INDEX_SLOTS 2048u
 static uint16_t index_slots[INDEX_SLOTS];
 static pthread_once_t index_once = PTHREAD_ONCE_INIT;
@@ -504,6 +504,8 @@ const struct call_spec *call_spec_of(const struct linux_syscall *syscall)
 
 	if (!syscall || !syscall->name)
 		return NULL;
+	if (syscall->meaning.settled)
+		return syscall->meaning.spec;
 	if (syscall->abi == TRAP_ABI_I386 || syscall->abi == TRAP_ABI_X32) {
 		snprintf(name, sizeof(name), "%s:%s", syscall->abi == TRAP_ABI_I386 ? "i386" : "x32", syscall->name);
 		spec = call_spec_find(name);

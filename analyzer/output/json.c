@@ -6,17 +6,14 @@
 #include "call_fd_text.h"
 #include "linux/arg_decode.h"
 #include "linux/name_set.h"
+#include "linux/semantics.h"
 #include "output/output.h"
 
 /* 2^53: beyond, parsers that keep numbers as doubles lose digits. */
 #define EXACT_MAX (INT64_C(1) << 53)
 
-static void put_key(struct strbuf *out, const char *key)
-{
-	strbuf_put(out, ", \"");
-	strbuf_put(out, key);
-	strbuf_put(out, "\": ");
-}
+/* What lies between a value and the next: one piece of text, whose length the compiler knows. */
+#define KEY(name) ", \"" name "\": "
 
 static void put_string(struct strbuf *out, const void *bytes, size_t n)
 {
@@ -71,55 +68,105 @@ void output_json_thread(struct strbuf *out, const struct call_thread *thread)
 {
 	strbuf_put(out, "\"pid\": ");
 	put_known(out, thread->pid >= 0, thread->pid);
-	put_key(out, "tid");
+	strbuf_put(out, KEY("tid"));
 	put_known(out, thread->tid >= 0, thread->tid);
-	put_key(out, "ppid");
+	strbuf_put(out, KEY("ppid"));
 	put_known(out, thread->ppid >= 0, thread->ppid);
-	put_key(out, "process");
+	strbuf_put(out, KEY("process"));
 	put_text(out, thread->comm[0] ? thread->comm : NULL);
-	put_key(out, "exe");
+	strbuf_put(out, KEY("exe"));
 	put_text(out, thread->exe && thread->exe[0] ? thread->exe : NULL);
 }
 
-static void put_arg(struct strbuf *out, const struct call *call, int i)
+/* A string without escapes is the guest's bytes as they stand there. */
+static bool is_bare_string(const struct strbuf *text, size_t *n, bool *cut)
+{
+	size_t end = text->len;
+
+	if (end < 2 || text->data[0] != '"' || memchr(text->data, '\\', end))
+		return false;
+	*cut = end >= 5 && !memcmp(text->data + end - 4, "\"...", 4);
+	if (*cut)
+		end -= 3;
+	*n = end - 2;
+	return text->data[end - 1] == '"' && !memchr(text->data + 1, '"', *n);
+}
+
+/* true: the string is longer. */
+static bool put_arg_text(struct strbuf *out, const struct strbuf *text)
 {
 	struct strbuf plain = {0};
-	enum arg_plain kind = call_arg_plain(call, i, &plain);
+	enum arg_plain kind;
+	bool cut;
+	size_t n;
+
+	if (is_bare_string(text, &n, &cut)) {
+		put_string(out, text->data + 1, n);
+		return cut;
+	}
+	if (!text->len || text->data[0] != '"') {
+		put_string(out, text->data ? text->data : "", text->len);
+		return false;
+	}
+	kind = text_to_plain(text->data, text->len, &plain);
+	put_string(out, plain.data ? plain.data : "", plain.len);
+	strbuf_deinit(&plain);
+	return kind == ARG_PLAIN_CUT;
+}
+
+/* Most arguments' text. */
+#define ARG_BYTES 512
+
+static void put_arg(struct strbuf *out, const struct call *call, int i)
+{
+	char memory[ARG_BYTES];
+	struct strbuf text;
 	bool is_pointer;
 	int64_t number = call_arg_number(call, i, &is_pointer);
 
+	strbuf_init_on(&text, memory, sizeof(memory));
 	strbuf_put(out, "{\"value\": ");
 	if (is_pointer)
 		put_hex(out, call->args[i]);
 	else
 		output_json_number(out, number);
-	if (kind != ARG_PLAIN_NUMBER) {
-		put_key(out, "text");
-		put_string(out, plain.data ? plain.data : "", plain.len);
+	if (call_shown_more(call, i, &text) && text.len) {
+		strbuf_put(out, KEY("text"));
+		if (put_arg_text(out, &text))
+			strbuf_put(out, ", \"truncated\": true");
 	}
-	if (kind == ARG_PLAIN_CUT)
-		strbuf_put(out, ", \"truncated\": true");
+	strbuf_cut(&text, 0);
+	if (call_arg_records(call, i, &text)) {
+		strbuf_put(out, KEY("records"));
+		put_string(out, text.data, text.len);
+	}
 	strbuf_put_char(out, '}');
-	strbuf_deinit(&plain);
+	strbuf_deinit(&text);
 }
 
-/* Some kernels give two arguments of a call one name: an object's keys must differ. */
-static void put_arg_key(struct strbuf *out, const struct call *call, int i)
+/* An object's keys must differ. */
+static void put_arg_key(struct strbuf *out, const struct call *call, const struct call_meaning *meaning, int i)
 {
-	const char *name = call_arg_name(call, i);
-	bool again = false;
+	const char *name;
 
-	for (int earlier = 0; earlier < i; earlier++)
-		again |= !strcmp(name, call_arg_name(call, earlier));
 	strbuf_put_char(out, '"');
-	strbuf_put_json(out, name, strlen(name));
-	if (again)
-		strbuf_printf(out, "_%d", i);
+	if (meaning->name_bytes[i] && meaning->oddity != ODDITY_SIGRETURN) {
+		strbuf_put_bytes(out, call->syscall->arg_names[i], meaning->name_bytes[i]);
+	} else {
+		name = call_arg_name(call, i);
+		strbuf_put_json(out, name, strlen(name));
+	}
+	if (meaning->named_again >> i & 1) {
+		strbuf_put_char(out, '_');
+		strbuf_put_i64(out, i);
+	}
 	strbuf_put(out, "\": ");
 }
 
 static void put_args(struct strbuf *out, const struct call *call)
 {
+	struct call_meaning scratch;
+	const struct call_meaning *meaning = call_meaning_of(call->syscall, &scratch);
 	int n = call_shown_args(call);
 
 	if (!call->args_known) {
@@ -130,7 +177,7 @@ static void put_args(struct strbuf *out, const struct call *call)
 	for (int i = 0; i < n; i++) {
 		if (i)
 			strbuf_put(out, ", ");
-		put_arg_key(out, call, i);
+		put_arg_key(out, call, meaning, i);
 		put_arg(out, call, i);
 	}
 	strbuf_put_char(out, '}');
@@ -142,37 +189,37 @@ void output_json_call(struct strbuf *out, const struct call *call)
 
 	strbuf_put(out, "{\"time\": ");
 	put_time(out, call->time_ns);
-	put_key(out, "tsc");
+	strbuf_put(out, KEY("tsc"));
 	strbuf_put_u64(out, call->tsc);
-	put_key(out, "vcpu");
+	strbuf_put(out, KEY("vcpu"));
 	strbuf_put_u64(out, call->vcpu);
-	put_key(out, "abi");
-	put_text(out, output_abi_name(call->abi));
-	strbuf_put(out, ", ");
+	strbuf_put(out, ", \"abi\": \"");
+	strbuf_put(out, output_abi_name(call->abi));
+	strbuf_put(out, "\", ");
 	output_json_thread(out, &call->thread);
-	put_key(out, "syscall");
+	strbuf_put(out, KEY("syscall"));
 	put_text(out, call->syscall ? call->syscall->name : NULL);
-	put_key(out, "nr");
+	strbuf_put(out, KEY("nr"));
 	put_known(out, call->nr_known, call->nr);
-	put_key(out, "args");
+	strbuf_put(out, KEY("args"));
 	put_args(out, call);
 	call_put_fd_json(call, out);
-	put_key(out, "ret");
+	strbuf_put(out, KEY("ret"));
 	if (call->ret_known)
 		output_json_number(out, call->ret);
 	else
 		strbuf_put(out, "null");
-	put_key(out, "error");
+	strbuf_put(out, KEY("error"));
 	put_text(out, call_error_name(call));
-	put_key(out, "duration_ns");
+	strbuf_put(out, KEY("duration_ns"));
 	put_known(out, call->duration_ns >= 0, call->duration_ns);
-	put_key(out, "state");
-	put_text(out, states[call->state]);
+	strbuf_put(out, ", \"state\": \"");
+	strbuf_put(out, states[call->state]);
+	strbuf_put_char(out, '"');
 	if (call->interrupted)
 		strbuf_put(out, ", \"interrupted\": true");
 	if (call->signal) {
-		put_key(out, "signal");
-		strbuf_put_char(out, '"');
+		strbuf_put(out, ", \"signal\": \"");
 		signal_name_put(call->signal, out);
 		strbuf_put_char(out, '"');
 	}
@@ -185,9 +232,9 @@ void output_json_gap(struct strbuf *out, const struct call_item *item, const str
 {
 	strbuf_put(out, "{\"time\": ");
 	put_time(out, guest_clock_ns(clock, item->gap_tsc));
-	put_key(out, "tsc");
+	strbuf_put(out, KEY("tsc"));
 	strbuf_put_u64(out, item->gap_tsc);
-	put_key(out, "vcpu");
+	strbuf_put(out, KEY("vcpu"));
 	strbuf_put_u64(out, item->gap_vcpu);
 	strbuf_printf(out,
 		      ", \"gap\": {\"lost_records\": %" PRIu64 ", \"first_seq\": %" PRIu64 ", \"first_tsc\": %" PRIu64
@@ -195,7 +242,7 @@ void output_json_gap(struct strbuf *out, const struct call_item *item, const str
 		      (uint64_t)item->gap.lost_records, (uint64_t)item->gap.first_seq, (uint64_t)item->gap.first_tsc,
 		      (uint64_t)item->gap.last_tsc);
 	put_time(out, guest_clock_ns(clock, item->gap.first_tsc));
-	put_key(out, "last_time");
+	strbuf_put(out, KEY("last_time"));
 	put_time(out, guest_clock_ns(clock, item->gap.last_tsc));
 	strbuf_put(out, "}}\n");
 }
@@ -220,8 +267,7 @@ static void put_fragments(struct strbuf *out, const struct trap_view *view)
 		if (fragment.status & TRAP_FRAG_AGAIN)
 			strbuf_put(out, ", \"again\": true");
 		strbuf_printf(out, ", \"want_bytes\": %u, \"hex\": \"", fragment.want_bytes);
-		for (unsigned i = 0; i < fragment.len_bytes; i++)
-			strbuf_printf(out, "%02x", bytes[i]);
+		strbuf_put_hex_bytes(out, bytes, fragment.len_bytes);
 		strbuf_put(out, "\"}");
 		first = false;
 	}
@@ -264,38 +310,40 @@ void output_json_trap(struct strbuf *out, const struct output_trap *trap)
 
 	strbuf_put(out, "{\"time\": ");
 	put_time(out, trap->time_ns);
-	put_key(out, "tsc");
+	strbuf_put(out, KEY("tsc"));
 	strbuf_put_u64(out, view->header.tsc);
-	put_key(out, "vcpu");
+	strbuf_put(out, KEY("vcpu"));
 	strbuf_put_u64(out, view->header.vcpu);
-	put_key(out, "seq");
+	strbuf_put(out, KEY("seq"));
 	strbuf_put_u64(out, view->header.seq);
-	put_key(out, "type");
+	strbuf_put(out, KEY("type"));
 	put_text(out, output_type_name(view->header.type));
-	put_key(out, "abi");
+	strbuf_put(out, KEY("abi"));
 	put_text(out, output_abi_name(view->header.abi));
-	put_key(out, "via");
+	strbuf_put(out, KEY("via"));
 	put_text(out, output_via_name(view->header.via));
-	put_key(out, "flags");
+	strbuf_put(out, KEY("flags"));
 	strbuf_put_u64(out, view->header.flags);
 	strbuf_put(out, ", ");
 	output_json_thread(out, trap->thread);
-	put_key(out, "syscall");
+	strbuf_put(out, KEY("syscall"));
 	put_text(out, trap->call && trap->call->syscall ? trap->call->syscall->name : NULL);
-	put_key(out, "nr");
+	strbuf_put(out, KEY("nr"));
 	put_known(out, trap->call && trap->call->nr_known, trap->call ? trap->call->nr : 0);
-	put_key(out, "regs");
+	strbuf_put(out, KEY("regs"));
 	strbuf_put_char(out, '{');
 	for (int reg = 0; reg < TRAP_REGS; reg++) {
 		if (!trap_view_has(view, (enum trap_reg)reg))
 			continue;
-		strbuf_printf(out, "%s\"%s\": \"0x%" PRIx64 "\"", first ? "" : ", ", output_reg_name(reg),
-			      view->regs[reg]);
+		strbuf_put(out, first ? "\"" : ", \"");
+		strbuf_put(out, output_reg_name(reg));
+		strbuf_put(out, "\": ");
+		put_hex(out, view->regs[reg]);
 		first = false;
 	}
 	strbuf_put_char(out, '}');
 	put_body(out, view);
-	put_key(out, "fragments");
+	strbuf_put(out, KEY("fragments"));
 	put_fragments(out, view);
 	strbuf_put(out, "}\n");
 }

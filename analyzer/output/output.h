@@ -2,6 +2,7 @@
 /*
  * output.h - calls, traps and gaps as lines of text or JSON (docs/events-json.md).
  * Each function appends one line with its newline; guest bytes are escaped.
+ * Any number of threads may, each into a buffer of its own, of one call too.
  */
 #ifndef OUTPUT_H
 #define OUTPUT_H

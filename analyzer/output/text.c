@@ -16,12 +16,14 @@ void output_put_thread(struct strbuf *out, const struct call_thread *thread, uin
 	if (!thread->comm[0] || thread->uncertain)
 		strbuf_put_char(out, '?');
 	strbuf_put_char(out, '[');
-	if (thread->pid >= 0)
+	if (thread->pid >= 0) {
 		strbuf_put_i64(out, thread->pid);
-	else if (cr3)
-		strbuf_printf(out, "cr3=0x%" PRIx64, cr3 & UINT64_C(0x000ffffffffff000));
-	else
+	} else if (cr3) {
+		strbuf_put(out, "cr3=");
+		strbuf_put_hex(out, cr3 & UINT64_C(0x000ffffffffff000));
+	} else {
 		strbuf_put_char(out, '?');
+	}
 	if (thread->tid != thread->pid && thread->pid >= 0) {
 		strbuf_put_char(out, '/');
 		if (thread->tid >= 0)
@@ -35,7 +37,9 @@ void output_put_thread(struct strbuf *out, const struct call_thread *thread, uin
 /* Seconds with six digits, as strace -T has them; more digits would pretend. */
 static void put_duration(struct strbuf *out, int64_t ns)
 {
-	strbuf_printf(out, "%" PRId64 ".%06" PRId64, ns / 1000000000, ns % 1000000000 / 1000);
+	strbuf_put_i64(out, ns / 1000000000);
+	strbuf_put_char(out, '.');
+	strbuf_put_padded(out, (uint64_t)(ns % 1000000000 / 1000), 6);
 }
 
 void output_text_call(struct strbuf *out, const struct call *call, const struct output_options *options)
@@ -57,8 +61,10 @@ void output_text_call(struct strbuf *out, const struct call *call, const struct 
 	if (call->state == CALL_EXIT_ONLY)
 		strbuf_put(out, "<... ");
 	strbuf_put(out, name);
-	if (call->abi != TRAP_ABI_X86_64)
-		strbuf_printf(out, "/%s", output_abi_name(call->abi));
+	if (call->abi != TRAP_ABI_X86_64) {
+		strbuf_put_char(out, '/');
+		strbuf_put(out, output_abi_name(call->abi));
+	}
 	if (call->state == CALL_EXIT_ONLY) {
 		strbuf_put(out, " resumed>");
 	} else {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Decodes a call of any name with any arguments and any captured bytes. Input:
- * number (2), ABI (1), flags (1), result (8), six arguments (48), then pieces:
- * flags (1), label (1), address (1: an argument, or a word of an earlier
- * piece), status (1), wanted (4), length (2), bytes.
+ * number (2), ABI (1), flags (1; the upper half: what descriptor the first argument is), result (8), six arguments
+ * (48), then pieces: flags (1), label (1), address (1: an argument, or a word of an earlier piece), status (1), wanted
+ * (4), length (2), bytes.
  */
 #include <stdint.h>
 
@@ -73,6 +73,7 @@ static void decode(const struct call *call)
 	call_ret_text(call, &out);
 	call_error_name(call);
 	call_sigframe_result(call, &ret);
+	call_arg_records(call, 1, &out);
 	/* whatever the guest's bytes were, the text is printable */
 	for (size_t i = 0; i < out.len; i++) {
 		if (out.data[i] < 0x20 || out.data[i] > 0x7e)
@@ -85,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t abis[] = {TRAP_ABI_X86_64, TRAP_ABI_I386, TRAP_ABI_X32};
 	static struct call_builder b;
+	struct call_fds fds = {0};
 	struct addresses addresses = {.n = LINUX_SYSCALL_ARGS + 1};
 	struct input in = {data, size};
 	uint16_t nr = (uint16_t)take(&in, 2);
@@ -106,6 +108,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	call_builder_finish(&b, flags & 1, ret);
 	b.call.ret_known &= !(flags & 2);
 	b.call.args_known = !(flags & 4);
+	if (flags >> 4) {
+		fds.args = 1;
+		fds.objects[0] = fd_object_create((enum fd_kind)(flags >> 4), "", 0);
+		b.call.fds = &fds;
+		b.call.show_fds = true;
+	}
 	decode(&b.call);
+	call_fds_release(&fds);
 	return 0;
 }

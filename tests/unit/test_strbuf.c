@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "check.h"
 #include "strbuf.h"
 
@@ -42,6 +45,76 @@ static void test_numbers(void)
 	strbuf_reset(&buf);
 	CHECK_INT(buf.len, 0);
 	CHECK_STR(buf.data, "");
+	strbuf_deinit(&buf);
+}
+
+/* Digits and their number, around each power and over all lengths, as printf has them. */
+static void test_number(uint64_t value)
+{
+	char expected[128];
+	struct strbuf buf = {0};
+
+	snprintf(expected, sizeof(expected), "%" PRIu64 " %" PRId64 " 0x%" PRIx64 " %06" PRIu64 " %09" PRIu64, value,
+		 (int64_t)value, value, value, value);
+	strbuf_put_u64(&buf, value);
+	strbuf_put_char(&buf, ' ');
+	strbuf_put_i64(&buf, (int64_t)value);
+	strbuf_put_char(&buf, ' ');
+	strbuf_put_hex(&buf, value);
+	strbuf_put_char(&buf, ' ');
+	strbuf_put_padded(&buf, value, 6);
+	strbuf_put_char(&buf, ' ');
+	strbuf_put_padded(&buf, value, 9);
+	CHECK_STR(buf.data, expected);
+	strbuf_deinit(&buf);
+}
+
+static void test_powers(void)
+{
+	uint64_t ten = 1;
+
+	for (int i = 0; i < 20; i++, ten *= 10)
+		for (uint64_t near = 0; near < 3; near++)
+			test_number(ten + near - 1);
+	for (int bit = 0; bit < 64; bit++)
+		for (uint64_t near = 0; near < 3; near++)
+			test_number((1ull << bit) + near - 1);
+}
+
+static void test_hex_bytes(void)
+{
+	struct strbuf buf = {0};
+
+	strbuf_put_hex_bytes(&buf, "\x00\x1f\xa0\xff", 4);
+	CHECK_STR(buf.data, "001fa0ff");
+	strbuf_put_hex_bytes(&buf, NULL, 0);
+	CHECK_INT(buf.len, 8);
+	strbuf_deinit(&buf);
+}
+
+/* Memory of the caller's serves until it is full, and is never freed or grown. */
+static void test_lent(void)
+{
+	char memory[8];
+	struct strbuf buf;
+
+	strbuf_init_on(&buf, memory, sizeof(memory));
+	CHECK_STR(buf.data, "");
+	strbuf_put(&buf, "sevens.");
+	CHECK(buf.data == memory);
+	strbuf_put_char(&buf, '8');
+	CHECK(buf.data != memory);
+	CHECK_STR(buf.data, "sevens.8");
+	CHECK_STR(memory, "sevens.");
+	strbuf_cut(&buf, 5);
+	CHECK_STR(buf.data, "seven");
+	strbuf_cut(&buf, 6);
+	CHECK_INT(buf.len, 5);
+	strbuf_deinit(&buf);
+	strbuf_init_on(&buf, memory, sizeof(memory));
+	strbuf_put_bytes(&buf, "", SIZE_MAX / 2);
+	strbuf_put_char(&buf, 'x');
+	CHECK(buf.failed && !buf.len);
 	strbuf_deinit(&buf);
 }
 
@@ -105,9 +178,45 @@ static void test_json(void)
 	JSON("a\0b", "a\\u0000b");
 }
 
+/* Each byte at each place of eight and of what is left behind eight: none slips through as plain. */
+static void test_each_byte(void)
+{
+	for (size_t at = 0; at < 19; at++) {
+		for (int c = 0; c < 256; c++) {
+			bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+			char bytes[19], expected[64] = {0}, escape[8];
+			struct strbuf buf = {0};
+
+			memset(bytes, c & 1 ? ' ' : '~', sizeof(bytes));
+			if (plain)
+				snprintf(escape, sizeof(escape), "%c", c);
+			else if (c == '"' || c == '\\')
+				snprintf(escape, sizeof(escape), "\\%c", c);
+			else if (c >= '\t' && c <= '\r')
+				snprintf(escape, sizeof(escape), "\\%c", "tnvfr"[c - '\t']);
+			else
+				snprintf(escape, sizeof(escape), "\\%o", (unsigned)c);
+			memcpy(expected, bytes, at);
+			strcpy(expected + at, escape);
+			memcpy(expected + at + strlen(escape), bytes, sizeof(bytes) - at - 1);
+			bytes[at] = (char)c;
+			strbuf_put_escaped(&buf, bytes, sizeof(bytes));
+			CHECK_STR(buf.data, expected);
+			strbuf_reset(&buf);
+			strbuf_put_json(&buf, bytes, sizeof(bytes));
+			CHECK((buf.len == sizeof(bytes) && !memcmp(buf.data, bytes, buf.len)) == plain);
+			strbuf_deinit(&buf);
+		}
+	}
+}
+
 int main(void)
 {
 	test_numbers();
+	test_powers();
+	test_hex_bytes();
+	test_lent();
+	test_each_byte();
 	test_growth();
 	test_failure();
 	test_escapes();
