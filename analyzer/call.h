@@ -51,7 +51,6 @@ struct call {
 	bool interrupted; /* exit was diverted to a signal handler; ret is from its frame if known */
 	bool uncertain;   /* records were lost between entry and end: the end may be another call's */
 	bool has_enter, has_exit;
-	struct trap_view enter, exit;
 	uint64_t tsc;        /* of the entry, or of the exit if there is no entry */
 	uint64_t end_tsc;    /* of the exit; 0: none */
 	int64_t time_ns;     /* UTC, since 1970; -1: the tape has no clock pair */
@@ -60,6 +59,7 @@ struct call {
 	struct call_thread thread;
 	const struct call_fds *fds; /* NULL: not followed */
 	bool show_fds;              /* text: names behind descriptors */
+	struct trap_view enter, exit;
 };
 
 #endif
