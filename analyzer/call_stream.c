@@ -489,8 +489,10 @@ struct vmtape_error *call_stream_take(struct call_stream *s, struct call_batch *
 	}
 	*more = batch->nr;
 	call_stream_get_stats(s, &batch->stats);
-	if (!error || !batch->nr)
+	if (error && !batch->nr) {
+		call_stream_give_back(s, batch);
 		return error;
+	}
 	s->pending = error;
 	return NULL;
 }

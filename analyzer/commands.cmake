@@ -9,6 +9,7 @@ target_sources(vmtape-analyzer PRIVATE
   call_fd_text.c
   call_groups.c
   call_live.c
+  call_pool.c
   call_stream.c
   call_touch.c
   clock.c
