@@ -505,7 +505,7 @@ static struct vmtape_error *take(struct tracker *t, const struct trap_view *view
 
 static struct vmtape_error *read_next(struct tracker *t, struct trap_view *view, bool *more)
 {
-	struct tape_error tape_error = {.offset = TAPE_NO_OFFSET};
+	struct tape_error tape_error; /* of some 300 bytes, which are not cleared for each record */
 	int result;
 
 	if (t->has_held) {
@@ -514,6 +514,8 @@ static struct vmtape_error *read_next(struct tracker *t, struct trap_view *view,
 		*more = true;
 		return NULL;
 	}
+	tape_error.offset = TAPE_NO_OFFSET;
+	tape_error.message[0] = '\0';
 	result = tape_cursor_next(t->cursor, view, &tape_error);
 	*more = result > 0;
 	if (result >= 0)
