@@ -356,6 +356,14 @@ struct vmtape_error *pairing_feed(struct pairing *p, const struct trap_view *vie
 	}
 }
 
+bool pairing_is_end(struct pairing *p, const struct trap_view *exit)
+{
+	uint64_t task = exit->regs[TRAP_REG_TASK];
+	uint32_t i = task ? find_recent(p, task, exit->header.vcpu) : NONE;
+
+	return is_open(p, i) && belongs(p, &p->calls[i], exit);
+}
+
 void pairing_end_task(struct pairing *p, uint64_t task)
 {
 	uint32_t i = task ? find_slot(p, task) : NONE;

@@ -432,8 +432,8 @@ static struct vmtape_error *follow(struct tracker *t, const struct trap_view *vi
 	if (error)
 		return error;
 	t->is_identified = false;
-	/* With descriptors, its directory is as before the record. */
-	if (t->sink.record || tracker_fds(t))
+	/* With descriptors, its directory is as before the record, should it be asked for. */
+	if (t->sink.record || (tracker_fds(t) && !(view->header.type == TRAP_EXIT && pairing_is_end(t->pairing, view))))
 		identify(t, view);
 	if (tracker_fds(t))
 		follow_fds(t, view);
