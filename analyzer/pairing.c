@@ -114,7 +114,7 @@ static uint32_t new_slot(struct pairing *p, uint64_t key)
 {
 	uint32_t i;
 
-	if (p->nr_used - p->nr_open > MIN_IDLE && p->nr_used > 2 * p->nr_open)
+	if (p->nr_used - p->nr_open > MIN_IDLE && p->nr_used - p->nr_open > p->used / 2)
 		sweep(p);
 	i = p->free;
 	if (i == NONE && p->used == p->room) {
