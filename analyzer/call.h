@@ -52,7 +52,6 @@ struct call {
 	uint8_t signal;   /* of that handler, by the guest's number; 0: not known */
 	bool uncertain;   /* records were lost between entry and end: the end may be another call's */
 	bool has_enter, has_exit;
-	struct trap_view enter, exit;
 	uint64_t tsc;        /* of the entry, or of the exit if there is no entry */
 	uint64_t end_tsc;    /* of the exit; 0: none */
 	int64_t time_ns;     /* UTC, since 1970; -1: the tape has no clock pair */
@@ -61,6 +60,7 @@ struct call {
 	struct call_thread thread;
 	const struct call_fds *fds; /* NULL: not followed */
 	bool show_fds;              /* text: names behind descriptors */
+	struct trap_view enter, exit;
 };
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From the records of an entry and an exit to a struct call: numbers, arguments, result, times. */
+#include <stddef.h>
 #include <string.h>
 
 #include "call_stream.h"
@@ -77,7 +78,8 @@ void call_build(struct call *out, struct session *session, enum call_state state
 	const struct trap_view *first = enter ? enter : exit;
 	const struct guest_clock *clock = session_clock(session);
 
-	memset(out, 0, sizeof(*out));
+	/* The views may be the call's own, and are large. */
+	memset(out, 0, offsetof(struct call, enter));
 	out->state = state;
 	out->abi = first->header.abi;
 	out->vcpu = first->header.vcpu;
@@ -88,8 +90,15 @@ void call_build(struct call *out, struct session *session, enum call_state state
 	out->uncertain = uncertain;
 	out->has_enter = enter;
 	out->has_exit = exit;
-	if (enter) {
+	if (!enter)
+		memset(&out->enter, 0, sizeof(out->enter));
+	else if (enter != &out->enter)
 		out->enter = *enter;
+	if (!exit)
+		memset(&out->exit, 0, sizeof(out->exit));
+	else if (exit != &out->exit)
+		out->exit = *exit;
+	if (enter) {
 		out->nr_known = trap_view_has(enter, TRAP_REG_RAX);
 		out->nr = trap_syscall_nr(out->abi, enter->regs[TRAP_REG_RAX]);
 	} else {
@@ -102,7 +111,6 @@ void call_build(struct call *out, struct session *session, enum call_state state
 		take_args(out);
 	if (!exit)
 		return;
-	out->exit = *exit;
 	out->end_tsc = exit->header.tsc;
 	if (enter)
 		out->duration_ns = guest_clock_duration_ns(clock, out->tsc, out->end_tsc);

@@ -25,13 +25,15 @@ struct call_fds {
 static inline void call_fds_hold(const struct call_fds *fds)
 {
 	for (int i = 0; i <= LINUX_SYSCALL_ARGS; i++)
-		fd_object_hold(fds->objects[i]);
+		if (fds->objects[i])
+			fd_object_hold(fds->objects[i]);
 }
 
 static inline void call_fds_release(struct call_fds *fds)
 {
 	for (int i = 0; i <= LINUX_SYSCALL_ARGS; i++) {
-		fd_object_release(fds->objects[i]);
+		if (fds->objects[i])
+			fd_object_release(fds->objects[i]);
 		fds->objects[i] = NULL;
 	}
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call_pool.h"
 #include "linux/arg_decode.h"
 #include "linux/captured.h"
 #include "linux/semantics.h"
@@ -53,6 +54,41 @@ bool call_groups_parse(struct call_groups *groups, const char *text)
 	return true;
 }
 
+/* ---- what one thread finds out --------------------------------------- */
+
+/* A call that matches, as far as it is counted. */
+struct counted {
+	uint64_t keys[CALL_KEYS];
+	int64_t duration_ns;
+	size_t file_at;  /* where its file's name is in counter.files; with one only */
+	uint32_t number; /* in the batch */
+	bool failed;
+};
+
+/* The file that a call is about, as it is shown and as it is. */
+struct file_name {
+	struct strbuf text, raw;
+};
+
+struct counter {
+	uint8_t path_args[TRAP_ABIS][CALL_GROUPS_CALLS]; /* 0: not looked up; else number + 2 */
+	struct counted *calls;
+	uint32_t nr, room;
+	uint64_t lost_records;
+	struct strbuf files; /* NUL behind each */
+	struct file_name file;
+	struct call_item item;
+	bool failed; /* no memory */
+};
+
+struct counting {
+	struct call_groups *groups;
+	const struct filter *filter;
+	void (*progress)(void *ctx, uint64_t nr_records);
+	void *progress_ctx;
+	struct vmtape_error *error;
+};
+
 /* ---- keys and names -------------------------------------------------- */
 
 static uint64_t hash_of(const void *bytes, size_t size_bytes)
@@ -94,22 +130,17 @@ static int find_path_arg(const struct linux_syscall *syscall)
 	return -1;
 }
 
-static int path_arg(struct call_groups *groups, const struct call *call)
+static int path_arg(struct counter *counter, const struct call *call)
 {
 	uint8_t *known;
 
 	if (!call->syscall || !call->syscall->name || call->abi >= TRAP_ABIS || call->nr >= CALL_GROUPS_CALLS)
 		return -1;
-	known = &groups->path_args[call->abi][call->nr];
+	known = &counter->path_args[call->abi][call->nr];
 	if (!*known)
 		*known = (uint8_t)(find_path_arg(call->syscall) + 2);
 	return *known - 2;
 }
-
-/* The file that a call is about, as it is shown and as it is. */
-struct file_name {
-	struct strbuf text, raw;
-};
 
 static bool put_descriptor(const struct call *call, struct file_name *file)
 {
@@ -131,9 +162,9 @@ static bool put_descriptor(const struct call *call, struct file_name *file)
 }
 
 /* The path that the call was given, or that its descriptor has; empty: it has none, or it was not captured. */
-static void put_file(struct call_groups *groups, const struct call *call, struct file_name *file)
+static void put_file(struct counter *counter, const struct call *call, struct file_name *file)
 {
-	int arg = path_arg(groups, call);
+	int arg = path_arg(counter, call);
 	struct captured piece;
 	bool ended;
 
@@ -155,10 +186,8 @@ static void put_file(struct call_groups *groups, const struct call *call, struct
 	}
 }
 
-static uint64_t key_of(const struct call *call, enum call_key key, const struct file_name *file)
+static uint64_t key_of(const struct call *call, enum call_key key, const struct strbuf *file, const char *error)
 {
-	const char *name;
-
 	switch (key) {
 	case CALL_KEY_SYSCALL:
 		return call->nr_known ? (uint64_t)call->abi << 32 | call->nr : UINT64_MAX;
@@ -169,10 +198,9 @@ static uint64_t key_of(const struct call *call, enum call_key key, const struct 
 	case CALL_KEY_VCPU:
 		return call->vcpu;
 	case CALL_KEY_ERRNO:
-		name = call_error_name(call);
-		return name ? hash_of(name, strlen(name)) : 0;
+		return error ? hash_of(error, strlen(error)) : 0;
 	default:
-		return file->text.len ? hash_of(file->text.data, file->text.len) : 0;
+		return file->len ? hash_of(file->data, file->len) : 0;
 	}
 }
 
@@ -323,25 +351,52 @@ static struct call_group *others_of(struct call_groups *groups)
 	return groups->others;
 }
 
-/* NULL: no memory. Keys that collide, which a guest can bring about by its file names, go to the next place. */
-static struct call_group *find_group(struct call_groups *groups, const struct call *call, const uint64_t *keys,
-				     const struct file_name *file)
+static uint64_t hash_keys(const uint64_t *keys)
 {
-	uint64_t hash = hash_of(keys, CALL_KEYS * sizeof(*keys)), at;
-	struct call_group *group;
-	unsigned probe;
+	uint64_t hash = 0;
 
-	for (probe = 0; probe < MAX_PROBES && u64_map_get(&groups->index, hash + probe, &at); probe++) {
+	for (unsigned i = 0; i < CALL_KEYS; i++)
+		hash = (hash ^ keys[i] ^ hash >> 32) * 0x9e3779b97f4a7c15ull;
+	return hash;
+}
+
+struct place {
+	uint64_t key; /* in the index */
+	bool is_free; /* false: there is none */
+};
+
+/* NULL: there is none yet. Keys that collide, which a guest can bring about by its file names, go to the next place. */
+static struct call_group *find_group(const struct call_groups *groups, const uint64_t *keys, const char *file,
+				     struct place *place)
+{
+	uint64_t at;
+
+	place->key = hash_keys(keys);
+	place->is_free = false;
+	for (unsigned probe = 0; probe < MAX_PROBES; probe++, place->key++) {
+		struct call_group *group;
+
+		place->is_free = !u64_map_get(&groups->index, place->key, &at);
+		if (place->is_free)
+			return NULL;
 		group = groups->list[at];
 		if (!memcmp(group->keys, keys, sizeof(group->keys)) &&
-		    (!groups->by[CALL_KEY_FILE] ||
-		     !strncmp(group->names[CALL_KEY_FILE], file->text.len ? file->text.data : "-", MAX_FILE_BYTES)))
+		    (!groups->by[CALL_KEY_FILE] || !strncmp(group->names[CALL_KEY_FILE], file, MAX_FILE_BYTES)))
 			return group;
 	}
-	if (probe == MAX_PROBES || groups->count >= CALL_GROUPS_MAX)
+	return NULL;
+}
+
+/* At this place, or where there is none, or no room, the one of all others. NULL: no memory. */
+static struct call_group *add_group(struct call_groups *groups, const uint64_t *keys, const struct place *place,
+				    const struct call *call, const struct file_name *file)
+{
+	struct call_group *group;
+
+	if (!place->is_free || groups->count >= CALL_GROUPS_MAX)
 		return others_of(groups);
 	group = new_group(groups);
-	if (!group || !u64_map_set(&groups->index, hash + probe, groups->count - 1))
+	if (!group || !u64_map_set(&groups->index, place->key, groups->count - 1))
 		return NULL;
 	memcpy(group->keys, keys, sizeof(group->keys));
 	for (unsigned i = 0; i < CALL_KEYS; i++)
@@ -351,79 +406,160 @@ static struct call_group *find_group(struct call_groups *groups, const struct ca
 }
 
 /* A process is shown by its leader's last name: it is forked under its parent's. */
+static bool has_new_name(const struct call_groups *groups, const struct call_group *group,
+			 const struct call_thread *thread)
+{
+	bool by_thread = groups->by[CALL_KEY_THREAD];
+	const char *name;
+
+	if (group == groups->others || thread->pid < 0 || (!by_thread && !groups->by[CALL_KEY_PROCESS]))
+		return false;
+	name = name_of_thread(thread, !by_thread);
+	return *name && strncmp(group->comm, name, 16) && (by_thread || thread->tid == thread->pid || !group->is_led);
+}
+
 static void rename_group(const struct call_groups *groups, struct call_group *group, const struct call *call)
 {
 	bool is_leader = call->thread.tid == call->thread.pid, by_thread = groups->by[CALL_KEY_THREAD];
-	const char *name = name_of_thread(&call->thread, !by_thread);
 
-	if (group == groups->others || call->thread.pid < 0 || !*name || !strncmp(group->comm, name, 16))
-		return;
-	if (!by_thread && !is_leader && group->is_led)
-		return;
 	group->is_led |= is_leader;
-	snprintf(group->comm, sizeof(group->comm), "%s", name);
+	snprintf(group->comm, sizeof(group->comm), "%s", name_of_thread(&call->thread, !by_thread));
 	if (by_thread)
 		set_name(groups, group, call, CALL_KEY_THREAD, NULL);
 	if (groups->by[CALL_KEY_PROCESS] && (is_leader || !group->is_led))
 		set_name(groups, group, call, CALL_KEY_PROCESS, NULL);
 }
 
-static struct vmtape_error *count_call(struct call_groups *groups, const struct call *call, struct file_name *file)
-{
-	uint64_t keys[CALL_KEYS] = {0};
-	struct call_group *group;
+/* ---- counting -------------------------------------------------------- */
 
-	if (groups->by[CALL_KEY_FILE])
-		put_file(groups, call, file);
+static void examine_call(const struct call_groups *groups, struct counter *counter, uint32_t number)
+{
+	const struct call *call = &counter->item.call;
+	struct counted *counted = &counter->calls[counter->nr++];
+	const char *error = call_error_name(call);
+
+	*counted = (struct counted){.duration_ns = call->duration_ns, .number = number, .failed = error};
+	if (groups->by[CALL_KEY_FILE]) {
+		struct strbuf *text = &counter->file.text;
+
+		put_file(counter, call, &counter->file);
+		counted->file_at = counter->files.len;
+		strbuf_put_bytes(&counter->files, text->len ? text->data : "-", text->len ? text->len + 1 : 2);
+	}
 	for (unsigned i = 0; i < CALL_KEYS; i++)
 		if (groups->by[i])
-			keys[i] = key_of(call, (enum call_key)i, file);
-	group = find_group(groups, call, keys, file);
-	if (!group || file->text.failed || file->raw.failed)
-		return &vmtape_error_no_memory;
-	if (groups->by[CALL_KEY_PROCESS] || groups->by[CALL_KEY_THREAD])
-		rename_group(groups, group, call);
+			counted->keys[i] = key_of(call, (enum call_key)i, &counter->file.text, error);
+}
+
+static void examine_batch(void *ctx, void *worker, const struct call_batch *batch)
+{
+	const struct counting *counting = ctx;
+	struct counter *counter = worker;
+
+	counter->nr = 0;
+	counter->lost_records = 0;
+	strbuf_reset(&counter->files);
+	if (counter->room < batch->nr) {
+		struct counted *calls = reallocarray(counter->calls, batch->nr, sizeof(*calls));
+
+		counter->failed |= !calls;
+		if (!calls)
+			return;
+		counter->calls = calls;
+		counter->room = batch->nr;
+	}
+	for (uint32_t i = 0; i < batch->nr; i++) {
+		call_batch_item(batch, i, &counter->item);
+		if (counter->item.is_gap)
+			counter->lost_records += counter->item.gap.lost_records;
+		else if (filter_match(counting->filter, &counter->item.call, 0))
+			examine_call(counting->groups, counter, i);
+	}
+	counter->failed |= counter->files.failed || counter->file.text.failed || counter->file.raw.failed;
+}
+
+static bool count_call(struct call_groups *groups, struct counter *counter, const struct call_batch *batch,
+		       const struct counted *counted)
+{
+	const struct call *call = &counter->item.call;
+	const struct call_thread *thread = &batch->calls[counted->number].thread;
+	const char *file = groups->by[CALL_KEY_FILE] ? counter->files.data + counted->file_at : NULL;
+	struct place place;
+	struct call_group *group = find_group(groups, counted->keys, file, &place);
+
+	if (!group || has_new_name(groups, group, thread)) {
+		call_batch_item(batch, counted->number, &counter->item);
+		if (!group && groups->by[CALL_KEY_FILE])
+			put_file(counter, call, &counter->file);
+		if (!group)
+			group = add_group(groups, counted->keys, &place, call, &counter->file);
+		if (!group)
+			return false;
+		if (has_new_name(groups, group, thread))
+			rename_group(groups, group, call);
+	}
 	group->count++;
-	group->errors += call_error_name(call) != NULL;
-	if (call->duration_ns >= 0)
-		histogram_add(&group->latency, (uint64_t)call->duration_ns);
-	return NULL;
+	group->errors += counted->failed;
+	if (counted->duration_ns >= 0)
+		histogram_add(&group->latency, (uint64_t)counted->duration_ns);
+	return true;
+}
+
+static bool count_batch(void *ctx, void *worker, const struct call_batch *batch)
+{
+	struct counting *counting = ctx;
+	struct counter *counter = worker;
+	bool good = !counter->failed;
+
+	counting->groups->lost_records += counter->lost_records;
+	for (uint32_t i = 0; i < counter->nr && good; i++)
+		good = count_call(counting->groups, counter, batch, &counter->calls[i]);
+	if (!good)
+		counting->error = &vmtape_error_no_memory;
+	if (counting->progress)
+		counting->progress(counting->progress_ctx, batch->stats.records);
+	return good;
+}
+
+static void deinit_counter(struct counter *counter)
+{
+	free(counter->calls);
+	strbuf_deinit(&counter->files);
+	strbuf_deinit(&counter->file.text);
+	strbuf_deinit(&counter->file.raw);
 }
 
 struct vmtape_error *call_groups_count(struct call_groups *groups, struct session *session, const struct filter *filter,
 				       const struct call_stream_options *options,
 				       void (*progress)(void *ctx, uint64_t nr_records), void *ctx)
 {
-	struct call_stream_stats stats;
-	struct call_stream *stream;
-	struct call_item item;
-	struct file_name file = {0};
+	struct counting counting = {groups, filter, progress, ctx, NULL};
+	struct call_pool_options pool_options = {groups->nr_threads, groups->batch_calls};
 	struct call_stream_options with_fds = *options;
+	struct call_stream *stream;
+	struct counter *counters;
 	struct vmtape_error *error;
-	bool more = true;
 
+	if (!pool_options.nr_threads)
+		pool_options.nr_threads = call_pool_default_threads();
 	with_fds.fds |= groups->by[CALL_KEY_FILE];
 	error = call_stream_create(&stream, session, &with_fds);
-
 	if (error)
 		return error;
-	while (!error) {
-		error = call_stream_next(stream, &item, &more);
-		if (error || !more)
-			break;
-		if (item.is_gap)
-			groups->lost_records += item.gap.lost_records;
-		else if (!filter || filter_match(filter, &item.call, 0))
-			error = count_call(groups, &item.call, &file);
-		if (progress) {
-			call_stream_get_stats(stream, &stats);
-			progress(ctx, stats.records);
-		}
-	}
-	strbuf_deinit(&file.text);
-	strbuf_deinit(&file.raw);
+	counters = calloc(pool_options.nr_threads, sizeof(*counters));
+	error = counters ? call_pool_run(stream,
+					 &(struct call_pool_job){.work = examine_batch,
+								 .deliver = count_batch,
+								 .ctx = &counting,
+								 .workers = counters,
+								 .worker_bytes = sizeof(*counters)},
+					 &pool_options)
+			 : &vmtape_error_no_memory;
+	for (unsigned i = 0; i < pool_options.nr_threads && counters; i++)
+		deinit_counter(&counters[i]);
+	free(counters);
 	call_stream_destroy(stream);
-	return error;
+	return error ? error : counting.error;
 }
 
 /* ---- output ---------------------------------------------------------- */

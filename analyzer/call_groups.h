@@ -36,11 +36,12 @@ struct call_group {
 	struct histogram latency;
 };
 
-/* Zero-initialise, then set by. */
+/* Zero-initialise, then set by, and what else is not counted. */
 struct call_groups {
 	bool by[CALL_KEYS];
-	bool without_pid; /* processes and threads by name alone: for those of different guests */
-	uint8_t path_args[TRAP_ABIS][CALL_GROUPS_CALLS]; /* 0: not looked up; else number + 2 */
+	bool without_pid;     /* processes and threads by name alone: for those of different guests */
+	unsigned nr_threads;  /* that count; 0: call_pool_default_threads() */
+	uint32_t batch_calls; /* call_pool_options */
 	struct u64_map index;
 	struct call_group **list;
 	size_t count, room;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call_batch.h"
 #include "tracker.h"
 #include "u64_map.h"
 
@@ -13,21 +14,6 @@
 struct raw_record {
 	uint8_t *bytes;
 	size_t size_bytes;
-};
-
-enum waiting_kind {
-	WAITING_CALL,
-	WAITING_GAP,
-	WAITING_NOTHING, /* out of the time asked for */
-};
-
-struct waiting {
-	enum waiting_kind kind;
-	bool done, uncertain;
-	enum call_state state;
-	struct raw_record enter, exit;
-	struct call_thread thread;
-	struct call_fds fds; /* if they are wanted */
 };
 
 /* How a call ends that the first reader has yet to see end. */
@@ -53,14 +39,19 @@ struct call_stream {
 	struct session *session;
 	struct call_stream_options options;
 	struct tracker *tracker;
-	struct waiting *window; /* ring of options.window_calls */
-	uint64_t head, tail;    /* numbers of calls: oldest that waits, next to come */
-	size_t window_bytes;
+	struct stored_call
+		*window; /* ring of at least options.window_calls; what is not within head and tail is void */
+	struct call_fds *window_fds; /* one each, if they are wanted */
+	uint64_t window_mask;
+	uint64_t head, tail; /* numbers of calls: oldest that waits, next to come */
+	struct record_store records;
 	bool at_end, closed; /* closed: what enters now is later than asked for */
 	bool gap_seen;
-	struct waiting shown; /* what the last item points into */
+	struct call_batch shown; /* what the last item points into */
+	uint64_t nr_batches;
 	struct ahead ahead;
 	struct vmtape_error *failed;
+	struct vmtape_error *pending; /* for the next one who asks */
 };
 
 static bool copy_record(struct raw_record *out, const struct trap_view *view)
@@ -73,24 +64,28 @@ static bool copy_record(struct raw_record *out, const struct trap_view *view)
 	return true;
 }
 
-static void drop_record(struct raw_record *record)
+static struct stored_call *at(struct call_stream *s, uint64_t number)
 {
-	free(record->bytes);
-	*record = (struct raw_record){0};
+	return &s->window[number & s->window_mask];
 }
 
-static void drop_waiting(struct waiting *waiting)
+static struct call_fds *fds_at(struct call_stream *s, uint64_t number)
 {
-	drop_record(&waiting->enter);
-	drop_record(&waiting->exit);
-	call_fds_release(&waiting->fds);
+	return s->window_fds ? &s->window_fds[number & s->window_mask] : NULL;
+}
+
+static void keep(struct call_stream *s, struct stored_record *out, const struct trap_view *view)
+{
+	record_store_add(&s->records, view->raw, view->header.size_bytes, out);
+	if (!out->block)
+		s->failed = &vmtape_error_no_memory;
 }
 
 static void drop_resolution(struct resolution *resolution)
 {
 	if (!resolution)
 		return;
-	drop_record(&resolution->exit);
+	free(resolution->exit.bytes);
 	call_fds_release(&resolution->fds);
 	free(resolution);
 }
@@ -120,7 +115,7 @@ static void ahead_end(void *ctx, uint64_t number, const struct pairing_end *end)
 	u64_map_get(&a->begun, number, &began);
 	u64_map_remove(&a->begun, number);
 	if (number < s->head ||
-	    (a->next_number - number + 1 < s->options.window_calls && a->bytes - began < CALL_WINDOW_BYTES))
+	    (a->next_number - number + 1 < s->options.window_calls && a->bytes - began < s->options.window_bytes))
 		return;
 	resolution = calloc(1, sizeof(*resolution));
 	if (!resolution)
@@ -174,7 +169,7 @@ static struct resolution *take_resolution(struct ahead *a, uint64_t number)
 /* How the oldest call ends, which blocks the window. */
 static struct vmtape_error *resolve_head(struct call_stream *s)
 {
-	struct waiting *waiting = &s->window[s->head % s->options.window_calls];
+	struct stored_call *call = at(s, s->head);
 	struct tracker_sink sink = {NULL, ahead_begin, ahead_end, ahead_exit_only, ahead_gap, s};
 	struct resolution *resolution;
 	struct vmtape_error *error;
@@ -195,40 +190,45 @@ static struct vmtape_error *resolve_head(struct call_stream *s)
 			return error ? error : s->failed;
 		s->ahead.at_end = !more;
 	}
-	waiting->done = true;
-	waiting->state = CALL_OPEN;
+	call->done = true;
+	call->state = CALL_OPEN;
 	if (!resolution)
 		return NULL;
-	waiting->state = resolution->state;
-	waiting->uncertain = resolution->uncertain;
-	waiting->exit = resolution->exit;
-	s->window_bytes += waiting->exit.size_bytes;
-	call_fds_take_result(&waiting->fds, &resolution->fds);
-	call_fds_release(&resolution->fds);
-	free(resolution);
-	return NULL;
+	call->state = resolution->state;
+	call->uncertain = resolution->uncertain;
+	if (resolution->exit.bytes) {
+		/* It is no part of what the second reader counts from the next oldest call on. */
+		record_store_add_alone(&s->records, resolution->exit.bytes, (uint32_t)resolution->exit.size_bytes,
+				       &call->exit);
+		if (!call->exit.block)
+			s->failed = &vmtape_error_no_memory;
+	}
+	if (s->window_fds)
+		call_fds_take_result(fds_at(s, s->head), &resolution->fds);
+	drop_resolution(resolution);
+	return s->failed;
 }
 
 /* ---- first reader ---------------------------------------------------- */
 
-static struct waiting *new_waiting(struct call_stream *s, uint64_t number, const struct trap_view *view)
+/* NULL: it is not wanted. */
+static struct stored_call *new_call(struct call_stream *s, uint64_t number, const struct trap_view *view,
+				    enum stored_kind kind)
 {
-	struct waiting *waiting;
+	struct stored_call *call = at(s, number);
+	struct call_fds *fds = fds_at(s, number);
 
 	s->tail = number + 1;
-	waiting = &s->window[number % s->options.window_calls];
-	*waiting = (struct waiting){.kind = WAITING_NOTHING, .done = true};
+	call->enter = call->exit = (struct stored_record){0};
+	call->kind = STORED_NOTHING;
+	call->done = true;
+	call->uncertain = false;
+	if (fds)
+		*fds = (struct call_fds){0};
 	if (view->header.tsc < s->options.from_tsc)
 		return NULL;
-	return waiting;
-}
-
-static void keep(struct call_stream *s, struct raw_record *out, const struct trap_view *view)
-{
-	if (copy_record(out, view))
-		s->window_bytes += out->size_bytes;
-	else
-		s->failed = &vmtape_error_no_memory;
+	call->kind = (uint8_t)kind;
+	return call;
 }
 
 /* Nothing enters the window any more; what waits in it may still end. */
@@ -241,75 +241,76 @@ static bool is_late(struct call_stream *s, const struct trap_view *view)
 static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, const struct call_thread *thread)
 {
 	struct call_stream *s = ctx;
-	struct waiting *waiting;
+	struct stored_call *call;
 
 	if (is_late(s, enter))
 		return;
-	waiting = new_waiting(s, number, enter);
-	if (!waiting)
+	call = new_call(s, number, enter, STORED_CALL);
+	if (!call)
 		return;
-	waiting->kind = WAITING_CALL;
-	waiting->done = false;
-	waiting->thread = *thread;
-	if (s->options.fds) {
-		waiting->fds = *tracker_fds(s->tracker);
-		call_fds_hold(&waiting->fds);
+	call->done = false;
+	call->thread = *thread;
+	if (s->window_fds) {
+		*fds_at(s, number) = *tracker_fds(s->tracker);
+		call_fds_hold(fds_at(s, number));
 	}
-	keep(s, &waiting->enter, enter);
+	keep(s, &call->enter, enter);
 }
 
 static void on_end(void *ctx, uint64_t number, const struct pairing_end *end)
 {
 	struct call_stream *s = ctx;
-	struct waiting *waiting;
-	struct resolution *resolution = take_resolution(&s->ahead, number);
+	struct stored_call *call;
 
-	drop_resolution(resolution);
+	if (s->ahead.tracker)
+		drop_resolution(take_resolution(&s->ahead, number));
 	if (number < s->head || number >= s->tail)
 		return;
-	waiting = &s->window[number % s->options.window_calls];
-	if (waiting->kind != WAITING_CALL || waiting->done)
+	call = at(s, number);
+	if (call->kind != STORED_CALL || call->done)
 		return;
-	waiting->done = true;
-	waiting->state = end->state;
-	waiting->uncertain = end->uncertain;
-	if (end->exit && s->options.fds)
-		call_fds_take_result(&waiting->fds, tracker_fds(s->tracker));
-	if (end->exit)
-		keep(s, &waiting->exit, end->exit);
+	call->done = true;
+	call->state = (uint8_t)end->state;
+	call->uncertain = end->uncertain;
+	if (!end->exit)
+		return;
+	if (s->window_fds)
+		call_fds_take_result(fds_at(s, number), tracker_fds(s->tracker));
+	keep(s, &call->exit, end->exit);
 }
 
 static void on_exit_only(void *ctx, uint64_t number, const struct trap_view *exit, const struct call_thread *thread)
 {
 	struct call_stream *s = ctx;
-	struct waiting *waiting;
+	struct stored_call *call;
 
 	if (is_late(s, exit))
 		return;
-	waiting = new_waiting(s, number, exit);
-	/* A tape entered in its middle has most such entries before the time asked for, not lost. */
-	if (!waiting || (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR) &&
-			 !s->options.spanning))
+	call = new_call(s, number, exit, STORED_CALL);
+	if (!call)
 		return;
-	waiting->kind = WAITING_CALL;
-	waiting->state = CALL_EXIT_ONLY;
-	waiting->thread = *thread;
-	keep(s, &waiting->exit, exit);
+	/* A tape entered in its middle has most such entries before the time asked for, not lost. */
+	if (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR) &&
+	    !s->options.spanning) {
+		call->kind = STORED_NOTHING;
+		return;
+	}
+	call->state = CALL_EXIT_ONLY;
+	call->thread = *thread;
+	keep(s, &call->exit, exit);
 }
 
 static void on_gap(void *ctx, uint64_t number, const struct trap_view *view)
 {
 	struct call_stream *s = ctx;
-	struct waiting *waiting;
+	struct stored_call *call;
 
 	s->gap_seen = true;
 	if (is_late(s, view))
 		return;
-	waiting = new_waiting(s, number, view);
-	if (!waiting)
-		return;
-	waiting->kind = WAITING_GAP;
-	keep(s, &waiting->enter, view);
+	call = new_call(s, number, view, STORED_GAP);
+	if (call)
+		keep(s, &call->enter, view);
 }
 
 struct vmtape_error *call_stream_create(struct call_stream **out, struct session *session,
@@ -325,8 +326,16 @@ struct vmtape_error *call_stream_create(struct call_stream **out, struct session
 	s->options = *options;
 	if (!s->options.window_calls)
 		s->options.window_calls = CALL_WINDOW_CALLS;
-	s->window = calloc(s->options.window_calls, sizeof(*s->window));
-	error = s->window ? tracker_create(&s->tracker, session, &sink, options->from_tsc) : &vmtape_error_no_memory;
+	if (!s->options.window_bytes)
+		s->options.window_bytes = CALL_WINDOW_BYTES;
+	while (s->window_mask + 1 < s->options.window_calls)
+		s->window_mask = s->window_mask * 2 + 1;
+	s->window = calloc(s->window_mask + 1, sizeof(*s->window));
+	if (options->fds)
+		s->window_fds = calloc(s->window_mask + 1, sizeof(*s->window_fds));
+	error = s->window && (s->window_fds || !options->fds)
+			? tracker_create(&s->tracker, session, &sink, options->from_tsc)
+			: &vmtape_error_no_memory;
 	if (!error && options->fds)
 		error = tracker_want_fds(s->tracker);
 	if (error) {
@@ -341,10 +350,17 @@ void call_stream_destroy(struct call_stream *s)
 {
 	if (!s)
 		return;
+	call_stream_give_back(s, &s->shown);
+	call_batch_deinit(&s->shown);
 	tracker_destroy(s->tracker);
 	tracker_destroy(s->ahead.tracker);
-	for (; s->window && s->head < s->tail; s->head++)
-		drop_waiting(&s->window[s->head % s->options.window_calls]);
+	for (; s->window && s->head < s->tail; s->head++) {
+		record_store_drop(&s->records, &at(s, s->head)->enter);
+		record_store_drop(&s->records, &at(s, s->head)->exit);
+		if (s->window_fds)
+			call_fds_release(fds_at(s, s->head));
+	}
+	record_store_deinit(&s->records);
 	for (size_t i = 0; i < s->ahead.resolved.room; i++) {
 		struct resolution *resolution = (struct resolution *)(uintptr_t)s->ahead.resolved.slots[i].value;
 
@@ -354,15 +370,21 @@ void call_stream_destroy(struct call_stream *s)
 	}
 	u64_map_deinit(&s->ahead.resolved);
 	u64_map_deinit(&s->ahead.begun);
-	drop_waiting(&s->shown);
+	vmtape_error_destroy(s->pending);
 	free(s->window);
+	free(s->window_fds);
 	free(s);
 }
 
-/* One record makes at most two numbers (a call that it begins, and a gap never with it); keep room for them. */
+/*
+ * One record makes at most two numbers (a call that it begins, and a gap never with it); keep room for them. Kept bytes
+ * count whole blocks, the first of which may have been begun before the oldest call was: what the second reader counts
+ * from there on is never less.
+ */
 static bool is_full(const struct call_stream *s)
 {
-	return s->tail - s->head + 2 > s->options.window_calls || s->window_bytes > CALL_WINDOW_BYTES;
+	return s->tail - s->head + 2 > s->options.window_calls ||
+	       s->records.kept_bytes > s->options.window_bytes + RECORD_BLOCK_BYTES;
 }
 
 /* The head of the window is done, or there is none left. */
@@ -372,7 +394,7 @@ static struct vmtape_error *ready_head(struct call_stream *s)
 		struct vmtape_error *error = NULL;
 		bool more;
 
-		if (s->head < s->tail && s->window[s->head % s->options.window_calls].done)
+		if (s->head < s->tail && at(s, s->head)->done)
 			return NULL;
 		if (s->head == s->tail && (s->at_end || s->closed))
 			return NULL;
@@ -387,46 +409,112 @@ static struct vmtape_error *ready_head(struct call_stream *s)
 	}
 }
 
-static void show(struct call_stream *s, struct call_item *item)
-{
-	struct trap_view enter, exit;
-	bool has_enter = s->shown.enter.bytes &&
-			 trap_view_parse(&enter, s->shown.enter.bytes, s->shown.enter.size_bytes, NULL) > 0;
-	bool has_exit =
-		s->shown.exit.bytes && trap_view_parse(&exit, s->shown.exit.bytes, s->shown.exit.size_bytes, NULL) > 0;
+/* ---- batches --------------------------------------------------------- */
 
-	item->is_gap = s->shown.kind == WAITING_GAP;
-	if (item->is_gap) {
-		trap_view_gap(&enter, &item->gap);
-		item->gap_tsc = enter.header.tsc;
-		item->gap_vcpu = enter.header.vcpu;
-		return;
+static bool reserve(struct call_batch *batch, uint32_t room, bool fds)
+{
+	struct stored_call *calls = reallocarray(batch->calls, room, sizeof(*calls));
+	struct call_fds *all_fds = fds ? reallocarray(batch->fds, room, sizeof(*all_fds)) : NULL;
+
+	if (calls)
+		batch->calls = calls;
+	if (all_fds)
+		batch->fds = all_fds;
+	if (!calls || (fds && !all_fds))
+		return false;
+	batch->room = room;
+	return true;
+}
+
+/* The record's block goes with the batch. */
+static bool lend(struct call_stream *s, struct call_batch *batch, const struct stored_record *record)
+{
+	struct record_block *block = record->block;
+
+	if (!block || block->lent_for == s->nr_batches)
+		return true;
+	if (batch->nr_blocks == batch->room_blocks) {
+		uint32_t room = batch->room_blocks ? batch->room_blocks * 2 : 16;
+		struct record_block **blocks = reallocarray(batch->blocks, room, sizeof(struct record_block *));
+
+		if (!blocks)
+			return false;
+		batch->blocks = blocks;
+		batch->room_blocks = room;
 	}
-	call_build(&item->call, s->session, s->shown.state, has_enter ? &enter : NULL, has_exit ? &exit : NULL,
-		   &s->shown.thread, s->shown.uncertain);
-	item->call.fds = s->options.fds ? &s->shown.fds : NULL;
+	batch->blocks[batch->nr_blocks++] = block;
+	block->lent_for = s->nr_batches;
+	record_store_lend(block);
+	return true;
+}
+
+/* The oldest call of the window. */
+static struct vmtape_error *move_head(struct call_stream *s, struct call_batch *batch, size_t *bytes)
+{
+	struct stored_call *call = at(s, s->head), *moved;
+	struct stored_record enter = call->enter, exit = call->exit;
+
+	if (call->kind != STORED_NOTHING) {
+		if (batch->nr == batch->room && !reserve(batch, batch->room ? batch->room * 2 : 1, s->window_fds))
+			return &vmtape_error_no_memory;
+		if (!lend(s, batch, &enter) || !lend(s, batch, &exit))
+			return &vmtape_error_no_memory;
+		moved = &batch->calls[batch->nr];
+		*moved = *call;
+		*bytes += stored_record_bytes(&enter) + stored_record_bytes(&exit);
+		if (s->window_fds)
+			batch->fds[batch->nr] = *fds_at(s, s->head);
+		batch->nr++;
+	}
+	record_store_drop(&s->records, &enter);
+	record_store_drop(&s->records, &exit);
+	s->head++;
+	return NULL;
+}
+
+struct vmtape_error *call_stream_take(struct call_stream *s, struct call_batch *batch, uint32_t max_calls, bool *more)
+{
+	struct vmtape_error *error = s->pending;
+	size_t bytes = 0;
+
+	s->pending = NULL;
+	s->nr_batches++;
+	batch->session = s->session;
+	batch->has_fds = s->window_fds;
+	while (!error && batch->nr < max_calls && bytes < CALL_BATCH_BYTES) {
+		error = ready_head(s);
+		if (error || s->head == s->tail)
+			break;
+		error = move_head(s, batch, &bytes);
+	}
+	*more = batch->nr;
+	call_stream_get_stats(s, &batch->stats);
+	if (error && !batch->nr) {
+		call_stream_give_back(s, batch);
+		return error;
+	}
+	s->pending = error;
+	return NULL;
+}
+
+void call_stream_give_back(struct call_stream *s, struct call_batch *batch)
+{
+	for (uint32_t i = 0; i < batch->nr_blocks; i++)
+		record_store_give_back(&s->records, batch->blocks[i]);
+	for (uint32_t i = 0; i < batch->nr && batch->has_fds; i++)
+		call_fds_release(&batch->fds[i]);
+	batch->nr_blocks = batch->nr = 0;
 }
 
 struct vmtape_error *call_stream_next(struct call_stream *s, struct call_item *item, bool *more)
 {
-	*more = false;
-	drop_waiting(&s->shown);
-	for (;;) {
-		struct vmtape_error *error = ready_head(s);
+	struct vmtape_error *error;
 
-		if (error)
-			return error;
-		if (s->head == s->tail)
-			return NULL;
-		s->shown = s->window[s->head % s->options.window_calls];
-		s->head++;
-		s->window_bytes -= s->shown.enter.size_bytes + s->shown.exit.size_bytes;
-		if (s->shown.kind == WAITING_NOTHING)
-			continue;
-		show(s, item);
-		*more = true;
-		return NULL;
-	}
+	call_stream_give_back(s, &s->shown);
+	error = call_stream_take(s, &s->shown, 1, more);
+	if (!error && *more)
+		call_batch_item(&s->shown, 0, item);
+	return error;
 }
 
 void call_stream_get_stats(const struct call_stream *s, struct call_stream_stats *out)

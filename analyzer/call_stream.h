@@ -27,6 +27,7 @@ struct call_stream_options {
 	uint64_t from_tsc;     /* entries at or after */
 	uint64_t to_tsc;       /* entries before; UINT64_MAX: all */
 	uint32_t window_calls; /* 0: the default; small ones are for tests */
+	size_t window_bytes;   /* likewise */
 	bool spanning;         /* also exits of calls that began before from_tsc, as CALL_EXIT_ONLY */
 	bool fds;              /* follow descriptors: call.fds, and what else struct call_thread says of it */
 };
@@ -38,6 +39,17 @@ void call_stream_destroy(struct call_stream *stream);
 /* *more is false at the end; the item is valid until the next call. */
 struct vmtape_error *call_stream_next(struct call_stream *stream, struct call_item *item, bool *more);
 
+/*
+ * Up to max_calls of the calls and gaps that come next, and about CALL_BATCH_BYTES of records, into a batch that is
+ * empty. An error comes when all calls before it have been taken: *more is false then, as at the end.
+ */
+#define CALL_BATCH_BYTES (1u << 20)
+struct call_batch;
+struct vmtape_error *call_stream_take(struct call_stream *stream, struct call_batch *batch, uint32_t max_calls,
+				      bool *more);
+/* Empties it. */
+void call_stream_give_back(struct call_stream *stream, struct call_batch *batch);
+
 struct call_stream_stats {
 	uint64_t records; /* read so far */
 	uint64_t guesses; /* paired without a task word */
@@ -48,7 +60,7 @@ void call_stream_get_stats(const struct call_stream *stream, struct call_stream_
 
 /* ---- building ------------------------------------------------------- */
 
-/* What is known of a call, by its records; enter or exit may be NULL. */
+/* What is known of a call, by its records; enter or exit may be NULL, or the call's own views. Any thread. */
 void call_build(struct call *out, struct session *session, enum call_state state, const struct trap_view *enter,
 		const struct trap_view *exit, const struct call_thread *thread, bool uncertain);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call_pool.h"
 #include "events.h"
 #include "tracker.h"
 
@@ -20,6 +21,7 @@ static const char help[] =
 	"      --local           times in the local time zone, not UTC\n"
 	"      --assume-linux    name the calls of an unknown guest by Linux's numbers\n"
 	"      --count N         stop after N calls, or traps\n"
+	"      --threads N       work by N threads; by default as many as there are CPUs, and 4 at most\n"
 	"      --follow          go on as the tape is written, and in the next one of its series; each call when it\n"
 	"                        is over, until the end of the recording, or SIGINT\n"
 	"      --new             with --follow: only what enters from now on\n"
@@ -61,6 +63,7 @@ static int read_options(struct events *e, int argc, char **argv)
 		OPT_LOCAL,
 		OPT_ASSUME,
 		OPT_COUNT,
+		OPT_THREADS,
 		OPT_FOLLOW,
 		OPT_NEW,
 		OPT_HOOKS,
@@ -70,23 +73,15 @@ static int read_options(struct events *e, int argc, char **argv)
 		OPT_HELP
 	};
 	static const struct option options[] = {
-		{"filter", required_argument, NULL, 'f'},
-		{"from", required_argument, NULL, OPT_FROM},
-		{"to", required_argument, NULL, OPT_TO},
-		{"format", required_argument, NULL, OPT_FORMAT},
-		{"show-fds", no_argument, NULL, OPT_SHOW_FDS},
-		{"traps", no_argument, NULL, OPT_TRAPS},
-		{"local", no_argument, NULL, OPT_LOCAL},
-		{"assume-linux", no_argument, NULL, OPT_ASSUME},
-		{"count", required_argument, NULL, OPT_COUNT},
-		{"follow", no_argument, NULL, OPT_FOLLOW},
-		{"new", no_argument, NULL, OPT_NEW},
-		{"check", no_argument, NULL, OPT_CHECK},
-		{"hooks", required_argument, NULL, OPT_HOOKS},
-		{"color", required_argument, NULL, OPT_COLOR},
-		{"no-pager", no_argument, NULL, OPT_PAGER},
-		{"help", no_argument, NULL, OPT_HELP},
-		{0},
+		{"filter", required_argument, NULL, 'f'},      {"from", required_argument, NULL, OPT_FROM},
+		{"to", required_argument, NULL, OPT_TO},       {"format", required_argument, NULL, OPT_FORMAT},
+		{"show-fds", no_argument, NULL, OPT_SHOW_FDS}, {"traps", no_argument, NULL, OPT_TRAPS},
+		{"local", no_argument, NULL, OPT_LOCAL},       {"assume-linux", no_argument, NULL, OPT_ASSUME},
+		{"count", required_argument, NULL, OPT_COUNT}, {"threads", required_argument, NULL, OPT_THREADS},
+		{"follow", no_argument, NULL, OPT_FOLLOW},     {"new", no_argument, NULL, OPT_NEW},
+		{"check", no_argument, NULL, OPT_CHECK},       {"hooks", required_argument, NULL, OPT_HOOKS},
+		{"color", required_argument, NULL, OPT_COLOR}, {"no-pager", no_argument, NULL, OPT_PAGER},
+		{"help", no_argument, NULL, OPT_HELP},         {0},
 	};
 	int c;
 
@@ -128,6 +123,11 @@ static int read_options(struct events *e, int argc, char **argv)
 		case OPT_COUNT:
 			if (!read_count(e, optarg))
 				return command_misused("events", "--count \"%s\": want a number, not 0", optarg);
+			break;
+		case OPT_THREADS:
+			if (!command_threads(optarg, &e->nr_threads))
+				return command_misused("events", "--threads \"%s\": want a number from 1 to %u", optarg,
+						       CALL_POOL_MAX_THREADS);
 			break;
 		case OPT_FOLLOW:
 			e->follow = true;
@@ -209,25 +209,28 @@ static void add_trap_hook(struct events *e, const struct trap_view *view, const 
 		output_text_hook(&e->line, outcome.json);
 }
 
-void events_show_item(struct events *e, const struct call_item *item)
+/* false: it does not match. */
+static bool put_item(const struct events *e, struct strbuf *line, struct call_item *item)
 {
-	struct call call;
-
 	/* A gap is shown whatever the filter: what was lost may have matched. */
 	if (!item->is_gap && !filter_match(e->filter, &item->call, 0))
-		return;
-	if (!item->is_gap && e->show_fds) {
-		call = item->call;
-		call.show_fds = true;
-	}
+		return false;
+	item->call.show_fds = e->show_fds;
 	if (item->is_gap && e->format == FORMAT_JSON)
-		output_json_gap(&e->line, item, session_clock(e->session));
+		output_json_gap(line, item, session_clock(e->session));
 	else if (item->is_gap)
-		output_text_gap(&e->line, item, session_clock(e->session), &e->output);
+		output_text_gap(line, item, session_clock(e->session), &e->output);
 	else if (e->format == FORMAT_JSON)
-		output_json_call(&e->line, &item->call);
+		output_json_call(line, &item->call);
 	else
-		output_text_call(&e->line, e->show_fds ? &call : &item->call, &e->output);
+		output_text_call(line, &item->call, &e->output);
+	return true;
+}
+
+void events_show_item(struct events *e, struct call_item *item)
+{
+	if (!put_item(e, &e->line, item))
+		return;
 	if (!item->is_gap && e->plugin)
 		add_hook(e, &item->call);
 	if (item->is_gap)
@@ -236,29 +239,124 @@ void events_show_item(struct events *e, const struct call_item *item)
 		count_shown(e);
 }
 
-static struct vmtape_error *show_calls(struct events *e)
+/* Hooks run in the order of what is shown, and may stop it at any call. */
+static struct vmtape_error *show_with_hooks(struct events *e, struct call_stream *stream, struct progress *progress)
 {
-	struct call_stream_options options = {.from_tsc = e->span.from_tsc, .to_tsc = e->span.to_tsc, .fds = e->fds};
 	struct call_stream_stats stats;
-	struct call_stream *stream;
+	struct vmtape_error *error = NULL;
 	struct call_item item;
-	struct progress progress;
-	struct vmtape_error *error = call_stream_create(&stream, e->session, &options);
 	bool more;
 
-	if (error)
-		return error;
-	progress_start(&progress, "events", session_info(e->session)->nr_records);
-	progress.off |= e->output.terminal.paged;
 	while (!e->stopped) {
 		error = call_stream_next(stream, &item, &more);
 		if (error || !more)
 			break;
 		events_show_item(e, &item);
 		call_stream_get_stats(stream, &stats);
-		progress_show(&progress, stats.records);
+		progress_show(progress, stats.records);
 	}
-	progress_end(&progress);
+	return error;
+}
+
+/* ---- by several threads ---------------------------------------------- */
+
+/* What one thread has made of a batch. */
+struct lines {
+	struct strbuf text;
+	uint32_t nr;  /* calls in it */
+	size_t *ends; /* of each; with --count only */
+	uint32_t room;
+	struct call_item item;
+};
+
+struct showing {
+	struct events *events;
+	struct progress progress;
+};
+
+static void put_batch(void *ctx, void *worker, const struct call_batch *batch)
+{
+	const struct showing *showing = ctx;
+	const struct events *e = showing->events;
+	struct lines *lines = worker;
+
+	lines->nr = 0;
+	if (e->count && lines->room < batch->nr) {
+		size_t *ends = reallocarray(lines->ends, batch->nr, sizeof(*ends));
+
+		if (!ends) {
+			lines->text.failed = true;
+			return;
+		}
+		lines->ends = ends;
+		lines->room = batch->nr;
+	}
+	for (uint32_t i = 0; i < batch->nr && !(e->count && lines->nr == e->count); i++) {
+		call_batch_item(batch, i, &lines->item);
+		if (!put_item(e, &lines->text, &lines->item) || lines->item.is_gap)
+			continue;
+		if (e->count)
+			lines->ends[lines->nr] = lines->text.len;
+		lines->nr++;
+	}
+}
+
+static bool write_batch(void *ctx, void *worker, const struct call_batch *batch)
+{
+	struct showing *showing = ctx;
+	struct events *e = showing->events;
+	struct lines *lines = worker;
+
+	if (e->count && lines->nr >= e->count - e->shown) {
+		lines->nr = (uint32_t)(e->count - e->shown);
+		lines->text.len = lines->ends[lines->nr - 1];
+		e->stopped = true;
+	}
+	e->shown += lines->nr;
+	e->stopped |= !command_write(&lines->text);
+	progress_show(&showing->progress, batch->stats.records);
+	return !e->stopped;
+}
+
+static struct vmtape_error *show_by_threads(struct showing *showing, struct call_stream *stream)
+{
+	struct call_pool_options options = {.nr_threads = showing->events->nr_threads};
+	struct lines *lines;
+	struct vmtape_error *error;
+
+	if (!options.nr_threads)
+		options.nr_threads = call_pool_default_threads();
+	lines = calloc(options.nr_threads, sizeof(*lines));
+	if (!lines)
+		return &vmtape_error_no_memory;
+	error = call_pool_run(stream,
+			      &(struct call_pool_job){.work = put_batch,
+						      .deliver = write_batch,
+						      .ctx = showing,
+						      .workers = lines,
+						      .worker_bytes = sizeof(*lines)},
+			      &options);
+	for (unsigned i = 0; i < options.nr_threads; i++) {
+		strbuf_deinit(&lines[i].text);
+		free(lines[i].ends);
+	}
+	free(lines);
+	return error;
+}
+
+static struct vmtape_error *show_calls(struct events *e)
+{
+	struct call_stream_options options = {.from_tsc = e->span.from_tsc, .to_tsc = e->span.to_tsc, .fds = e->fds};
+	struct showing showing = {.events = e};
+	struct call_stream *stream;
+	struct vmtape_error *error = call_stream_create(&stream, e->session, &options);
+
+	if (error)
+		return error;
+	progress_start(&showing.progress, "events", session_info(e->session)->nr_records);
+	showing.progress.off |= e->output.terminal.paged;
+	error = e->plugin ? show_with_hooks(e, stream, &showing.progress) : show_by_threads(&showing, stream);
+	progress_end(&showing.progress);
 	command_note_names(stream);
 	call_stream_destroy(stream);
 	return error;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "call_groups.h"
+#include "call_pool.h"
 #include "command.h"
 #include "table.h"
 #include "terminal.h"
@@ -66,6 +67,7 @@ static const char help[] =
 	"      --color WHEN      auto (default), always or never\n"
 	"      --no-pager        no pager on a terminal\n"
 	"      --local           times of the options are local time, not UTC\n"
+	"      --threads N       work by N threads; by default as many as there are CPUs, and 4 at most\n"
 	"      --help            this text\n\n"
 	"Percentiles are right to 1/16. Exit status: 0 done, 1 no call matched, 2 bad usage or bad input.\n";
 
@@ -119,22 +121,17 @@ static int read_options(struct stats *s, int argc, char **argv)
 		OPT_COLOR,
 		OPT_PAGER,
 		OPT_LOCAL,
+		OPT_THREADS,
 		OPT_HELP
 	};
 	static const struct option options[] = {
-		{"by", required_argument, NULL, OPT_BY},
-		{"filter", required_argument, NULL, 'f'},
-		{"from", required_argument, NULL, OPT_FROM},
-		{"to", required_argument, NULL, OPT_TO},
-		{"sort", required_argument, NULL, OPT_SORT},
-		{"top", required_argument, NULL, OPT_TOP},
-		{"fields", required_argument, NULL, OPT_FIELDS},
-		{"format", required_argument, NULL, OPT_FORMAT},
-		{"color", required_argument, NULL, OPT_COLOR},
-		{"no-pager", no_argument, NULL, OPT_PAGER},
-		{"local", no_argument, NULL, OPT_LOCAL},
-		{"help", no_argument, NULL, OPT_HELP},
-		{0},
+		{"by", required_argument, NULL, OPT_BY},         {"filter", required_argument, NULL, 'f'},
+		{"from", required_argument, NULL, OPT_FROM},     {"to", required_argument, NULL, OPT_TO},
+		{"sort", required_argument, NULL, OPT_SORT},     {"top", required_argument, NULL, OPT_TOP},
+		{"fields", required_argument, NULL, OPT_FIELDS}, {"format", required_argument, NULL, OPT_FORMAT},
+		{"color", required_argument, NULL, OPT_COLOR},   {"no-pager", no_argument, NULL, OPT_PAGER},
+		{"local", no_argument, NULL, OPT_LOCAL},         {"threads", required_argument, NULL, OPT_THREADS},
+		{"help", no_argument, NULL, OPT_HELP},           {0},
 	};
 	uint64_t top;
 	int c;
@@ -186,6 +183,11 @@ static int read_options(struct stats *s, int argc, char **argv)
 			break;
 		case OPT_LOCAL:
 			s->local = true;
+			break;
+		case OPT_THREADS:
+			if (!command_threads(optarg, &s->groups.nr_threads))
+				return command_misused("stats", "--threads \"%s\": want a number from 1 to %u", optarg,
+						       CALL_POOL_MAX_THREADS);
 			break;
 		case OPT_HELP:
 			fputs(help, stdout);

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "call_stream.h"
+#include "call_pool.h"
 #include "terminal.h"
 
 int command_misused(const char *name, const char *format, ...)
@@ -75,6 +75,16 @@ bool command_number(const char *text, uint64_t *out)
 	errno = 0;
 	*out = strtoull(text, &end, 10);
 	return *text >= '0' && *text <= '9' && !*end && !errno;
+}
+
+bool command_threads(const char *text, unsigned *out)
+{
+	uint64_t n;
+
+	if (!command_number(text, &n) || !n || n > CALL_POOL_MAX_THREADS)
+		return false;
+	*out = (unsigned)n;
+	return true;
 }
 
 struct vmtape_error *command_resolve_time(const char *text, const struct session *session, bool local, uint64_t *tsc)
@@ -263,8 +273,9 @@ void progress_show(struct progress *progress, uint64_t done)
 {
 	int64_t now;
 
-	if (progress->off || done % 4096)
+	if (progress->off || done - progress->last_done < 4096)
 		return;
+	progress->last_done = done;
 	now = now_ms();
 	if (now - progress->start_ms < 1000 || now - progress->last_ms < 200)
 		return;

@@ -55,6 +55,8 @@ const char *command_operand(const char *name, int argc, char **argv, const char 
 
 /* A decimal number and nothing else. */
 bool command_number(const char *text, uint64_t *out);
+/* --threads: from 1 to CALL_POOL_MAX_THREADS. */
+bool command_threads(const char *text, unsigned *out);
 
 /* ---- options of several commands ------------------------------------- */
 
@@ -100,7 +102,7 @@ int command_finish(int status);
 /* On stderr, when that is a terminal and stdout is not, from the first second on. */
 struct progress {
 	const char *what;
-	uint64_t total;
+	uint64_t total, last_done;
 	int64_t start_ms, last_ms;
 	bool off, shown;
 };

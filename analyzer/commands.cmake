@@ -4,10 +4,12 @@ target_sources(vmtape-analyzer PRIVATE
   arg_plain.c
   arg_raw.c
   boot_clock.c
+  call_batch.c
   call_build.c
   call_fd_text.c
   call_groups.c
   call_live.c
+  call_pool.c
   call_stream.c
   call_touch.c
   clock.c
@@ -35,6 +37,7 @@ target_sources(vmtape-analyzer PRIVATE
   process_moment.c
   process_regions.c
   processes.c
+  record_store.c
   sequence.c
   session.c
   table.c

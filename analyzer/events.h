@@ -20,9 +20,10 @@ struct events {
 	struct command_span span;
 	enum format format;
 	bool traps, assume_linux, follow, only_new, check;
-	bool show_fds;  /* text: names behind descriptors */
-	bool fds;       /* descriptors are to be followed */
-	uint64_t count; /* to be shown; 0: all */
+	bool show_fds;       /* text: names behind descriptors */
+	bool fds;            /* descriptors are to be followed */
+	uint64_t count;      /* to be shown; 0: all */
+	unsigned nr_threads; /* 0: call_pool_default_threads() */
 	struct output_options output;
 	struct session *session;
 	struct filter *filter;
@@ -42,7 +43,7 @@ static inline bool events_are_traps(const struct events *e)
 /* What needs the opened tape: times in the filter and in --from. */
 struct vmtape_error *events_prepare(struct events *e);
 /* Writes it if it matches, and stops at the last one that is wanted. */
-void events_show_item(struct events *e, const struct call_item *item);
+void events_show_item(struct events *e, struct call_item *item);
 /* A tracker's record; ctx: struct events. */
 void events_show_trap(void *ctx, const struct trap_view *view, const struct call_thread *thread);
 /* events_follow.c: all of a tape that is being written, from path, which e->session has open. */

@@ -11,7 +11,11 @@
 /* Open calls without a task word that one exit is compared with. */
 #define MAX_SCAN 4096
 #define NONE     UINT32_MAX
+/* Threads without an open call that are remembered for their next one, at least. */
+#define MIN_IDLE  1024u
+#define NR_RECENT 64u
 
+/* A thread, by its key, and its open call. Threads keep their place from call to call, as most calls come from few. */
 struct open_call {
 	uint64_t number;
 	uint64_t key;
@@ -20,7 +24,8 @@ struct open_call {
 	uint32_t nr;
 	uint8_t abi;
 	bool by_task;
-	uint32_t older, newer; /* list in order of entry; newer also chains the free ones */
+	bool used, open;
+	uint32_t older, newer; /* open ones in order of entry; newer also chains the free ones */
 };
 
 struct pairing {
@@ -29,7 +34,8 @@ struct pairing {
 	struct open_call *calls;
 	uint32_t room, used, free;
 	uint32_t oldest, newest;
-	uint32_t nr_open;
+	uint32_t nr_open, nr_used;
+	uint32_t recent[NR_RECENT]; /* by vCPU: the thread that ran there last; checked before it is believed */
 	uint64_t next_number;
 	uint64_t lossy_until; /* end of the latest loss; 0: none */
 	uint64_t guesses;
@@ -87,15 +93,31 @@ uint64_t pairing_guesses(const struct pairing *p)
 	return p->guesses;
 }
 
-static uint32_t new_slot(struct pairing *p)
+/* Idle threads give their places back. */
+static void sweep(struct pairing *p)
 {
-	uint32_t i = p->free;
+	for (uint32_t i = 0; i < p->used; i++) {
+		struct open_call *call = &p->calls[i];
 
-	if (i != NONE) {
-		p->free = p->calls[i].newer;
-		return i;
+		if (!call->used || call->open)
+			continue;
+		u64_map_remove(&p->by_key, call->key);
+		call->used = false;
+		call->newer = p->free;
+		p->free = i;
+		p->nr_used--;
 	}
-	if (p->used == p->room) {
+}
+
+/* NONE: no memory. */
+static uint32_t new_slot(struct pairing *p, uint64_t key)
+{
+	uint32_t i;
+
+	if (p->nr_used - p->nr_open > MIN_IDLE && p->nr_used - p->nr_open > p->used / 2)
+		sweep(p);
+	i = p->free;
+	if (i == NONE && p->used == p->room) {
 		uint32_t room = p->room ? p->room * 2 : 64;
 		struct open_call *calls = realloc(p->calls, room * sizeof(*calls));
 
@@ -104,14 +126,23 @@ static uint32_t new_slot(struct pairing *p)
 		p->calls = calls;
 		p->room = room;
 	}
-	return p->used++;
+	if (i == NONE)
+		i = p->used;
+	if (!u64_map_set(&p->by_key, key, i))
+		return NONE;
+	if (i == p->free)
+		p->free = p->calls[i].newer;
+	else
+		p->used++;
+	p->calls[i] = (struct open_call){.key = key, .used = true};
+	p->nr_used++;
+	return i;
 }
 
 static void forget(struct pairing *p, uint32_t i)
 {
 	struct open_call *call = &p->calls[i];
 
-	u64_map_remove(&p->by_key, call->key);
 	if (call->older != NONE)
 		p->calls[call->older].newer = call->newer;
 	else
@@ -120,8 +151,7 @@ static void forget(struct pairing *p, uint32_t i)
 		p->calls[call->newer].older = call->older;
 	else
 		p->newest = call->older;
-	call->newer = p->free;
-	p->free = i;
+	call->open = false;
 	p->nr_open--;
 }
 
@@ -152,11 +182,26 @@ static uint64_t key_of(const struct trap_view *view, bool *by_task)
 	       1;
 }
 
-static uint32_t find_open(const struct pairing *p, uint64_t key)
+/* The thread's place; it may have no open call. */
+static uint32_t find_slot(const struct pairing *p, uint64_t key)
 {
 	uint64_t i;
 
 	return u64_map_get(&p->by_key, key, &i) ? (uint32_t)i : NONE;
+}
+
+static uint32_t find_recent(struct pairing *p, uint64_t key, uint16_t vcpu)
+{
+	uint32_t *recent = &p->recent[vcpu % NR_RECENT];
+
+	if (*recent >= p->used || !p->calls[*recent].used || p->calls[*recent].key != key)
+		*recent = find_slot(p, key);
+	return *recent;
+}
+
+static bool is_open(const struct pairing *p, uint32_t i)
+{
+	return i != NONE && p->calls[i].open;
 }
 
 static bool same_thread(const struct open_call *call, const struct trap_view *view)
@@ -193,6 +238,30 @@ static enum call_role role_of(const struct pairing *p, uint8_t abi, uint32_t nr)
 	return p->sink.role ? p->sink.role(p->sink.ctx, abi, nr) : CALL_ROLE_NONE;
 }
 
+static void open_call(struct pairing *p, uint32_t i, uint64_t number, const struct trap_view *view, uint32_t nr,
+		      bool by_task)
+{
+	struct open_call *call = &p->calls[i];
+
+	call->number = number;
+	call->task_id = view->regs[TRAP_REG_TASK_ID];
+	call->rip = view->regs[TRAP_REG_RIP];
+	call->cr3 = address_space(view);
+	call->tsc = view->header.tsc;
+	call->nr = nr;
+	call->abi = view->header.abi;
+	call->by_task = by_task;
+	call->open = true;
+	call->older = p->newest;
+	call->newer = NONE;
+	if (p->newest != NONE)
+		p->calls[p->newest].newer = i;
+	else
+		p->oldest = i;
+	p->newest = i;
+	p->nr_open++;
+}
+
 static struct vmtape_error *feed_enter(struct pairing *p, const struct trap_view *view)
 {
 	uint32_t nr = trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]);
@@ -200,10 +269,10 @@ static struct vmtape_error *feed_enter(struct pairing *p, const struct trap_view
 	uint64_t number;
 	bool by_task;
 	uint64_t key = key_of(view, &by_task);
-	uint32_t i = find_open(p, key);
+	uint32_t i = find_recent(p, key, view->header.vcpu);
 
 	/* A thread makes one call at a time: the earlier one left unseen (restarted by the kernel, thread replaced). */
-	if (i != NONE)
+	if (is_open(p, i))
 		end_open(p, i, CALL_NO_EXIT, !by_task, NULL);
 	number = p->next_number++;
 	p->guesses += !by_task;
@@ -214,28 +283,11 @@ static struct vmtape_error *feed_enter(struct pairing *p, const struct trap_view
 	}
 	if (p->nr_open == MAX_OPEN)
 		end_open(p, p->oldest, CALL_OPEN, true, NULL);
-	i = new_slot(p);
-	if (i == NONE || !u64_map_set(&p->by_key, key, i))
+	if (i == NONE)
+		i = new_slot(p, key);
+	if (i == NONE)
 		return &vmtape_error_no_memory;
-	p->calls[i] = (struct open_call){
-		.number = number,
-		.key = key,
-		.task_id = view->regs[TRAP_REG_TASK_ID],
-		.rip = view->regs[TRAP_REG_RIP],
-		.cr3 = address_space(view),
-		.tsc = view->header.tsc,
-		.nr = nr,
-		.abi = view->header.abi,
-		.by_task = by_task,
-		.older = p->newest,
-		.newer = NONE,
-	};
-	if (p->newest != NONE)
-		p->calls[p->newest].newer = i;
-	else
-		p->oldest = i;
-	p->newest = i;
-	p->nr_open++;
+	open_call(p, i, number, view, nr, by_task);
 	return NULL;
 }
 
@@ -260,10 +312,10 @@ static void feed_exit(struct pairing *p, const struct trap_view *view)
 {
 	bool by_task;
 	uint64_t key = key_of(view, &by_task);
-	uint32_t i = find_open(p, key);
+	uint32_t i = find_recent(p, key, view->header.vcpu);
 
-	if (i == NONE && !by_task)
-		i = find_by_number(p, view);
+	if (!is_open(p, i))
+		i = by_task ? NONE : find_by_number(p, view);
 	if (i != NONE && belongs(p, &p->calls[i], view)) {
 		end_open(p, i, CALL_COMPLETE, false, view);
 		return;
@@ -304,11 +356,19 @@ struct vmtape_error *pairing_feed(struct pairing *p, const struct trap_view *vie
 	}
 }
 
+bool pairing_is_end(struct pairing *p, const struct trap_view *exit)
+{
+	uint64_t task = exit->regs[TRAP_REG_TASK];
+	uint32_t i = task ? find_recent(p, task, exit->header.vcpu) : NONE;
+
+	return is_open(p, i) && belongs(p, &p->calls[i], exit);
+}
+
 void pairing_end_task(struct pairing *p, uint64_t task)
 {
-	uint32_t i = task ? find_open(p, task) : NONE;
+	uint32_t i = task ? find_slot(p, task) : NONE;
 
-	if (i != NONE && p->calls[i].by_task)
+	if (is_open(p, i) && p->calls[i].by_task)
 		end_open(p, i, CALL_NO_EXIT, false, NULL);
 }
 

@@ -50,6 +50,8 @@ void pairing_destroy(struct pairing *pairing);
 
 /* Records in order of time. TRAP_ENTER, TRAP_EXIT and TRAP_GAP count, others are passed over. */
 struct vmtape_error *pairing_feed(struct pairing *pairing, const struct trap_view *view);
+/* This TRAP_EXIT, if it is fed next, ends the open call of the thread whose task word it has. */
+bool pairing_is_end(struct pairing *pairing, const struct trap_view *exit);
 /* The thread is known to be gone: its open call has no exit. */
 void pairing_end_task(struct pairing *pairing, uint64_t task);
 /* End of tape: what is open stays open. */

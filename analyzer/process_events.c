@@ -69,6 +69,7 @@ static void use_hint(struct processes *p, uint32_t i)
 		memcpy(t->pub.comm, hint->comm, sizeof(t->pub.comm));
 	if (t->pub.ppid < 0)
 		t->pub.ppid = hint->ppid;
+	p->family++;
 	if (!t->pub.start_ns)
 		t->pub.start_ns = hint->start_ns;
 	if (!t->pub.uid_known) {
@@ -100,7 +101,7 @@ static uint32_t thread_of(struct processes *p, const struct trap_view *view, boo
 	*fresh = false;
 	if (!task)
 		return PROCESS_NONE;
-	i = process_table_find(&p->by_task, task);
+	i = process_table_find_task(p, task, view->header.vcpu);
 	if (!trap_view_has(view, TRAP_REG_TASK_ID) || tid <= 0 || pid <= 0)
 		return i;
 	if (i != PROCESS_NONE && p->threads[i].pub.tid == tid)
@@ -159,8 +160,12 @@ static void apply_identity(struct processes *p, const struct trap_view *view, ui
 	}
 	bytes = labelled(view, PLAN_LABEL_PARENT, 8, &fragment);
 	if (bytes) {
-		t->pub.ppid = (int32_t)(le(bytes, 8) >> 32);
+		int32_t ppid = (int32_t)(le(bytes, 8) >> 32);
+
+		p->family += t->pub.ppid != ppid;
+		t->pub.ppid = ppid;
 		t->ppid_tsc = view->header.tsc;
+		t->family_seen = 0;
 	}
 	if (fresh) {
 		use_hint(p, i);
@@ -198,6 +203,7 @@ struct vmtape_error *processes_before(struct processes *p, const struct trap_vie
 		return NULL;
 	t = &p->threads[i];
 	t->pub.trapped = true;
+	p->family += t->pub.zombie;
 	t->pub.zombie = false;
 	if (view->header.type == TRAP_IDENTITY) {
 		apply_identity(p, view, i, fresh);
@@ -299,6 +305,8 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 	t->pub.call_abi = view->header.abi;
 	t->pub.call_nr = trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]);
 	t->role = role;
+	if (role == CALL_ROLE_NONE)
+		return;
 	t->exec_path = NULL;
 	t->exec_cmdline = NULL;
 	t->exe_told = false;
@@ -316,6 +324,7 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 		t->clone_flags_known = process_clone_flags(view, &t->clone_flags);
 	} else if (role == CALL_ROLE_EXIT_GROUP) {
 		t->pub.zombie = true;
+		p->family++;
 		end_mates(p, i, view->header.tsc);
 		process_fds_gone(p, i);
 		if (t->pub.tid != t->pub.pid)
@@ -326,6 +335,7 @@ static void enter_call(struct processes *p, uint32_t i, const struct trap_view *
 		/* The first thread's place is held until the whole process has ended. */
 		if (last || t->pub.tid == t->pub.pid) {
 			t->pub.zombie = true;
+			p->family++;
 			process_fds_gone(p, i);
 		} else {
 			process_table_remove(p, i, view->header.tsc);
@@ -395,6 +405,7 @@ static void fork_done(struct processes *p, uint32_t i, const struct trap_view *v
 	p->threads[at].pub.uid_known = p->threads[i].pub.uid_known;
 	p->threads[at].pub.ppid = thread || flags & CLONE_PARENT_FLAG ? p->threads[i].pub.ppid : p->threads[i].pub.pid;
 	p->threads[at].ppid_tsc = view->header.tsc;
+	p->family++;
 	p->threads[at].confirmed = p->threads[i].confirmed;
 }
 
@@ -446,28 +457,33 @@ static void waitid_done(struct processes *p, uint32_t i, const struct trap_view 
 }
 
 /* A call that a signal found at its end has its result in the handler's frame. */
+static int64_t diverted_result(const struct trap_view *view, int64_t ret)
+{
+	struct call call = {.has_exit = true};
+
+	call.exit = *view;
+	return call_sigframe_result(&call, &ret) ? ret : -1;
+}
+
 static int64_t result_of(const struct trap_view *view, enum call_role role)
 {
 	int64_t ret = is_i386(view) ? (int32_t)(uint32_t)view->regs[TRAP_REG_RAX] : (int64_t)view->regs[TRAP_REG_RAX];
-	struct call call = {.has_exit = true};
 
-	if (!(view->header.flags & TRAP_F_DIVERTED) || role == CALL_ROLE_NONE || role == CALL_ROLE_EXEC)
-		return ret;
-	call.exit = *view;
-	return call_sigframe_result(&call, &ret) ? ret : -1;
+	return view->header.flags & TRAP_F_DIVERTED && role != CALL_ROLE_EXEC ? diverted_result(view, ret) : ret;
 }
 
 static void exit_call(struct processes *p, uint32_t i, const struct trap_view *view)
 {
 	struct thread_entry *t = &p->threads[i];
 	enum call_role role = t->role;
-	int64_t ret = result_of(view, role);
 	bool was_in_call = t->pub.in_call;
+	int64_t ret;
 
 	t->pub.in_call = false;
 	t->role = CALL_ROLE_NONE;
-	if (!was_in_call)
+	if (!was_in_call || role == CALL_ROLE_NONE)
 		return;
+	ret = result_of(view, role);
 	if (role == CALL_ROLE_EXEC && ret == 0)
 		exec_done(p, i, view);
 	else if (role == CALL_ROLE_FORK && ret > 0 && ret <= INT32_MAX)
@@ -476,15 +492,20 @@ static void exit_call(struct processes *p, uint32_t i, const struct trap_view *v
 		wait4_done(p, i, view, (int32_t)ret);
 	else if (role == CALL_ROLE_WAITID && ret == 0)
 		waitid_done(p, i, view);
-	else if (role == CALL_ROLE_PRCTL && ret == 0 && t->args[0] == PR_SET_CHILD_SUBREAPER_)
+	else if (role == CALL_ROLE_PRCTL && ret == 0 && t->args[0] == PR_SET_CHILD_SUBREAPER_) {
 		t->pub.subreaper = t->args[1] != 0;
+		p->family++;
+	}
 }
 
 struct vmtape_error *processes_after(struct processes *p, const struct trap_view *view, enum call_role role)
 {
-	uint32_t i =
-		view->regs[TRAP_REG_TASK] ? process_table_find(&p->by_task, view->regs[TRAP_REG_TASK]) : PROCESS_NONE;
+	uint32_t i;
 
+	if (view->header.type != TRAP_ENTER && view->header.type != TRAP_EXIT)
+		return NULL;
+	i = view->regs[TRAP_REG_TASK] ? process_table_find_task(p, view->regs[TRAP_REG_TASK], view->header.vcpu)
+				      : PROCESS_NONE;
 	if (i == PROCESS_NONE)
 		return NULL;
 	if (view->header.type == TRAP_ENTER)

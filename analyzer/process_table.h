@@ -13,6 +13,7 @@
 /* Of these the command lines, which all may differ, and the directories: room is left for the executables. */
 #define PROCESSES_CMDLINE_BYTES   (PROCESSES_EXE_BYTES / 2)
 #define PROCESSES_DIRECTORY_BYTES (PROCESSES_EXE_BYTES / 4)
+#define PROCESSES_RECENT          64u
 #define PROCESS_NONE              UINT32_MAX
 
 struct thread_entry {
@@ -29,7 +30,9 @@ struct thread_entry {
 	bool clone_flags_known;
 	struct fd_thread *fd; /* NULL: nothing known */
 	const char *exec_cmdline;
-	uint32_t next_mate; /* next thread of the process; also chains the free ones */
+	int32_t parent;       /* processes_parent() as of family_seen */
+	uint64_t family_seen; /* processes.family then; 0: to be found out */
+	uint32_t next_mate;   /* next thread of the process; also chains the free ones */
 };
 
 struct processes {
@@ -39,6 +42,8 @@ struct processes {
 	uint32_t room, used, free;
 	size_t count;
 	struct u64_map by_task, by_tid, by_pid, by_cr3;
+	uint32_t recent[PROCESSES_RECENT]; /* by vCPU: the thread that ran there last; checked before it is believed */
+	uint64_t family;                   /* counts what may change whose parent is whose; never 0 */
 	struct u64_map dead_tsc, dead_parent; /* of processes that ended, by pid */
 	struct u64_map hint_by_task;
 	struct linux_task *hints;
@@ -58,6 +63,15 @@ struct processes {
 };
 
 uint32_t process_table_find(const struct u64_map *map, uint64_t key);
+/* The thread with this task word, which ran on this vCPU. */
+static inline uint32_t process_table_find_task(struct processes *p, uint64_t task, uint16_t vcpu)
+{
+	uint32_t *recent = &p->recent[vcpu % PROCESSES_RECENT];
+
+	if (*recent >= p->used || !p->threads[*recent].used || p->threads[*recent].pub.task != task)
+		*recent = process_table_find(&p->by_task, task);
+	return *recent;
+}
 /* PROCESS_NONE: out of memory or full. */
 uint32_t process_table_add(struct processes *p, uint64_t task, int32_t pid, int32_t tid, uint64_t tsc);
 void process_table_remove(struct processes *p, uint32_t i, uint64_t tsc);

@@ -17,6 +17,7 @@ struct vmtape_error *processes_create(struct processes **out, void (*gone)(void 
 	p->ctx = ctx;
 	p->free = PROCESS_NONE;
 	p->cr3_mask = ~0ull;
+	p->family = 1;
 	*out = p;
 	return NULL;
 }
@@ -140,6 +141,7 @@ uint32_t process_table_add(struct processes *p, uint64_t task, int32_t pid, int3
 		u64_map_set(&p->by_task, task, i);
 	u64_map_set(&p->by_tid, id_key(tid), i);
 	join_process(p, i);
+	p->family++;
 	u64_map_remove(&p->dead_tsc, id_key(pid));
 	p->count++;
 	return i;
@@ -174,6 +176,7 @@ void process_table_remove(struct processes *p, uint32_t i, uint64_t tsc)
 		u64_map_set(&p->dead_tsc, id_key(t->pub.pid), tsc);
 		u64_map_set(&p->dead_parent, id_key(t->pub.pid), id_key(t->pub.ppid));
 	}
+	p->family++;
 	t->used = false;
 	t->next_mate = p->free;
 	p->free = i;
@@ -197,6 +200,7 @@ void process_table_rename(struct processes *p, uint32_t i, int32_t pid, int32_t 
 	t->pub.tid = tid;
 	u64_map_set(&p->by_tid, id_key(tid), i);
 	join_process(p, i);
+	p->family++;
 }
 
 /* used: of what has room for max_bytes only; NULL: all of it. */
@@ -289,6 +293,7 @@ void process_table_inherit(struct processes *p, uint32_t i)
 		if (mate == i)
 			continue;
 		inherit_from(t, &p->threads[mate], true);
+		p->family++;
 		return;
 	}
 	parent = t->pub.ppid > 0 ? process_table_find(&p->by_tid, id_key(t->pub.ppid)) : PROCESS_NONE;
@@ -319,6 +324,7 @@ static void describe(struct processes *p, uint32_t i, const struct linux_task *t
 	t->pub.comm[sizeof(t->pub.comm) - 1] = '\0';
 	t->pub.ppid = task->ppid;
 	t->ppid_tsc = p->snapshot_tsc;
+	p->family++;
 	t->pub.start_ns = task->start_ns;
 	t->pub.uid = task->uid;
 	t->pub.uid_known = true;
@@ -395,13 +401,17 @@ struct vmtape_error *processes_hint(struct processes *p, const struct linux_task
 
 /* ---- answers --------------------------------------------------------- */
 
-static void fill(const struct processes *p, uint32_t i, struct call_thread *out)
+static void fill(struct processes *p, uint32_t i, struct call_thread *out)
 {
-	const struct thread_entry *t = &p->threads[i];
+	struct thread_entry *t = &p->threads[i];
 
+	if (t->family_seen != p->family) {
+		t->parent = processes_parent(p, &t->pub);
+		t->family_seen = p->family;
+	}
 	out->pid = t->pub.pid;
 	out->tid = t->pub.tid;
-	out->ppid = processes_parent(p, &t->pub);
+	out->ppid = t->parent;
 	memcpy(out->comm, t->pub.comm, sizeof(out->comm));
 	out->exe = t->pub.exe;
 	out->uncertain = t->confirmed != p->gaps;
@@ -422,14 +432,14 @@ static uint32_t by_address_space(const struct processes *p, const struct trap_vi
 	return key ? process_table_find(&p->by_cr3, key) : PROCESS_NONE;
 }
 
-void processes_identify(const struct processes *p, const struct trap_view *view, struct call_thread *out)
+void processes_identify(struct processes *p, const struct trap_view *view, struct call_thread *out)
 {
 	uint64_t task = view->regs[TRAP_REG_TASK], id = view->regs[TRAP_REG_TASK_ID];
 	uint32_t i;
 
 	*out = (struct call_thread){.task = task, .pid = -1, .tid = -1, .ppid = -1, .exe = ""};
 	if (task) {
-		i = process_table_find(&p->by_task, task);
+		i = process_table_find_task(p, task, view->header.vcpu);
 		if (i != PROCESS_NONE && (!id || (int32_t)(uint32_t)id == p->threads[i].pub.tid)) {
 			fill(p, i, out);
 			return;

@@ -77,7 +77,7 @@ struct vmtape_error *processes_hint(struct processes *processes, const struct li
 /* ---- answers --------------------------------------------------------- */
 
 /* Who made this record, as far as known; never fails. */
-void processes_identify(const struct processes *processes, const struct trap_view *view, struct call_thread *out);
+void processes_identify(struct processes *processes, const struct trap_view *view, struct call_thread *out);
 /* NULL: none. Valid until the table changes. */
 const struct process_thread *processes_by_tid(const struct processes *processes, int32_t tid);
 const struct process_thread *processes_by_task(const struct processes *processes, uint64_t task);

@@ -72,6 +72,25 @@ static struct vmtape_error *load_clock(struct session *s)
 	return good ? NULL : &vmtape_error_no_memory;
 }
 
+/* By number alone: no prototype. All at once, as several threads may ask. */
+static struct vmtape_error *assume(struct session *s)
+{
+	for (uint8_t abi = 0; abi < TRAP_ABIS; abi++) {
+		s->assumed[abi] = calloc(MAX_SYSCALLS, sizeof(**s->assumed));
+		if (!s->assumed[abi])
+			return &vmtape_error_no_memory;
+		for (uint32_t nr = 0; nr < MAX_SYSCALLS; nr++) {
+			struct linux_syscall *call = &s->assumed[abi][nr];
+
+			*call = (struct linux_syscall){
+				.nr = nr, .abi = abi, .name = linux_syscall_name(abi, nr), .nr_args = -1};
+			if (call->name)
+				call_meaning_settle(call);
+		}
+	}
+	return NULL;
+}
+
 static struct vmtape_error *session_create(struct session **out, struct tape_reader *reader,
 					   const struct session_options *options)
 {
@@ -88,6 +107,8 @@ static struct vmtape_error *session_create(struct session **out, struct tape_rea
 		s->options = *options;
 	memset(s->roles, ROLE_UNKNOWN, sizeof(s->roles));
 	error = load_clock(s);
+	if (!error && s->options.assume_linux)
+		error = assume(s);
 	if (error) {
 		session_close(s);
 		return error;
@@ -357,31 +378,13 @@ unsigned session_boots(struct session *s)
 	return boots;
 }
 
-/* By number alone: no prototype. */
-static const struct linux_syscall *assume(struct session *s, uint8_t abi, uint32_t nr)
-{
-	const char *name = linux_syscall_name(abi, nr);
-
-	if (!name || nr >= MAX_SYSCALLS)
-		return NULL;
-	if (!s->assumed[abi])
-		s->assumed[abi] = calloc(MAX_SYSCALLS, sizeof(**s->assumed));
-	if (!s->assumed[abi])
-		return NULL;
-	if (!s->assumed[abi][nr].name) {
-		s->assumed[abi][nr] = (struct linux_syscall){.nr = nr, .abi = abi, .name = name, .nr_args = -1};
-		call_meaning_settle(&s->assumed[abi][nr]);
-	}
-	return &s->assumed[abi][nr];
-}
-
 const struct linux_syscall *session_syscall(struct session *s, uint64_t tsc, uint8_t abi, uint32_t nr)
 {
 	if (abi >= TRAP_ABIS)
 		return NULL;
 	if (session_guest_at(s, tsc))
 		return linux_guest_syscall(s->guest, abi, nr);
-	return s->options.assume_linux ? assume(s, abi, nr) : NULL;
+	return s->options.assume_linux && nr < MAX_SYSCALLS && s->assumed[abi][nr].name ? &s->assumed[abi][nr] : NULL;
 }
 
 enum call_role session_role(struct session *s, uint64_t tsc, uint8_t abi, uint32_t nr)

@@ -22,8 +22,10 @@ struct tracker {
 	struct processes *processes;
 	struct sequence sequence;
 	uint32_t next_snapshot;
+	uint64_t next_snapshot_tsc; /* or earlier */
 	uint64_t records;
-	struct call_thread thread; /* of the record at hand */
+	struct call_thread thread; /* of the record at hand, if it is identified */
+	bool is_identified;
 	uint64_t tsc;
 	struct trap_view held; /* read, but later than asked for */
 	bool has_held, skipped;
@@ -42,12 +44,21 @@ struct tracker {
 	bool plans_seen, any_leaves_out; /* what any_leaves_out() found */
 };
 
+/* Only of what begins a call, or who asks: half of all records are exits, whose call knows its thread. */
+static void identify(struct tracker *t, const struct trap_view *view)
+{
+	if (!t->is_identified)
+		processes_identify(t->processes, view, &t->thread);
+	t->is_identified = true;
+}
+
 /* ---- pairing's callbacks --------------------------------------------- */
 
 static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter)
 {
 	struct tracker *t = ctx;
 
+	identify(t, enter);
 	if (t->sink.begin)
 		t->sink.begin(t->sink.ctx, number, enter, &t->thread);
 }
@@ -64,6 +75,7 @@ static void on_exit_only(void *ctx, uint64_t number, const struct trap_view *exi
 {
 	struct tracker *t = ctx;
 
+	identify(t, exit);
 	if (t->sink.exit_only)
 		t->sink.exit_only(t->sink.ctx, number, exit, &t->thread);
 }
@@ -399,6 +411,9 @@ static struct vmtape_error *pass_snapshots(struct tracker *t, uint64_t tsc)
 		if (error)
 			return error;
 	}
+	t->next_snapshot_tsc = t->next_snapshot < session_info(t->session)->nr_snapshots
+				       ? tape_reader_snapshot(reader, t->next_snapshot)->info.tsc
+				       : UINT64_MAX;
 	return NULL;
 }
 
@@ -416,7 +431,10 @@ static struct vmtape_error *follow(struct tracker *t, const struct trap_view *vi
 	error = processes_before(t->processes, view);
 	if (error)
 		return error;
-	processes_identify(t->processes, view, &t->thread);
+	t->is_identified = false;
+	/* With descriptors, its directory is as before the record, should it be asked for. */
+	if (t->sink.record || (tracker_fds(t) && !(view->header.type == TRAP_EXIT && pairing_is_end(t->pairing, view))))
+		identify(t, view);
 	if (tracker_fds(t))
 		follow_fds(t, view);
 	if (t->sink.record)
@@ -467,11 +485,13 @@ static void doubt_once(struct tracker *t)
 static struct vmtape_error *take(struct tracker *t, const struct trap_view *view)
 {
 	struct trap_gap missing;
-	struct vmtape_error *error;
+	struct vmtape_error *error = NULL;
 
 	t->tsc = view->header.tsc;
-	error = pass_snapshots(t, t->tsc);
-	doubt_once(t);
+	if (t->tsc >= t->next_snapshot_tsc)
+		error = pass_snapshots(t, t->tsc);
+	if (t->carried_since_tsc)
+		doubt_once(t);
 	/* It tells who a task is; its call is no event of this tape. */
 	if (!error && tape_cursor_is_carried(t->cursor))
 		return processes_before(t->processes, view);
@@ -485,7 +505,7 @@ static struct vmtape_error *take(struct tracker *t, const struct trap_view *view
 
 static struct vmtape_error *read_next(struct tracker *t, struct trap_view *view, bool *more)
 {
-	struct tape_error tape_error = {.offset = TAPE_NO_OFFSET};
+	struct tape_error tape_error; /* of some 300 bytes, which are not cleared for each record */
 	int result;
 
 	if (t->has_held) {
@@ -494,6 +514,8 @@ static struct vmtape_error *read_next(struct tracker *t, struct trap_view *view,
 		*more = true;
 		return NULL;
 	}
+	tape_error.offset = TAPE_NO_OFFSET;
+	tape_error.message[0] = '\0';
 	result = tape_cursor_next(t->cursor, view, &tape_error);
 	*more = result > 0;
 	if (result >= 0)
@@ -595,6 +617,7 @@ struct vmtape_error *tracker_go_on(struct tracker *t)
 		memset(t->fd_calls_known[abi], 0, FD_CALLS);
 	t->fd_guest = guest;
 	t->plans_seen = false;
+	t->next_snapshot_tsc = 0;
 	if (tape_cursor_go_on(t->cursor, &tape_error))
 		return vmtape_error_create(VMTAPE_ERROR_IO, "%s", tape_error.message);
 	if (t->passed_ordinal)

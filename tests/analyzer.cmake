@@ -20,6 +20,9 @@ vmtape_fuzz(NAME filter LIBS vmtape-analyzer)
 vmtape_test(NAME call_stream LABEL unit SOURCES unit/test_call_stream.c LIBS call_fixture)
 # "record" of the name: one of those that run under ThreadSanitizer.
 vmtape_test(NAME records_threads LABEL unit SOURCES unit/test_records_threads.c LIBS call_fixture)
+vmtape_test(NAME call_pool LABEL golden SOURCES unit/test_call_pool.c LIBS call_fixture)
+# It takes memory away from the reader.
+target_link_options(test_call_pool PRIVATE -Wl,--wrap=tape_cursor_next)
 vmtape_test(NAME output LABEL golden SOURCES unit/test_output.c LIBS call_fixture)
 
 vmtape_test(NAME sandbox LABEL unit SOURCES unit/test_sandbox.c ${PROJECT_SOURCE_DIR}/analyzer/sandbox.c

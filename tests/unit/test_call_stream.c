@@ -122,6 +122,14 @@ static void test_windows(const struct fixture_tape *tape)
 		CHECK_INT(part.count, all.count);
 		CHECK(part.hash == all.hash);
 	}
+	/* By bytes: of records behind the oldest call, in blocks. */
+	for (size_t bytes = 1; bytes < 200000; bytes = bytes * 5 + 777) {
+		struct summary part =
+			read_all(tape, &(struct call_stream_options){.to_tsc = UINT64_MAX, .window_bytes = bytes});
+
+		CHECK(part.ran_ahead);
+		CHECK(part.hash == all.hash);
+	}
 }
 
 static void test_span(const struct fixture_tape *tape)

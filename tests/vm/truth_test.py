@@ -168,6 +168,9 @@ def check_tape(failures, tape, folder, truth, least_calls=2000, least_names=150,
     failures.check(status == 0 and "Linux version" in out, f"vmtape info: status {status}\n{out}{err}")
     status, text, err = vmtape("events", tape, "--format", "json")
     failures.check(status == 0 and not err.strip(), f"vmtape events: status {status} {err[-1000:]}")
+    for threads in ("1", "5"):
+        same = vmtape("events", tape, "--format", "json", "--threads", threads)[1] == text
+        failures.check(same, f"with --threads {threads} events shows the same")
     lines = text.splitlines()
     say(f"{len(lines)} calls on the tape of {os.path.getsize(tape)} bytes")
     with open(os.path.join(folder, "events.json"), "w", encoding="utf-8", errors="surrogateescape") as out:

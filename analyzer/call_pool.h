@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * call_pool.h - all calls of a stream, by several threads: each takes the next
+ * batch from the stream, which is one at a time, works on it beside the others,
+ * and delivers it in its turn. What is delivered is as with one thread. Each
+ * thread holds one batch, so memory is bounded by their number: CALL_BATCH_BYTES
+ * of records for each, and what the work makes of them.
+ */
+#ifndef CALL_POOL_H
+#define CALL_POOL_H
+
+#include "call_batch.h"
+
+#define CALL_POOL_MAX_THREADS     64u
+#define CALL_POOL_DEFAULT_THREADS 4u
+#define CALL_POOL_BATCH_CALLS     1024u
+
+struct call_pool_job {
+	/* At the same time as others, each with a worker of its own; changes nothing but that. */
+	void (*work)(void *ctx, void *worker, const struct call_batch *batch);
+	/* One at a time, in order; false: that was all that is wanted. */
+	bool (*deliver)(void *ctx, void *worker, const struct call_batch *batch);
+	void *ctx;
+	void *workers; /* one for each thread, behind each other */
+	size_t worker_bytes;
+};
+
+struct call_pool_options {
+	unsigned nr_threads;  /* the caller's is one of them; 0 is 1. When some can't be made, there are fewer */
+	uint32_t batch_calls; /* 0: CALL_POOL_BATCH_CALLS; small ones are for tests */
+};
+
+/* An error of the stream comes when all before it has been delivered. */
+struct vmtape_error *call_pool_run(struct call_stream *stream, const struct call_pool_job *job,
+				   const struct call_pool_options *options);
+
+/* As many as there are CPUs for this process, and no more than CALL_POOL_DEFAULT_THREADS. */
+unsigned call_pool_default_threads(void);
+
+#endif
