@@ -13,8 +13,10 @@ target_sources(vmtape-analyzer PRIVATE
   clock.c
   core_elf.c
   fd_calls.c
+  fd_link.c
   fd_object.c
   fd_paths.c
+  fd_record.c
   fd_table.c
   filter.c
   filter_parse.c
@@ -30,6 +32,7 @@ target_sources(vmtape-analyzer PRIVATE
   process_exe.c
   process_fds.c
   process_fds_life.c
+  process_fds_rights.c
   process_list.c
   process_maps.c
   process_moment.c

@@ -90,6 +90,7 @@ const char *fd_object_type(const struct fd_object *object)
 		[FD_USERFAULTFD] = "userfaultfd",
 		[FD_BPF] = "bpf",
 		[FD_PERF] = "perf",
+		[FD_RECEIVED] = "received",
 		[FD_OTHER] = "other",
 	};
 

@@ -32,6 +32,7 @@ enum fd_kind {
 	FD_USERFAULTFD,
 	FD_BPF,
 	FD_PERF,
+	FD_RECEIVED, /* came from another process, and what it is was not to be seen */
 	FD_OTHER,
 	FD_KINDS
 };

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fd_link.h"
+
 #define LEAST_SLOTS 8u
 
 struct fd_table *fd_table_create(void)
@@ -144,6 +146,7 @@ void fd_file_release(struct fd_file *file)
 {
 	if (!file || --file->refs)
 		return;
+	fd_link_leave(file);
 	file->room->nr_bytes -= size_of(file->object);
 	fd_object_release(file->object);
 	free(file);

@@ -14,8 +14,13 @@
 #define FD_ROOM_MAX  (2u << 20)  /* slots of all tables: 48 MiB */
 #define FD_BYTES_MAX (64u << 20) /* of all open files, with what they are called */
 
+struct fd_link;
+
 struct fd_room {
 	size_t nr_slots, nr_bytes;
+	struct fd_link *links; /* fd_link.h */
+	size_t nr_messages;
+	uint64_t blind_sends; /* descriptors sent on sockets that are not known */
 };
 
 /* An open file description: what dup and fork share. */
@@ -23,6 +28,7 @@ struct fd_file {
 	uint32_t refs;
 	struct fd_room *room; /* where it is counted */
 	struct fd_object *object;
+	struct fd_link *link; /* NULL: none */
 };
 
 struct fd_slot {

@@ -260,6 +260,10 @@ static bool misses_call(struct tracker *t, const struct plan_call *skipped)
 	if (!syscall)
 		return true;
 	fd_call_of(syscall, &call);
+	if (fd_call_is_receive(&call)) {
+		process_fds_lose_links(t->processes);
+		return false;
+	}
 	return call.action != FD_DO_NOTHING || call_role_of(syscall->name) != CALL_ROLE_NONE;
 }
 

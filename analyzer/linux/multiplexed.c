@@ -67,6 +67,11 @@ static const struct linux_syscall *find_inner(const struct inner_call *calls, si
 	return NULL;
 }
 
+const struct linux_syscall *multiplexed_socket_call(uint32_t number)
+{
+	return find_inner(socket_calls, sizeof(socket_calls) / sizeof(socket_calls[0]), number);
+}
+
 /* The words that argument i points at. */
 static bool words_at(const struct call *call, int i, uint8_t label, size_t n, uint64_t *out)
 {
@@ -164,7 +169,7 @@ bool multiplexed_inner(const struct call *call, struct call *out)
 		return false;
 	switch (which) {
 	case SOCKETCALL:
-		inner = find_inner(socket_calls, sizeof(socket_calls) / sizeof(socket_calls[0]), number);
+		inner = multiplexed_socket_call(number);
 		if (!inner || !words_at(call, 1, PLAN_LABEL_DEEP0 + 1, INNER_WORDS, args))
 			return false;
 		break;
