@@ -32,6 +32,7 @@ target_sources(vmtape-analyzer PRIVATE
   process_exe.c
   process_fds.c
   process_fds_life.c
+  process_fds_names.c
   process_fds_rights.c
   process_list.c
   process_maps.c

@@ -44,6 +44,8 @@ enum fd_action {
 	FD_DO_FCHDIR,
 	FD_DO_CHROOT,
 	FD_DO_UNSHARE,
+	FD_DO_RENAME,
+	FD_DO_UNLINK,
 	FD_DO_LOSE_NAMES, /* mounts and namespaces: directories may be others now */
 	FD_DO_SETUID,
 	FD_DO_SETRESUID, /* setreuid, too */
@@ -55,6 +57,7 @@ struct fd_call {
 	int8_t dirfd;   /* arguments; -1: none */
 	int8_t path;
 	int8_t flags;
+	bool removes_directory;
 	uint32_t cloexec; /* bit of flags; UINT32_MAX: always */
 	uint8_t fd_args;  /* arguments that are descriptors, a bit each */
 	uint8_t dir_args; /* those of them that may be AT_FDCWD */

@@ -131,7 +131,16 @@ struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object)
 		return NULL;
 	}
 	room->nr_bytes += size_of(object);
-	*file = (struct fd_file){.refs = 1, .room = room, .object = object};
+	*file = (struct fd_file){.refs = 1,
+				 .room = room,
+				 .object = object,
+				 .next = room->files,
+				 .back = &room->files,
+				 .mask = fd_name_mask(object),
+				 .named_seq = room->name_seq};
+	if (file->next)
+		file->next->back = &file->next;
+	room->files = file;
 	return file;
 }
 
@@ -147,6 +156,9 @@ void fd_file_release(struct fd_file *file)
 	if (!file || --file->refs)
 		return;
 	fd_link_leave(file);
+	*file->back = file->next;
+	if (file->next)
+		file->next->back = file->back;
 	file->room->nr_bytes -= size_of(file->object);
 	fd_object_release(file->object);
 	free(file);
@@ -160,6 +172,7 @@ void fd_file_set(struct fd_file *file, struct fd_object *object)
 	file->room->nr_bytes += size_of(object) - size_of(file->object);
 	fd_object_release(file->object);
 	file->object = object;
+	file->mask = fd_name_mask(object);
 }
 
 /* ---- directories ----------------------------------------------------- */

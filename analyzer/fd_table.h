@@ -21,6 +21,8 @@ struct fd_room {
 	struct fd_link *links; /* fd_link.h */
 	size_t nr_messages;
 	uint64_t blind_sends; /* descriptors sent on sockets that are not known */
+	struct fd_file *files;
+	uint64_t name_seq; /* counts beginnings and ends of calls that change names */
 };
 
 /* An open file description: what dup and fork share. */
@@ -28,7 +30,11 @@ struct fd_file {
 	uint32_t refs;
 	struct fd_room *room; /* where it is counted */
 	struct fd_object *object;
-	struct fd_link *link; /* NULL: none */
+	struct fd_link *link;         /* NULL: none */
+	struct fd_file *next, **back; /* of all of the room */
+	uint64_t mask;                /* fd_name_mask() of its object */
+	uint64_t named_seq;           /* of the room, as its name was told */
+	bool doubtful;                /* its name may have been changed since */
 };
 
 struct fd_slot {
@@ -78,8 +84,9 @@ void fd_file_set(struct fd_file *file, struct fd_object *object);
 struct fd_fs {
 	uint32_t refs, seq; /* seq: counts changes */
 	uint32_t confirmed, root_confirmed;
-	const char *cwd;  /* lives elsewhere; "": not known */
-	const char *root; /* "": not known to be another than "/"; "?": another, and not known */
+	uint64_t name_seq; /* of the room, when its names were last looked at by a call that changes names */
+	const char *cwd;   /* lives elsewhere; "": not known */
+	const char *root;  /* "": not known to be another than "/"; "?": another, and not known */
 };
 struct fd_fs *fd_fs_create(const struct fd_fs *like); /* like may be NULL: nothing known */
 struct fd_fs *fd_fs_hold(struct fd_fs *fs);

@@ -25,11 +25,10 @@
 
 /* ---- paths --------------------------------------------------------------- */
 
-/* Where a relative path of this call starts; NULL: not known. */
-static struct fd_object *base_of(struct processes *p, struct fd_thread *t, const struct fd_call *call)
+struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg)
 {
 	const struct fd_slot *slot;
-	int32_t dirfd = call->dirfd < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[call->dirfd];
+	int32_t dirfd = arg < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[arg];
 
 	if (dirfd == AT_FDCWD_) {
 		t->unsure |= t->fs && !fd_cwd_is_sure(p, t);
@@ -57,6 +56,8 @@ static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t 
 		return;
 	/* a symbolic link of the kernel's own that leads to another descriptor has no name of its own */
 	t->object = fd_path_object(kind_of_open(t, flags), root, t->base ? t->base->name : NULL, path, n);
+	if (t->object && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		t->object->origin = FD_NAME_MADE;
 }
 
 static uint64_t open_flags(const struct fd_thread *t)
@@ -70,7 +71,7 @@ static void enter_path(struct processes *p, struct fd_thread *t, const struct tr
 	const char *path = fd_record_string(view, t->call->path, false, &n);
 
 	if (!path || path[0] != '/')
-		t->base = base_of(p, t, t->call);
+		t->base = process_fd_base(p, t, t->call->dirfd);
 	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
 		make_path(t, path, n, open_flags(t));
@@ -85,6 +86,7 @@ static void late_path(struct processes *p, struct fd_thread *t, const struct tra
 	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
 		make_path(t, path, n, open_flags(t));
+	t->unsure |= !process_fds_name_is_current(p, t, t->object);
 	/* another thread has gone elsewhere */
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq && (t->base || t->fs->root[0] || t->fs_root[0]);
 }
@@ -402,6 +404,8 @@ static void change_directory(struct processes *p, struct fd_thread *t, const str
 		return;
 	if (t->call->path >= 0)
 		late_path(p, t, view);
+	else
+		t->unsure |= !process_fds_name_is_current(p, t, t->object);
 	t->unsure |= t->guessed && t->fs->refs > 1;
 	confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, view->header.tsc);
 	path = t->object ? process_table_directory(p, t->object->name, t->object->name_len) : "";
@@ -523,6 +527,10 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 	case FD_DO_GETDENTS:
 		process_fd_take_source(p, t, 0);
 		break;
+	case FD_DO_RENAME:
+	case FD_DO_UNLINK:
+		process_fds_names_enter(p, t, view);
+		break;
 	case FD_DO_SENDMSG:
 	case FD_DO_SENDMMSG:
 	case FD_DO_RECVMSG:
@@ -575,8 +583,10 @@ void process_fd_call_over(struct fd_thread *t)
 		fd_link_wait(t->file, false);
 	fd_object_release(t->object);
 	fd_object_release(t->base);
+	fd_object_release(t->target);
+	fd_object_release(t->target_base);
 	fd_file_release(t->file);
-	t->object = t->base = NULL;
+	t->object = t->base = t->target = t->target_base = NULL;
 	t->file = NULL;
 	t->message_id = 0;
 	t->waits = false;
@@ -632,6 +642,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	t->fs_seq = t->fs ? t->fs->seq : 0;
 	t->fs_root = t->fs ? t->fs->root : "";
 	t->files_seq = t->files->seq;
+	t->name_seq = p->fds->room.name_seq;
 	note_clone_flags(t, view);
 	if (call->action == FD_DO_SOCKETCALL)
 		enter_socketcall(p, t, view, out);
@@ -845,6 +856,10 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		close_range(p, t, true);
 		if (t->snapshots != p->fds->snapshots)
 			close_range(p, t, false);
+		return;
+	case FD_DO_RENAME:
+	case FD_DO_UNLINK:
+		process_fds_names_changed(p, t, view);
 		return;
 	case FD_DO_CHDIR:
 	case FD_DO_CHROOT:

@@ -32,6 +32,7 @@ void process_fds_deinit(struct processes *p)
 			drop_thread(p, p->threads[i].fd);
 	process_fds_snapshot_end(p, false);
 	fd_link_drop_all(&p->fds->room);
+	process_fds_names_deinit(p->fds);
 	free(p->fds);
 }
 
@@ -368,11 +369,16 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 		fresh = found->kind == FD_SOCKET
 				? fd_object_create_socket(&found->socket, found->name, found->name_len)
 				: fd_object_create((enum fd_kind)found->kind, found->name, found->name_len);
+		if (fresh && fd_name_mask(fresh))
+			fresh->origin = FD_NAME_KERNEL;
 		if (slot && fresh)
 			keep_roles(slot->file->object, fresh);
 		if (slot && fresh && is_same(p, load->t, slot, fresh)) {
-			fd_object_release(fresh);
 			file = fd_file_hold(slot->file);
+			if (fresh->origin > file->object->origin)
+				fd_file_set(file, fresh);
+			else
+				fd_object_release(fresh);
 		} else {
 			file = fd_file_create(&p->fds->room, fresh);
 		}
@@ -385,6 +391,8 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 			return;
 		}
 	}
+	file->doubtful = false;
+	file->named_seq = p->fds->room.name_seq;
 	if (slot && slot->file == file) {
 		slot->cloexec = found->cloexec;
 		slot->confirmed = fd_confirmed(p, p->snapshot_tsc);

@@ -31,10 +31,12 @@ struct fd_thread {
 	uint64_t args[LINUX_SYSCALL_ARGS];
 	uint32_t gaps, snapshots, fs_seq; /* as it entered */
 	uint64_t files_seq;
-	const char *fs_root;      /* as it entered */
-	struct fd_object *object; /* what it makes, if it goes well */
-	struct fd_object *base;   /* that a path which was not in memory yet starts from */
-	struct fd_file *file;     /* what it makes a second descriptor of */
+	const char *fs_root;                    /* as it entered */
+	struct fd_object *object;               /* what it makes, if it goes well */
+	struct fd_object *base;                 /* that a path which was not in memory yet starts from */
+	struct fd_object *target, *target_base; /* of a rename: its second path, and what that starts from */
+	uint64_t name_seq;                      /* of the room, as it entered */
+	struct fd_file *file;                   /* what it makes a second descriptor of */
 	/* dup2 and dup3: the slot that becomes the copy, as it was */
 	bool has_target;
 	uint32_t target_confirmed;
@@ -49,7 +51,18 @@ struct fd_thread {
 	int32_t child; /* that was taken for its fork's: tid, 0: none */
 };
 
+/* A rename or unlink. */
+struct fd_name_change {
+	uint64_t begin_seq, end_seq;
+	uint64_t mask;                   /* of the last parts of both */
+	struct fd_object *path, *target; /* NULL: not known; not absolute: what is above is not known */
+	bool removes, exchanges;
+};
+#define FD_NAME_CHANGES 64u /* that are remembered for calls that were under way at the same time */
+
 struct process_fds {
+	struct fd_name_change changes[FD_NAME_CHANGES];
+	uint64_t nr_changes, forgotten_seq; /* end of the last one that is not remembered */
 	struct fd_room room;
 	size_t nr_threads;
 	uint32_t snapshots;  /* passed */
@@ -74,7 +87,8 @@ static inline uint32_t fd_confirmed(const struct processes *p, uint64_t tsc)
 
 static inline bool fd_is_sure(const struct processes *p, const struct fd_thread *t, const struct fd_slot *slot)
 {
-	return slot->confirmed == fd_gaps(p) && !t->guessed && !t->files->async && !p->fds->partial;
+	return slot->confirmed == fd_gaps(p) && !t->guessed && !t->files->async && !p->fds->partial &&
+	       !slot->file->doubtful;
 }
 
 static inline bool fd_cwd_is_sure(const struct processes *p, const struct fd_thread *t)
@@ -105,6 +119,14 @@ bool process_fd_is_still(struct processes *p, struct fd_thread *t);
 void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const struct trap_view *view, bool known,
 			     int64_t ret);
+/* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
+struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
+/* Calls that rename and unlink: their beginning, and their end if they went well. */
+void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+void process_fds_names_deinit(struct process_fds *fds);
+/* Has nothing changed this name, as far as was seen, since the call of t began? */
+bool process_fds_name_is_current(const struct processes *p, const struct fd_thread *t, const struct fd_object *object);
 /* Its own copies from now on. */
 void process_fds_unshare_files(struct processes *p, struct fd_thread *t);
 void process_fds_unshare_fs(struct fd_thread *t);

@@ -42,8 +42,8 @@ static size_t put_regs(uint8_t *out, const struct fixture_record *r, uint32_t *m
 	} else if (enter) {
 		at += put_reg(at, mask, TRAP_REG_RSI, r->args[1]);
 		at += put_reg(at, mask, TRAP_REG_RDI, r->args[0]);
-		at += put_reg(at, mask, TRAP_REG_R8, 0);
-		at += put_reg(at, mask, TRAP_REG_R9, 0);
+		at += put_reg(at, mask, TRAP_REG_R8, r->args[4]);
+		at += put_reg(at, mask, TRAP_REG_R9, r->args[5]);
 		at += put_reg(at, mask, TRAP_REG_R10, r->args[3]);
 	}
 	if (r->type != TRAP_IDENTITY)

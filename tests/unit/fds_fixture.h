@@ -28,8 +28,13 @@
 #define NR_EXECVE      59
 #define NR_FCNTL       72
 #define NR_CHDIR       80
+#define NR_RENAME      82
+#define NR_RMDIR       84
+#define NR_UNLINK      87
 #define NR_CHROOT      161
 #define NR_OPENAT      257
+#define NR_UNLINKAT    263
+#define NR_RENAMEAT2   316
 #define NR_IO_URING    425
 #define NR_RING_ENTER  426
 #define NR_PIDFD_GETFD 438

@@ -141,6 +141,19 @@ static void clone_with_pidfd(void)
 	waitpid((pid_t)child, NULL, 0);
 }
 
+/* Files that are called otherwise than they were opened. */
+static void change_names(void)
+{
+	const int flags = O_CREAT | O_EXCL | O_RDWR;
+
+	unlink(FOLDER "/made");
+	must(open(FOLDER "/made", flags, 0644), "made");
+	must(rename(FOLDER "/made", FOLDER "/renamed"), "rename");
+	must(open(FOLDER "/made", flags, 0644), "made");
+	must(unlink(FOLDER "/made"), "unlink");
+	must(open(FOLDER "/made", flags, 0644), "made");
+}
+
 static void open_all(void)
 {
 	int pair[2], dir, fd;
@@ -175,6 +188,7 @@ static void open_all(void)
 	must(open("last", O_CREAT | O_RDWR, 0644), "last");
 	pass_one();
 	clone_with_pidfd();
+	change_names();
 }
 
 static void map_all(void)
