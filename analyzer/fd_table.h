@@ -44,6 +44,8 @@ struct fd_slot {
 	uint64_t seq; /* of the table's change that made it so; 0: never touched */
 };
 
+struct fd_closes;
+
 struct fd_table {
 	uint32_t refs;
 	uint32_t room;
@@ -52,6 +54,7 @@ struct fd_table {
 	bool adopted;          /* it has what its first owner was born with; else the parent's fork may still tell */
 	bool async;            /* an io_uring may change it unseen */
 	struct fd_slot *slots;
+	struct fd_closes *closes; /* NULL: none, see fd_table_closes_unknown() */
 };
 
 /* One reference; NULL: no memory. */
@@ -69,6 +72,15 @@ static inline struct fd_slot *fd_table_slot(const struct fd_table *table, int64_
 void fd_table_set(struct fd_room *room, struct fd_table *table, int64_t fd, struct fd_file *file, bool cloexec,
 		  uint32_t confirmed);
 void fd_table_clear(struct fd_table *table, int64_t fd);
+/*
+ * A call closes, or replaces, numbers of which nothing is known: they may be those that another thread's call, which
+ * has not been seen to end, is given. For tables of several threads; the latest ones are kept.
+ */
+void fd_table_closes_unknown(struct fd_table *table, uint32_t first, uint32_t last);
+/* It has failed: there was nothing. */
+void fd_table_closed_nothing(struct fd_table *table, uint32_t first, uint32_t last);
+/* May this number have been closed so since then? */
+bool fd_table_may_be_closed(const struct fd_table *table, int64_t fd, uint64_t since_seq);
 /* Of the other table's slots, those that had not changed since seq, where this one has none of its own. */
 void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint64_t seq);
 /* What an execve closes. */

@@ -18,6 +18,7 @@
 #define CLOSE_RANGE_UNSHARE_ 2
 #define CLOSE_RANGE_CLOEXEC_ 4
 #define EINPROGRESS_         (-115)
+#define EBADF_               (-9)
 #define INIT_PIDNS           0xeffffffcu /* linux/proc_ns.h: PROC_PID_INIT_INO */
 #define SQPOLL_              2           /* linux/io_uring.h: IORING_SETUP_SQPOLL */
 #define LAST_ERRNO           (-4095)
@@ -93,11 +94,37 @@ static void late_path(struct processes *p, struct fd_thread *t, const struct tra
 
 /* ---- changes ------------------------------------------------------------- */
 
+/*
+ * Since this call began, another one that was seen to end has been given the same number, and as a close counts from
+ * its beginning, the number is still that one's: this call's was closed before. So it was if a close of an unknown
+ * number may have been of this one; or that was another file, and this one is still open.
+ */
+static bool was_taken_again(struct processes *p, const struct fd_thread *t, int64_t fd, bool *unsure)
+{
+	struct fd_slot *slot = fd_table_slot(t->files, fd);
+	bool closed;
+
+	if (t->files != t->files_then || t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3)
+		return false;
+	closed = fd_table_may_be_closed(t->files, fd, t->files_seq);
+	*unsure |= closed;
+	if (!slot || slot->seq <= t->files_seq)
+		return false;
+	/* what closed it was not seen: then which of them is the later one is not known either */
+	if (!closed)
+		slot->confirmed = fd_gaps(p) - 1;
+	return true;
+}
+
 void process_fd_set(struct processes *p, struct fd_thread *t, int64_t fd, struct fd_file *file, bool cloexec,
 		    bool unsure, uint64_t tsc)
 {
 	uint32_t confirmed = fd_confirmed(p, tsc);
 
+	if (file && was_taken_again(p, t, fd, &unsure)) {
+		fd_file_release(file);
+		return;
+	}
 	/* others, whose table it may not be after all, are to see it as unsure, too */
 	unsure |= t->guessed && t->files->refs > 1;
 	if (!file) {
@@ -466,8 +493,12 @@ static void doubt_target(struct processes *p, struct fd_thread *t)
 {
 	struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1]);
 
-	if ((uint32_t)t->args[0] == (uint32_t)t->args[1] || !slot)
+	if ((uint32_t)t->args[0] == (uint32_t)t->args[1])
 		return;
+	if (!slot) {
+		fd_table_closes_unknown(t->files, (uint32_t)t->args[1], (uint32_t)t->args[1]);
+		return;
+	}
 	t->has_target = true;
 	t->target_confirmed = slot->confirmed;
 	t->target_seq = slot->seq;
@@ -567,9 +598,13 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		break;
 	case FD_DO_CLOSE:
 		/* Another thread may get the number before this call is seen to end. */
+		if (!fd_table_slot(t->files, (int32_t)(uint32_t)t->args[0]))
+			fd_table_closes_unknown(t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[0]);
 		break;
 	case FD_DO_CLOSE_RANGE:
+		if (!(t->args[2] & (CLOSE_RANGE_CLOEXEC_ | CLOSE_RANGE_UNSHARE_)))
+			fd_table_closes_unknown(t->files, (uint32_t)t->args[0], (uint32_t)t->args[1]);
 		close_range(p, t, false);
 		break;
 	default:
@@ -642,6 +677,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	t->fs_seq = t->fs ? t->fs->seq : 0;
 	t->fs_root = t->fs ? t->fs->root : "";
 	t->files_seq = t->files->seq;
+	t->files_then = t->files;
 	t->name_seq = p->fds->room.name_seq;
 	note_clone_flags(t, view);
 	if (call->action == FD_DO_SOCKETCALL)
@@ -701,13 +737,16 @@ static void put_result(struct processes *p, struct fd_thread *t, int64_t ret, st
 	const struct fd_slot *slot;
 
 	out->makes_fd = true;
+	out->objects[CALL_FDS_RET] = file ? fd_object_hold(file->object) : NULL;
 	process_fd_set(p, t, ret, file, cloexec, t->unsure, tsc);
 	slot = fd_table_slot(t->files, ret);
-	if (!slot)
-		return;
-	out->objects[CALL_FDS_RET] = fd_object_hold(slot->file->object);
-	if (!fd_is_sure(p, t, slot))
+	if (!slot) {
+		/* no room for it */
+		fd_object_release(out->objects[CALL_FDS_RET]);
+		out->objects[CALL_FDS_RET] = NULL;
+	} else if (slot->file == file ? !fd_is_sure(p, t, slot) : t->unsure) {
 		out->uncertain |= 1u << CALL_FDS_RET;
+	}
 }
 
 static void opened(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret,
@@ -926,6 +965,8 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		end(p, i, t, view, ret, out);
 	else if (known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		restore_target(t);
+	else if (known && t->call->action == FD_DO_CLOSE && ret == EBADF_)
+		fd_table_closed_nothing(t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
 	else if (!known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
 	process_fd_call_over(t);

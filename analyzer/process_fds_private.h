@@ -31,6 +31,7 @@ struct fd_thread {
 	uint64_t args[LINUX_SYSCALL_ARGS];
 	uint32_t gaps, snapshots, fs_seq; /* as it entered */
 	uint64_t files_seq;
+	const struct fd_table *files_then;      /* as it entered; to compare, it may be gone */
 	const char *fs_root;                    /* as it entered */
 	struct fd_object *object;               /* what it makes, if it goes well */
 	struct fd_object *base;                 /* that a path which was not in memory yet starts from */

@@ -340,6 +340,54 @@ static void test_races(void)
 	fds_stop();
 }
 
+/* A number is closed, and given again, before the call that was given it first is seen to end. */
+static void test_late_ends(void)
+{
+	fds_start();
+	fds_open(10, "/a", 0, 3);
+	fds_call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 12);
+	/* of 12's, or of another that nothing is known of */
+	fds_enter_open(10, 12, "/b", 0);
+	fds_call(10, 10, NR_CLOSE, 4, 0, 0);
+	fds_leave(10, 12, NR_OPENAT, 4);
+	CHECK_STR(fds_shown(10, 10, 4), "/b?");
+	/* there was nothing */
+	fds_enter_open(10, 12, "/c", 0);
+	fds_call(10, 10, NR_CLOSE, 5, 0, -9);
+	fds_leave(10, 12, NR_OPENAT, 5);
+	CHECK_STR(fds_shown(10, 10, 5), "/c");
+	/* what was closed was known: the number was free before */
+	fds_enter_open(10, 12, "/d", 0);
+	fds_call(10, 10, NR_CLOSE, 5, 0, 0);
+	fds_leave(10, 12, NR_OPENAT, 5);
+	CHECK_STR(fds_shown(10, 10, 5), "/d");
+	/* closed and given again: the later one stays */
+	fds_enter_open(10, 12, "/e", 0);
+	fds_call(10, 10, NR_CLOSE, 6, 0, 0);
+	fds_open(10, "/f", 0, 6);
+	fds_leave(10, 12, NR_OPENAT, 6);
+	CHECK_STR(fds_last.objects[CALL_FDS_RET]->name, "/e");
+	CHECK_STR(fds_shown(10, 10, 6), "/f");
+	/* closed by what was not seen: either may be the later one */
+	fds_enter_open(10, 12, "/g", 0);
+	fds_open(10, "/h", 0, 7);
+	fds_leave(10, 12, NR_OPENAT, 7);
+	CHECK_STR(fds_shown(10, 10, 7), "/h?");
+	/* a range, and more closes than are remembered */
+	fds_enter_open(10, 12, "/i", 0);
+	fds_call(10, 10, NR_CLOSE_RANGE, 8, 20, 0);
+	fds_leave(10, 12, NR_OPENAT, 9);
+	CHECK_STR(fds_shown(10, 10, 9), "/i?");
+	fds_enter_open(10, 12, "/j", 0);
+	for (uint64_t fd = 100; fd < 120; fd++)
+		fds_call(10, 10, NR_CLOSE, fd, 0, 0);
+	fds_leave(10, 12, NR_OPENAT, 100);
+	CHECK_STR(fds_shown(10, 10, 100), "/j?");
+	fds_open(10, "/k", 0, 101);
+	CHECK_STR(fds_shown(10, 10, 101), "/k");
+	fds_stop();
+}
+
 static void test_gaps(void)
 {
 	fds_start();
@@ -441,6 +489,7 @@ int main(void)
 	test_fork_in_threads();
 	test_sockets();
 	test_races();
+	test_late_ends();
 	test_gaps();
 	test_unseen_changes();
 	test_bounds();
