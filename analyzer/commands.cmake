@@ -12,6 +12,7 @@ target_sources(vmtape-analyzer PRIVATE
   call_touch.c
   clock.c
   core_elf.c
+  cut_choice.c
   fd_calls.c
   fd_link.c
   fd_object.c

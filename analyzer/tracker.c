@@ -324,6 +324,9 @@ struct vmtape_error *tracker_want_fds(struct tracker *t)
 	if (!process_fds_want(t->processes))
 		return &vmtape_error_no_memory;
 	process_fds_partial(t->processes, any_leaves_out(t), 0);
+	/* vmtape cut -f keeps what tells of descriptors, but not what takes them from sockets */
+	if (tape_reader_meta(session_reader(t->session), "cut_filter"))
+		process_fds_lose_links(t->processes);
 	return NULL;
 }
 

@@ -19,6 +19,7 @@ vmtape_test(NAME call_groups LABEL unit SOURCES unit/test_call_groups.c LIBS cal
 vmtape_test(NAME process_list LABEL unit SOURCES unit/test_process_list.c LIBS call_fixture)
 vmtape_test(NAME filter LABEL unit SOURCES unit/test_filter.c LIBS vmtape-analyzer)
 vmtape_fuzz(NAME filter LIBS vmtape-analyzer)
+vmtape_test(NAME cut_choice LABEL unit SOURCES unit/test_cut_choice.c unit/tape_fixture.c LIBS call_fixture)
 vmtape_test(NAME call_stream LABEL unit SOURCES unit/test_call_stream.c LIBS call_fixture)
 vmtape_test(NAME output LABEL golden SOURCES unit/test_output.c LIBS call_fixture)
 
