@@ -82,3 +82,9 @@ endif()
 
 # Records of any content, from the process table to every form of output.
 vmtape_fuzz(NAME analysis LIBS call_fixture)
+add_library(tape_fixture STATIC unit/tape_fixture.c)
+target_link_libraries(tape_fixture PUBLIC vmtape-analyzer)
+target_include_directories(tape_fixture PUBLIC unit fuzz ${CMAKE_CURRENT_SOURCE_DIR})
+vmtape_fuzz(NAME memory_read RUNS 4000 LIBS tape_fixture vmtape-public)
+vmtape_fuzz(NAME memory_export RUNS 2000 LIBS vmtape-analyzer tape_repair)
+vmtape_fuzz(NAME tape_copy RUNS 1000 LIBS vmtape-analyzer tape_repair)
