@@ -14,7 +14,8 @@
 #define MAX_BYTES     (1u << 20)
 #define MAX_RAM_BYTES (64u << 20) /* more only takes longer */
 #define MAX_SNAPSHOTS 4u
-#define NOWHERE       "/tmp/fuzz_memory_export.never" /* no file gets this name: none is finished */
+#define FORMS         6u
+#define NOWHERE       "/dev/shm/fuzz_memory_export.never" /* no file gets this name: none is finished */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
@@ -42,22 +43,21 @@ static void export_one(struct memory_image *image, unsigned form)
 	out_file_destroy(job.file);
 }
 
-static void export_all(const uint8_t *bytes, size_t size_bytes)
+/* form: core, raw or LiME, twice each: without and with a kernel that is known. */
+static void export_all(const uint8_t *bytes, size_t size_bytes, unsigned form)
 {
 	struct session *session;
 	struct vmtape_error *error = session_open_memory(&session, bytes, size_bytes, NULL);
 
 	for (uint32_t i = 0; !error && i < session_info(session)->nr_snapshots && i < MAX_SNAPSHOTS; i++) {
-		for (unsigned form = 0; form < 6; form++) {
-			struct memory_image image;
-			struct vmtape_error *bad = memory_image_init(&image, session, i);
+		struct memory_image image;
+		struct vmtape_error *bad = memory_image_init(&image, session, i);
 
-			if (!bad && image.ram_bytes <= MAX_RAM_BYTES)
-				export_one(&image, form);
-			if (!bad)
-				memory_image_deinit(&image);
-			vmtape_error_destroy(bad);
-		}
+		if (!bad && image.ram_bytes <= MAX_RAM_BYTES)
+			export_one(&image, form);
+		if (!bad)
+			memory_image_deinit(&image);
+		vmtape_error_destroy(bad);
 	}
 	if (!error)
 		session_close(session);
@@ -66,6 +66,7 @@ static void export_all(const uint8_t *bytes, size_t size_bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 {
+	unsigned form;
 	uint8_t *copy;
 
 	if (size_bytes > MAX_BYTES)
@@ -74,9 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 	if (!copy)
 		return 0;
 	memcpy(copy, data, size_bytes);
-	export_all(copy, size_bytes);
+	form = size_bytes ? data[size_bytes - 1] % FORMS : 0;
+	export_all(copy, size_bytes, form);
 	tape_repair(copy, size_bytes);
-	export_all(copy, size_bytes);
+	export_all(copy, size_bytes, (form + 1) % FORMS);
 	free(copy);
 	return 0;
 }
