@@ -169,7 +169,7 @@ bool multiplexed_inner(const struct call *call, struct call *out)
 		return false;
 	switch (which) {
 	case SOCKETCALL:
-		inner = multiplexed_socket_call(number);
+		inner = find_inner(socket_calls, sizeof(socket_calls) / sizeof(socket_calls[0]), number);
 		if (!inner || !words_at(call, 1, PLAN_LABEL_DEEP0 + 1, INNER_WORDS, args))
 			return false;
 		break;
