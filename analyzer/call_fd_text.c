@@ -6,6 +6,8 @@
 
 static int32_t number_of(const struct call *call, int i)
 {
+	if (!i && call->fds->in_memory)
+		return call->fds->first;
 	return (int32_t)(uint32_t)(i == CALL_FDS_RET ? (uint64_t)call->ret : call->args[i]);
 }
 

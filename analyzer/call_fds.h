@@ -17,6 +17,8 @@ struct call_fds {
 	uint8_t dir_args;                                  /* those that may be AT_FDCWD */
 	uint8_t uncertain;                                 /* a bit each, CALL_FDS_RET included */
 	bool makes_fd;                                     /* the result, if there is one, is a descriptor */
+	bool in_memory; /* socketcall: the arguments are those of the call that it stands for, first is the first */
+	int32_t first;
 	bool cwd_uncertain, root_uncertain;
 	const char *cwd;  /* NULL or "": not known */
 	const char *root; /* NULL or "": not known to be another than "/"; "?": another, and not known */

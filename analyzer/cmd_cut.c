@@ -4,31 +4,35 @@
 #include <string.h>
 
 #include "command.h"
+#include "cut_choice.h"
 #include "tape_copy.h"
 
 struct cut {
-	const char *path, *output;
-	bool force, local;
+	const char *path, *output, *filter_text;
+	bool force, local, assume_linux;
 	struct command_span span;
 	struct session *session;
 	struct out_file *file;
 	struct tape_copy *copy;
+	struct cut_choice *choice; /* NULL: all records */
 	struct progress progress;
 };
 
 static const char help[] =
-	"Usage: vmtape cut TAPE -o OUT [--from TIME] [--to TIME] [OPTION]...\n"
+	"Usage: vmtape cut TAPE -o OUT [--from TIME] [--to TIME] [-f FILTER] [OPTION]...\n"
 	"Make a tape of a part of a tape, which can be decoded without the rest.\n\n"
 	"  -o, --output OUT   the new tape\n"
 	"      --force        overwrite OUT if it exists\n"
 	"      --from TIME    from this time on; HH:MM:SS[.frac], +SECONDS from the start, ISO 8601\n"
 	"      --to TIME      up to this time\n"
+	"  -f, --filter FILTER  only calls that match (see vmtape events), and those that others are decoded by\n"
 	"      --local        times in the local time zone, not UTC\n"
+	"      --assume-linux  with -f: name the calls of an unknown guest by Linux's numbers\n"
 	"      --help         this text\n\n"
 	"OUT begins with the snapshot before --from: who the processes are follows from it and the records since. The "
 	"first\n"
 	"snapshot behind --to is in it, too. Signatures are not carried over.\n"
-	"Exit status: 0 done, 1 nothing is in that time, 2 bad usage or bad input.\n";
+	"Exit status: 0 done, 1 nothing is in that time or matches, 2 bad usage or bad input.\n";
 
 static void progressed(void *ctx, uint64_t nr_records)
 {
@@ -51,10 +55,26 @@ static struct vmtape_error *add_time(struct cut *cut, const char *key, uint64_t 
 	return error;
 }
 
+/* Those of earlier cuts still hold: it may be one of a tape that has only what matches them. */
+static struct vmtape_error *add_filter(struct cut *cut)
+{
+	const char *before = tape_reader_meta(session_reader(cut->session), "cut_filter");
+	struct strbuf text = {0};
+	struct vmtape_error *error;
+
+	if (before)
+		strbuf_printf(&text, "(%s) and ", before);
+	strbuf_printf(&text, before ? "(%s)" : "%s", cut->filter_text);
+	error = text.failed ? &vmtape_error_no_memory : tape_copy_meta(cut->copy, "cut_filter", text.data);
+	strbuf_deinit(&text);
+	return error;
+}
+
 /* Where it was cut from; a cut of a cut keeps only the last. What it begins behind does not go on from another tape. */
 static struct vmtape_error *add_metas(struct cut *cut)
 {
 	static const char *const without[] = {"cut_", NULL}, *const without_start[] = {"cut_", "continues", NULL};
+	const char *before = tape_reader_meta(session_reader(cut->session), "cut_filter");
 	const uint8_t *uuid = session_info(cut->session)->uuid;
 	struct vmtape_error *error;
 	char text[33];
@@ -64,10 +84,40 @@ static struct vmtape_error *add_metas(struct cut *cut)
 	error = tape_copy_metas(cut->copy, cut->session, cut->span.from ? without_start : without);
 	if (!error)
 		error = tape_copy_meta(cut->copy, "cut_of", text);
+	if (!error && !cut->filter_text && before)
+		error = tape_copy_meta(cut->copy, "cut_filter", before);
 	if (!error && cut->span.from)
 		error = add_time(cut, "cut_from", cut->span.from_tsc);
 	if (!error && cut->span.to)
 		error = add_time(cut, "cut_to", cut->span.to_tsc);
+	if (!error && cut->filter_text)
+		error = add_filter(cut);
+	return error;
+}
+
+static bool keeps(void *ctx, const struct trap_view *view)
+{
+	return cut_choice_keeps(ctx, view);
+}
+
+static struct vmtape_error *filter_calls(struct cut *cut, int *status)
+{
+	const struct filter_times times = {.local = cut->local, .start_ns = session_start_ns(cut->session)};
+	struct filter *filter = NULL;
+	struct vmtape_error *error = filter_create(&filter, cut->filter_text, &times);
+
+	if (!error) {
+		command_note_guest(cut->session);
+		progress_start(&cut->progress, "filter", session_info(cut->session)->nr_records);
+		error = cut_choice_create(&cut->choice, cut->session, filter, cut->span.from_tsc, cut->span.to_tsc,
+					  progressed, cut);
+		progress_end(&cut->progress);
+	}
+	filter_destroy(filter);
+	if (!error && !cut_choice_calls(cut->choice)) {
+		*status = STATUS_NOTHING;
+		error = vmtape_error_create(VMTAPE_ERROR_NOT_RECORDED, "%s: no call matches", cut->path);
+	}
 	return error;
 }
 
@@ -75,6 +125,8 @@ static struct tape_copy_part choose(const struct cut *cut)
 {
 	struct tape_copy_part part = {.from_tsc = cut->span.from_tsc,
 				      .to_tsc = cut->span.to_tsc,
+				      .keep = cut->choice ? keeps : NULL,
+				      .keep_ctx = cut->choice,
 				      .progress = progressed,
 				      .ctx = (void *)cut,
 				      .first_snapshot = -1,
@@ -111,6 +163,9 @@ static void say(struct cut *cut, const struct tape_copy_part *part)
 	}
 	fprintf(stderr, "%s\n", text.failed ? "" : text.data);
 	strbuf_deinit(&text);
+	if (cut->choice)
+		fprintf(stderr, "vmtape: %s: %" PRIu64 " calls match; %" PRIu64 " records are left out\n", cut->output,
+			cut_choice_calls(cut->choice), stats.left_records);
 	if (stats.missing_records)
 		fprintf(stderr, "vmtape: %s: %" PRIu64 " records are missing, as %s is damaged\n", cut->output,
 			stats.missing_records, cut->path);
@@ -130,10 +185,11 @@ static void say(struct cut *cut, const struct tape_copy_part *part)
 static struct vmtape_error *run(struct cut *cut, int *status)
 {
 	struct vmtape_error *error = command_confine_maker((char *[]){(char *)cut->path}, 1, cut->output);
+	struct session_options options = {.assume_linux = cut->assume_linux};
 	struct tape_copy_part part;
 
 	if (!error)
-		error = session_open(&cut->session, cut->path, NULL);
+		error = session_open(&cut->session, cut->path, &options);
 	if (!error)
 		error = command_resolve_span(&cut->span, cut->session, cut->local);
 	if (!error && cut->span.from_tsc >= cut->span.to_tsc)
@@ -146,6 +202,8 @@ static struct vmtape_error *run(struct cut *cut, int *status)
 		error = vmtape_error_create(VMTAPE_ERROR_NOT_RECORDED, "%s: there are no records in that time",
 					    cut->path);
 	}
+	if (!error && cut->filter_text)
+		error = filter_calls(cut, status);
 	if (!error)
 		error = out_file_create(&cut->file, cut->output, cut->force);
 	if (!error && out_file_fd(cut->file) < 0)
@@ -174,23 +232,28 @@ static struct vmtape_error *run(struct cut *cut, int *status)
 
 static int read_options(struct cut *cut, int argc, char **argv)
 {
-	enum { OPT_FROM = 256, OPT_TO, OPT_FORCE, OPT_LOCAL, OPT_HELP };
+	enum { OPT_FROM = 256, OPT_TO, OPT_FORCE, OPT_LOCAL, OPT_ASSUME_LINUX, OPT_HELP };
 	static const struct option options[] = {
 		{"output", required_argument, NULL, 'o'},
 		{"from", required_argument, NULL, OPT_FROM},
 		{"to", required_argument, NULL, OPT_TO},
+		{"filter", required_argument, NULL, 'f'},
 		{"force", no_argument, NULL, OPT_FORCE},
 		{"local", no_argument, NULL, OPT_LOCAL},
+		{"assume-linux", no_argument, NULL, OPT_ASSUME_LINUX},
 		{"help", no_argument, NULL, OPT_HELP},
 		{0},
 	};
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "f:o:", options, NULL)) != -1) {
 		switch (c) {
 		case 'o':
 			cut->output = optarg;
+			break;
+		case 'f':
+			cut->filter_text = optarg;
 			break;
 		case OPT_FROM:
 			cut->span.from = optarg;
@@ -200,6 +263,9 @@ static int read_options(struct cut *cut, int argc, char **argv)
 			break;
 		case OPT_FORCE:
 			cut->force = true;
+			break;
+		case OPT_ASSUME_LINUX:
+			cut->assume_linux = true;
 			break;
 		case OPT_LOCAL:
 			cut->local = true;
@@ -235,6 +301,7 @@ int cmd_cut(int argc, char **argv)
 		status = command_failed(error);
 		status = given == STATUS_NOTHING ? STATUS_NOTHING : status;
 	}
+	cut_choice_destroy(cut.choice);
 	tape_copy_destroy(cut.copy);
 	out_file_destroy(cut.file);
 	session_close(cut.session);

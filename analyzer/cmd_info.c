@@ -133,6 +133,8 @@ static void put_vm(struct info *i)
 		{"continues", "continues"},
 		{"continues_chain", "its chain"},
 		{"note", "note"},
+		{"cut_of", "cut of"},
+		{"cut_filter", "filter"},
 	};
 
 	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
@@ -448,9 +450,9 @@ static void json_problems(struct info *i)
 
 static void put_json(struct info *i)
 {
-	static const char *const keys[] = {"vm_uuid",      "host_name",       "recorder_version",
-					   "recorder_pid", "recorder_user",   "start_reason",
-					   "continues",    "continues_chain", "note"};
+	static const char *const keys[] = {"vm_uuid",       "host_name",    "recorder_version", "recorder_pid",
+					   "recorder_user", "start_reason", "continues",        "continues_chain",
+					   "note",          "cut_of",       "cut_filter"};
 	struct tape_reader *reader = session_reader(i->session);
 	char fingerprint[TAPE_FINGERPRINT_CHARS];
 

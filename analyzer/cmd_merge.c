@@ -59,12 +59,30 @@ static struct vmtape_error *check_order(struct merge *merge, int number)
 		error = same_meta(merge, "producer", "its producer", number);
 	if (error)
 		return error;
+	for (int i = 0; i < 2; i++)
+		if (tape_reader_meta(session_reader(i ? merge->session : merge->before), "cut_filter"))
+			return vmtape_error_create(
+				VMTAPE_ERROR_USAGE,
+				"%s has only what a filter left of it, and numbers of its own: merge the "
+				"tapes that it is of, then cut",
+				merge->paths[number - 1 + i]);
 	if (!memcmp(before->uuid, info->uuid, sizeof(info->uuid)))
 		return vmtape_error_create(VMTAPE_ERROR_USAGE, "%s and %s are the same tape", merge->paths[number - 1],
 					   merge->paths[number]);
-	if (info->nr_records && before->nr_records && info->last_tsc < before->first_tsc)
-		return vmtape_error_create(VMTAPE_ERROR_USAGE, "%s lies before %s: give them in order of time",
-					   merge->paths[number], merge->paths[number - 1]);
+	if (!info->nr_records || !before->nr_records)
+		return NULL;
+	if (tape_copy_was_reset(merge->before, merge->session))
+		return vmtape_error_create(
+			VMTAPE_ERROR_USAGE,
+			"the guest was reset between %s and %s, and its TSC began anew: a tape is in "
+			"order of TSC, so these stay two",
+			merge->paths[number - 1], merge->paths[number]);
+	if (info->last_tsc < before->first_tsc)
+		return vmtape_error_create(
+			VMTAPE_ERROR_USAGE,
+			"%s lies before %s by the guest's TSC: give them in order of time. If the guest "
+			"was reset in between, they can't be one tape",
+			merge->paths[number], merge->paths[number - 1]);
 	return NULL;
 }
 

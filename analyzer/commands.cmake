@@ -14,9 +14,12 @@ target_sources(vmtape-analyzer PRIVATE
   call_touch.c
   clock.c
   core_elf.c
+  cut_choice.c
   fd_calls.c
+  fd_link.c
   fd_object.c
   fd_paths.c
+  fd_record.c
   fd_table.c
   filter.c
   filter_parse.c
@@ -32,6 +35,8 @@ target_sources(vmtape-analyzer PRIVATE
   process_exe.c
   process_fds.c
   process_fds_life.c
+  process_fds_names.c
+  process_fds_rights.c
   process_list.c
   process_maps.c
   process_moment.c

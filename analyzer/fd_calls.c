@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "fd_object.h"
+#include "linux/multiplexed.h"
 #include "linux/semantics.h"
 
 #define ALWAYS UINT32_MAX
@@ -51,7 +52,20 @@ static const struct {
 	CALL(accept4, ACCEPT, FD_SOCKET, .flags = 3, .cloexec = SOCK_CLOEXEC),
 	CALL(getsockname, GETSOCKNAME, 0),
 	CALL(getpeername, GETPEERNAME, 0),
+	CALL(sendmsg, SENDMSG, 0),
+	CALL(sendmmsg, SENDMMSG, 0),
 	CALL(recvmsg, RECVMSG, 0, .flags = 2, .cloexec = MSG_CMSG_CLOEXEC),
+	CALL(recvmmsg, RECVMMSG, 0),
+	CALL(recvmmsg_time64, RECVMMSG, 0),
+	CALL(recvfrom, RECV, 0),
+	CALL(recv, RECV, 0),
+	CALL(read, RECV, 0),
+	CALL(readv, RECV, 0),
+	CALL(preadv2, RECV, 0),
+	CALL(splice, RECV, 0),
+	CALL(clone, CLONE, FD_PIDFD, .cloexec = ALWAYS),
+	CALL(clone3, CLONE3, FD_PIDFD, .cloexec = ALWAYS),
+	CALL(socketcall, SOCKETCALL, 0),
 	CALL(eventfd, NEW, FD_EVENTFD),
 	CALL(eventfd2, NEW, FD_EVENTFD, .flags = 1, .cloexec = O_CLOEXEC),
 	CALL(epoll_create, NEW, FD_EPOLL),
@@ -64,7 +78,8 @@ static const struct {
 	CALL(fanotify_init, NEW, FD_FANOTIFY, .flags = 0, .cloexec = 1),          /* FAN_CLOEXEC */
 	CALL(memfd_create, MEMFD, FD_MEMFD, .path = 0, .flags = 1, .cloexec = 1), /* MFD_CLOEXEC */
 	CALL(memfd_secret, NEW, FD_MEMFD, .flags = 0, .cloexec = O_CLOEXEC),
-	CALL(io_uring_setup, NEW, FD_IO_URING, .cloexec = ALWAYS),
+	CALL(io_uring_setup, IO_URING, FD_IO_URING, .cloexec = ALWAYS),
+	CALL(io_uring_enter, IO_URING_ENTER, 0),
 	CALL(pidfd_open, NEW, FD_PIDFD, .cloexec = ALWAYS),
 	CALL(pidfd_getfd, PIDFD_GETFD, 0, .cloexec = ALWAYS),
 	CALL(userfaultfd, NEW, FD_USERFAULTFD, .flags = 0, .cloexec = O_CLOEXEC),
@@ -76,6 +91,12 @@ static const struct {
 	CALL(chdir, CHDIR, 0, .path = 0),
 	CALL(fchdir, FCHDIR, 0),
 	CALL(chroot, CHROOT, 0, .path = 0),
+	CALL(rename, RENAME, 0, .path = 0),
+	CALL(renameat, RENAME, 0, .dirfd = 0, .path = 1),
+	CALL(renameat2, RENAME, 0, .dirfd = 0, .path = 1, .flags = 4),
+	CALL(unlink, UNLINK, 0, .path = 0),
+	CALL(unlinkat, UNLINK, 0, .dirfd = 0, .path = 1, .flags = 2),
+	CALL(rmdir, UNLINK, 0, .path = 0, .removes_directory = true),
 	CALL(unshare, UNSHARE, 0),
 	CALL(setns, LOSE_NAMES, 0),
 	CALL(pivot_root, LOSE_NAMES, 0),
@@ -114,4 +135,13 @@ void fd_call_of(const struct linux_syscall *syscall, struct fd_call *out)
 		out->fd_args = 1;
 	if (out->action == FD_DO_CLOSE_RANGE)
 		out->fd_args = 0;
+}
+
+bool fd_call_of_socketcall(uint64_t number, struct fd_call *out)
+{
+	const struct linux_syscall *inner = multiplexed_socket_call((uint32_t)number);
+
+	if (inner)
+		fd_call_of(inner, out);
+	return inner;
 }

@@ -29,12 +29,23 @@ enum fd_action {
 	FD_DO_ACCEPT,
 	FD_DO_GETSOCKNAME,
 	FD_DO_GETPEERNAME,
+	FD_DO_SENDMSG,
+	FD_DO_SENDMMSG,
 	FD_DO_RECVMSG,
+	FD_DO_RECVMMSG,
+	FD_DO_RECV, /* takes what has come without descriptors that came with it */
+	FD_DO_CLONE,
+	FD_DO_CLONE3,
+	FD_DO_SOCKETCALL, /* i386: one of those above, by its first argument */
+	FD_DO_IO_URING,
+	FD_DO_IO_URING_ENTER,
 	FD_DO_GETDENTS,
 	FD_DO_CHDIR,
 	FD_DO_FCHDIR,
 	FD_DO_CHROOT,
 	FD_DO_UNSHARE,
+	FD_DO_RENAME,
+	FD_DO_UNLINK,
 	FD_DO_LOSE_NAMES, /* mounts and namespaces: directories may be others now */
 	FD_DO_SETUID,
 	FD_DO_SETRESUID, /* setreuid, too */
@@ -46,6 +57,7 @@ struct fd_call {
 	int8_t dirfd;   /* arguments; -1: none */
 	int8_t path;
 	int8_t flags;
+	bool removes_directory;
 	uint32_t cloexec; /* bit of flags; UINT32_MAX: always */
 	uint8_t fd_args;  /* arguments that are descriptors, a bit each */
 	uint8_t dir_args; /* those of them that may be AT_FDCWD */
@@ -53,5 +65,12 @@ struct fd_call {
 
 /* By the name that user space uses. */
 void fd_call_of(const struct linux_syscall *syscall, struct fd_call *out);
+/* It changes no descriptor, and takes what has come on a socket. */
+static inline bool fd_call_is_receive(const struct fd_call *call)
+{
+	return call->action == FD_DO_RECV;
+}
+/* What socketcall stands for with this first argument; false: for nothing that is known. */
+bool fd_call_of_socketcall(uint64_t number, struct fd_call *out);
 
 #endif

@@ -66,6 +66,38 @@ bool fd_object_same(const struct fd_object *a, const struct fd_object *b)
 		same_endpoint(&a->socket.peer, &b->socket.peer));
 }
 
+static uint64_t component_bit(const char *text, size_t n)
+{
+	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3u;
+	return 1ull << (hash >> 58);
+}
+
+uint64_t fd_name_mask(const struct fd_object *object)
+{
+	const char *at = object->name, *end = object->name + object->name_len;
+	uint64_t mask = 0;
+
+	if ((object->kind != FD_FILE && object->kind != FD_DIRECTORY) || at[0] != '/')
+		return 0;
+	while (at < end) {
+		const char *slash = memchr(at + 1, '/', (size_t)(end - at - 1)), *stop = slash ? slash : end;
+
+		mask |= component_bit(at + 1, (size_t)(stop - at - 1));
+		at = stop;
+	}
+	return mask;
+}
+
+uint64_t fd_last_name_mask(const struct fd_object *object)
+{
+	const char *slash = memrchr(object->name, '/', object->name_len), *at = slash ? slash + 1 : object->name;
+
+	return component_bit(at, object->name_len - (size_t)(at - object->name));
+}
+
 bool fd_object_is_inet(const struct fd_object *object)
 {
 	return object && object->kind == FD_SOCKET &&
@@ -90,6 +122,7 @@ const char *fd_object_type(const struct fd_object *object)
 		[FD_USERFAULTFD] = "userfaultfd",
 		[FD_BPF] = "bpf",
 		[FD_PERF] = "perf",
+		[FD_RECEIVED] = "received",
 		[FD_OTHER] = "other",
 	};
 

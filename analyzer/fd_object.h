@@ -32,6 +32,7 @@ enum fd_kind {
 	FD_USERFAULTFD,
 	FD_BPF,
 	FD_PERF,
+	FD_RECEIVED, /* came from another process, and what it is was not to be seen */
 	FD_OTHER,
 	FD_KINDS
 };
@@ -59,9 +60,17 @@ struct fd_socket {
 
 #define FD_NAME_BYTES 1024 /* longest name that is kept */
 
+/* Where the name of a file or directory is from. */
+enum fd_name_origin {
+	FD_NAME_GIVEN,  /* a call's argument: symbolic links may be in it */
+	FD_NAME_MADE,   /* the same, but for its last part: the call made that file (O_EXCL) */
+	FD_NAME_KERNEL, /* a snapshot: where the file really is */
+};
+
 struct fd_object {
 	uint32_t refs;
-	uint8_t kind; /* enum fd_kind */
+	uint8_t kind;   /* enum fd_kind */
+	uint8_t origin; /* enum fd_name_origin; set by who has created it, before anybody else has it */
 	struct fd_socket socket;
 	uint16_t name_len;
 	char name[]; /* path, "pipe:[7]", path of a UNIX socket; empty: not known. NUL behind it */
@@ -73,6 +82,9 @@ struct fd_object *fd_object_create_socket(const struct fd_socket *socket, const 
 /* NULL is allowed in both; hold returns its argument. */
 struct fd_object *fd_object_hold(struct fd_object *object);
 void fd_object_release(struct fd_object *object);
+/* A bit for each part of a path that may be renamed, and for the last of them; 0: it has no path. */
+uint64_t fd_name_mask(const struct fd_object *object);
+uint64_t fd_last_name_mask(const struct fd_object *object);
 bool fd_object_same(const struct fd_object *a, const struct fd_object *b);
 
 /* As Falco names types: "file", "ipv4", "unix", "event"; NULL: not known. */

@@ -4,7 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fd_link.h"
+
 #define LEAST_SLOTS 8u
+#define MAX_CLOSES  16u /* that are remembered of a table */
+
+struct fd_closes {
+	uint64_t nr, forgotten_seq;
+	struct {
+		uint32_t first, last;
+		uint64_t seq; /* 0: it closed nothing */
+	} latest[MAX_CLOSES];
+};
 
 struct fd_table *fd_table_create(void)
 {
@@ -30,6 +41,7 @@ void fd_table_release(struct fd_room *room, struct fd_table *table)
 		fd_file_release(table->slots[fd].file);
 	room->nr_slots -= table->room;
 	free(table->slots);
+	free(table->closes);
 	free(table);
 }
 
@@ -86,6 +98,42 @@ void fd_table_clear(struct fd_table *table, int64_t fd)
 	*slot = (struct fd_slot){.seq = next_seq(table)};
 }
 
+void fd_table_closes_unknown(struct fd_table *table, uint32_t first, uint32_t last)
+{
+	uint64_t at;
+
+	if (table->refs < 2)
+		return;
+	if (!table->closes)
+		table->closes = calloc(1, sizeof(*table->closes));
+	if (!table->closes)
+		return;
+	at = table->closes->nr++ % MAX_CLOSES;
+	if (table->closes->latest[at].seq)
+		table->closes->forgotten_seq = table->closes->latest[at].seq;
+	table->closes->latest[at].first = first;
+	table->closes->latest[at].last = last;
+	table->closes->latest[at].seq = next_seq(table);
+}
+
+void fd_table_closed_nothing(struct fd_table *table, uint32_t first, uint32_t last)
+{
+	for (unsigned i = 0; table->closes && i < MAX_CLOSES; i++)
+		if (table->closes->latest[i].first == first && table->closes->latest[i].last == last)
+			table->closes->latest[i].seq = 0;
+}
+
+bool fd_table_may_be_closed(const struct fd_table *table, int64_t fd, uint64_t since_seq)
+{
+	if (!table->closes)
+		return false;
+	for (unsigned i = 0; i < MAX_CLOSES; i++)
+		if (table->closes->latest[i].seq > since_seq && fd >= table->closes->latest[i].first &&
+		    fd <= table->closes->latest[i].last)
+			return true;
+	return table->closes->forgotten_seq > since_seq;
+}
+
 void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint64_t seq)
 {
 	uint32_t n = from->room;
@@ -129,7 +177,16 @@ struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object)
 		return NULL;
 	}
 	room->nr_bytes += size_of(object);
-	*file = (struct fd_file){.refs = 1, .room = room, .object = object};
+	*file = (struct fd_file){.refs = 1,
+				 .room = room,
+				 .object = object,
+				 .next = room->files,
+				 .back = &room->files,
+				 .mask = fd_name_mask(object),
+				 .named_seq = room->name_seq};
+	if (file->next)
+		file->next->back = &file->next;
+	room->files = file;
 	return file;
 }
 
@@ -144,6 +201,10 @@ void fd_file_release(struct fd_file *file)
 {
 	if (!file || --file->refs)
 		return;
+	fd_link_leave(file);
+	*file->back = file->next;
+	if (file->next)
+		file->next->back = file->back;
 	file->room->nr_bytes -= size_of(file->object);
 	fd_object_release(file->object);
 	free(file);
@@ -157,6 +218,7 @@ void fd_file_set(struct fd_file *file, struct fd_object *object)
 	file->room->nr_bytes += size_of(object) - size_of(file->object);
 	fd_object_release(file->object);
 	file->object = object;
+	file->mask = fd_name_mask(object);
 }
 
 /* ---- directories ----------------------------------------------------- */

@@ -14,8 +14,15 @@
 #define FD_ROOM_MAX  (2u << 20)  /* slots of all tables: 48 MiB */
 #define FD_BYTES_MAX (64u << 20) /* of all open files, with what they are called */
 
+struct fd_link;
+
 struct fd_room {
 	size_t nr_slots, nr_bytes;
+	struct fd_link *links; /* fd_link.h */
+	size_t nr_messages;
+	uint64_t blind_sends; /* descriptors sent on sockets that are not known */
+	struct fd_file *files;
+	uint64_t name_seq; /* counts beginnings and ends of calls that change names */
 };
 
 /* An open file description: what dup and fork share. */
@@ -23,6 +30,11 @@ struct fd_file {
 	uint32_t refs;
 	struct fd_room *room; /* where it is counted */
 	struct fd_object *object;
+	struct fd_link *link;         /* NULL: none */
+	struct fd_file *next, **back; /* of all of the room */
+	uint64_t mask;                /* fd_name_mask() of its object */
+	uint64_t named_seq;           /* of the room, as its name was told */
+	bool doubtful;                /* its name may have been changed since */
 };
 
 struct fd_slot {
@@ -32,6 +44,8 @@ struct fd_slot {
 	uint64_t seq; /* of the table's change that made it so; 0: never touched */
 };
 
+struct fd_closes;
+
 struct fd_table {
 	uint32_t refs;
 	uint32_t room;
@@ -40,6 +54,7 @@ struct fd_table {
 	bool adopted;          /* it has what its first owner was born with; else the parent's fork may still tell */
 	bool async;            /* an io_uring may change it unseen */
 	struct fd_slot *slots;
+	struct fd_closes *closes; /* NULL: none, see fd_table_closes_unknown() */
 };
 
 /* One reference; NULL: no memory. */
@@ -57,6 +72,15 @@ static inline struct fd_slot *fd_table_slot(const struct fd_table *table, int64_
 void fd_table_set(struct fd_room *room, struct fd_table *table, int64_t fd, struct fd_file *file, bool cloexec,
 		  uint32_t confirmed);
 void fd_table_clear(struct fd_table *table, int64_t fd);
+/*
+ * A call closes, or replaces, numbers of which nothing is known: they may be those that another thread's call, which
+ * has not been seen to end, is given. For tables of several threads; the latest ones are kept.
+ */
+void fd_table_closes_unknown(struct fd_table *table, uint32_t first, uint32_t last);
+/* It has failed: there was nothing. */
+void fd_table_closed_nothing(struct fd_table *table, uint32_t first, uint32_t last);
+/* May this number have been closed so since then? */
+bool fd_table_may_be_closed(const struct fd_table *table, int64_t fd, uint64_t since_seq);
 /* Of the other table's slots, those that had not changed since seq, where this one has none of its own. */
 void fd_table_merge(struct fd_room *room, struct fd_table *table, const struct fd_table *from, uint64_t seq);
 /* What an execve closes. */
@@ -72,8 +96,9 @@ void fd_file_set(struct fd_file *file, struct fd_object *object);
 struct fd_fs {
 	uint32_t refs, seq; /* seq: counts changes */
 	uint32_t confirmed, root_confirmed;
-	const char *cwd;  /* lives elsewhere; "": not known */
-	const char *root; /* "": not known to be another than "/"; "?": another, and not known */
+	uint64_t name_seq; /* of the room, when its names were last looked at by a call that changes names */
+	const char *cwd;   /* lives elsewhere; "": not known */
+	const char *root;  /* "": not known to be another than "/"; "?": another, and not known */
 };
 struct fd_fs *fd_fs_create(const struct fd_fs *like); /* like may be NULL: nothing known */
 struct fd_fs *fd_fs_hold(struct fd_fs *fs);

@@ -60,11 +60,13 @@ struct vmtape_error *memory_image_init(struct memory_image *image, struct sessio
 	if (image->info->nr_regs && image->info->nr_vcpus <= MEMORY_IMAGE_MAX_VCPUS)
 		image->nr_vcpus = image->info->nr_vcpus;
 	error = take_ranges(image);
-	if (error)
-		return error;
 	source.ranges = image->ranges;
 	source.nr_ranges = image->nr_ranges;
-	return guest_memory_create(&image->memory, &source);
+	if (!error)
+		error = guest_memory_create(&image->memory, &source);
+	if (error)
+		memory_image_deinit(image);
+	return error;
 }
 
 void memory_image_deinit(struct memory_image *image)

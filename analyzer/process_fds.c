@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "linux/arg_decode.h"
+#include "fd_link.h"
+#include "fd_record.h"
 #include "linux/user_abi.h"
 #include "process_fds_private.h"
 
@@ -17,97 +18,18 @@
 #define CLOSE_RANGE_UNSHARE_ 2
 #define CLOSE_RANGE_CLOEXEC_ 4
 #define EINPROGRESS_         (-115)
-#define SOL_SOCKET_          1
-#define SCM_RIGHTS_          1
+#define EBADF_               (-9)
+#define INIT_PIDNS           0xeffffffcu /* linux/proc_ns.h: PROC_PID_INIT_INO */
+#define SQPOLL_              2           /* linux/io_uring.h: IORING_SETUP_SQPOLL */
 #define LAST_ERRNO           (-4095)
 #define O_TMPFILE_BIT        020000000u
 
-/* ---- records ------------------------------------------------------------- */
-
-static void read_args(const struct trap_view *view, uint64_t out[LINUX_SYSCALL_ARGS])
-{
-	static const enum trap_reg wide[] = {TRAP_REG_RDI, TRAP_REG_RSI, TRAP_REG_RDX,
-					     TRAP_REG_R10, TRAP_REG_R8,  TRAP_REG_R9};
-	static const enum trap_reg narrow[] = {TRAP_REG_RBX, TRAP_REG_RCX, TRAP_REG_RDX,
-					       TRAP_REG_RSI, TRAP_REG_RDI, TRAP_REG_RBP};
-	bool small = view->header.abi == TRAP_ABI_I386;
-
-	for (int i = 0; i < LINUX_SYSCALL_ARGS; i++) {
-		enum trap_reg reg = small ? narrow[i] : wide[i];
-
-		/* The 32-bit SYSCALL takes ECX for itself: its stub brings the second argument in EBP. */
-		if (small && i == 1 && view->header.via == TRAP_VIA_SYSCALL)
-			reg = TRAP_REG_RBP;
-		out[i] = small ? (uint32_t)view->regs[reg] : view->regs[reg];
-	}
-}
-
-/* The first fragment of this label, with at least one byte. */
-static const uint8_t *piece(const struct trap_view *view, uint8_t label, bool again, size_t *n, bool *whole)
-{
-	struct trap_fragment fragment;
-	const uint8_t *bytes;
-	size_t position = 0;
-
-	while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
-		if (fragment.label != label || !fragment.len_bytes || again != !!(fragment.status & TRAP_FRAG_AGAIN))
-			continue;
-		*n = fragment.len_bytes;
-		*whole = (fragment.status & ~TRAP_FRAG_AGAIN) == TRAP_FRAG_WHOLE;
-		return bytes;
-	}
-	return NULL;
-}
-
-/* A string that is known to its end. The generic plan takes plain bytes: a NUL tells then. */
-static const char *string_piece(const struct trap_view *view, int arg, bool again, size_t *n)
-{
-	bool whole;
-	const uint8_t *bytes = piece(view, (uint8_t)(PLAN_LABEL_ARG0 + arg), again, n, &whole);
-	size_t len;
-
-	if (!bytes)
-		return NULL;
-	len = strnlen((const char *)bytes, *n);
-	if (len == *n && !whole)
-		return NULL;
-	*n = len;
-	return (const char *)bytes;
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static uint64_t le64(const uint8_t *p)
-{
-	return le32(p) | (uint64_t)le32(p + 4) << 32;
-}
-
-/* false: what it returned is not to be seen. */
-static bool result_of_exit(const struct trap_view *view, int64_t *ret)
-{
-	struct call call = {.has_exit = true};
-
-	if (!trap_view_has(view, TRAP_REG_RAX))
-		return false;
-	*ret = view->header.abi == TRAP_ABI_I386 ? (int32_t)(uint32_t)view->regs[TRAP_REG_RAX]
-						 : (int64_t)view->regs[TRAP_REG_RAX];
-	if (!(view->header.flags & TRAP_F_DIVERTED))
-		return true;
-	call.exit = *view;
-	call.abi = view->header.abi;
-	return call_sigframe_result(&call, ret);
-}
-
 /* ---- paths --------------------------------------------------------------- */
 
-/* Where a relative path of this call starts; NULL: not known. */
-static struct fd_object *base_of(struct processes *p, struct fd_thread *t, const struct fd_call *call)
+struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg)
 {
 	const struct fd_slot *slot;
-	int32_t dirfd = call->dirfd < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[call->dirfd];
+	int32_t dirfd = arg < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[arg];
 
 	if (dirfd == AT_FDCWD_) {
 		t->unsure |= t->fs && !fd_cwd_is_sure(p, t);
@@ -135,6 +57,8 @@ static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t 
 		return;
 	/* a symbolic link of the kernel's own that leads to another descriptor has no name of its own */
 	t->object = fd_path_object(kind_of_open(t, flags), root, t->base ? t->base->name : NULL, path, n);
+	if (t->object && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		t->object->origin = FD_NAME_MADE;
 }
 
 static uint64_t open_flags(const struct fd_thread *t)
@@ -145,10 +69,10 @@ static uint64_t open_flags(const struct fd_thread *t)
 static void enter_path(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	size_t n;
-	const char *path = string_piece(view, t->call->path, false, &n);
+	const char *path = fd_record_string(view, t->call->path, false, &n);
 
 	if (!path || path[0] != '/')
-		t->base = base_of(p, t, t->call);
+		t->base = process_fd_base(p, t, t->call->dirfd);
 	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
 		make_path(t, path, n, open_flags(t));
@@ -158,22 +82,49 @@ static void enter_path(struct processes *p, struct fd_thread *t, const struct tr
 static void late_path(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	size_t n;
-	const char *path = t->object ? NULL : string_piece(view, t->call->path, true, &n);
+	const char *path = t->object ? NULL : fd_record_string(view, t->call->path, true, &n);
 
 	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
 		make_path(t, path, n, open_flags(t));
+	t->unsure |= !process_fds_name_is_current(p, t, t->object);
 	/* another thread has gone elsewhere */
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq && (t->base || t->fs->root[0] || t->fs_root[0]);
 }
 
 /* ---- changes ------------------------------------------------------------- */
 
-static void set_slot(struct processes *p, struct fd_thread *t, int64_t fd, struct fd_file *file, bool cloexec,
-		     bool unsure, uint64_t tsc)
+/*
+ * Since this call began, another one that was seen to end has been given the same number, and as a close counts from
+ * its beginning, the number is still that one's: this call's was closed before. So it was if a close of an unknown
+ * number may have been of this one; or that was another file, and this one is still open.
+ */
+static bool was_taken_again(struct processes *p, const struct fd_thread *t, int64_t fd, bool *unsure)
+{
+	struct fd_slot *slot = fd_table_slot(t->files, fd);
+	bool closed;
+
+	if (t->files != t->files_then || t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3)
+		return false;
+	closed = fd_table_may_be_closed(t->files, fd, t->files_seq);
+	*unsure |= closed;
+	if (!slot || slot->seq <= t->files_seq)
+		return false;
+	/* what closed it was not seen: then which of them is the later one is not known either */
+	if (!closed)
+		slot->confirmed = fd_gaps(p) - 1;
+	return true;
+}
+
+void process_fd_set(struct processes *p, struct fd_thread *t, int64_t fd, struct fd_file *file, bool cloexec,
+		    bool unsure, uint64_t tsc)
 {
 	uint32_t confirmed = fd_confirmed(p, tsc);
 
+	if (file && was_taken_again(p, t, fd, &unsure)) {
+		fd_file_release(file);
+		return;
+	}
 	/* others, whose table it may not be after all, are to see it as unsure, too */
 	unsure |= t->guessed && t->files->refs > 1;
 	if (!file) {
@@ -183,7 +134,7 @@ static void set_slot(struct processes *p, struct fd_thread *t, int64_t fd, struc
 	fd_table_set(&p->fds->room, t->files, fd, file, cloexec, unsure ? fd_gaps(p) - 1 : confirmed);
 }
 
-static bool cloexec_of(const struct fd_thread *t)
+bool process_fd_cloexec(const struct fd_thread *t)
 {
 	const struct fd_call *call = t->call;
 
@@ -220,7 +171,7 @@ static void doubt_file(struct processes *p, struct fd_table *files, const struct
  * Whether the first argument is still what it was as the call began. If not, another thread has closed or replaced
  * it, and which of the two the call has changed is not known.
  */
-static bool is_still(struct processes *p, struct fd_thread *t)
+bool process_fd_is_still(struct processes *p, struct fd_thread *t)
 {
 	struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[0]);
 
@@ -286,8 +237,8 @@ set:
 	if (sure)
 		fd_file_set(slot->file, object);
 	else
-		set_slot(p, t, (int32_t)(uint32_t)t->args[0], fd_file_create(&p->fds->room, object),
-			 slot && slot->cloexec, false, tsc);
+		process_fd_set(p, t, (int32_t)(uint32_t)t->args[0], fd_file_create(&p->fds->room, object),
+			       slot && slot->cloexec, false, tsc);
 }
 
 static void listening(struct processes *p, struct fd_thread *t)
@@ -319,7 +270,7 @@ static struct fd_object *accepted(struct fd_thread *t, const struct trap_view *v
 	size_t n, path_len;
 	uint16_t family;
 	bool whole;
-	const uint8_t *address = piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
+	const uint8_t *address = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
 
 	if (listener && listener->kind == FD_SOCKET) {
 		socket = listener->socket;
@@ -344,11 +295,18 @@ static void made_pair(struct processes *p, struct fd_thread *t, const struct tra
 {
 	size_t n;
 	bool whole;
-	const uint8_t *bytes = piece(view, (uint8_t)(PLAN_LABEL_ARG0 + arg), false, &n, &whole);
+	const uint8_t *bytes = fd_record_piece(view, (uint8_t)(PLAN_LABEL_ARG0 + arg), false, &n, &whole);
+	struct fd_file *pair[2];
 
-	for (size_t i = 0; bytes && n >= 8 && i < 2; i++)
-		set_slot(p, t, (int32_t)le32(bytes + 4 * i), fd_file_create(&p->fds->room, make(t)), cloexec_of(t),
-			 false, view->header.tsc);
+	if (!bytes || n < 8)
+		return;
+	for (size_t i = 0; i < 2; i++)
+		pair[i] = fd_file_create(&p->fds->room, make(t));
+	if (t->call->action == FD_DO_SOCKETPAIR && pair[0] && pair[1])
+		fd_link_join(pair[0], pair[1], fd_gaps(p));
+	for (size_t i = 0; i < 2; i++)
+		process_fd_set(p, t, (int32_t)fd_record_u32(bytes + 4 * i), pair[i], process_fd_cloexec(t), false,
+			       view->header.tsc);
 }
 
 static struct fd_object *make_pipe(const struct fd_thread *t)
@@ -373,9 +331,7 @@ static struct fd_object *make_new(const struct fd_thread *t)
 	};
 	char text[64] = "";
 
-	if (t->call->kind == FD_PIDFD)
-		snprintf(text, sizeof(text), "pid:%d", (int32_t)(uint32_t)t->args[0]);
-	else if (names[t->call->kind])
+	if (names[t->call->kind])
 		snprintf(text, sizeof(text), "anon_inode:%s", names[t->call->kind]);
 	return fd_object_create((enum fd_kind)t->call->kind, text, strlen(text));
 }
@@ -384,45 +340,30 @@ static struct fd_object *make_memfd(const struct trap_view *enter, const struct 
 {
 	char text[FD_NAME_BYTES];
 	size_t n;
-	const char *name = string_piece(enter, t->call->path, false, &n);
+	const char *name = fd_record_string(enter, t->call->path, false, &n);
 	int len = name ? snprintf(text, sizeof(text), "/memfd:%.*s (deleted)", (int)(n < 256 ? n : 256), name) : 0;
 
 	return len > 0 ? fd_object_create(FD_MEMFD, text, (size_t)len) : NULL;
 }
 
-/* Descriptors in the list of struct cmsghdr {size_t len; int level, type}: what they are is the sender's matter. */
-static void received(struct fd_thread *t, const struct trap_view *view)
+/* A number of another namespace's is none that the table of processes has. */
+static struct fd_object *make_pidfd(struct processes *p, uint32_t i, struct fd_thread *t, int32_t pid)
 {
-	const struct user_msghdr *layout = user_msghdr(view->header.abi == TRAP_ABI_I386);
-	size_t word = view->header.abi == TRAP_ABI_I386 ? 4 : 8, head = word + 8, at = 0;
-	struct trap_fragment fragment;
-	const uint8_t *bytes, *list = NULL;
-	size_t position = 0, n = 0;
-	uint64_t control = 0;
+	uint32_t pidns = p->threads[i].pub.pidns;
+	char text[32];
 
-	while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
-		if (fragment.label == PLAN_LABEL_ARG0 + 1 && fragment.len_bytes >= layout->size_bytes)
-			control = word == 8 ? le64(bytes + layout->control) : le32(bytes + layout->control);
-		else if (fragment.label == PLAN_LABEL_DEEP0 + 1 && control && fragment.gva == control)
-			list = bytes, n = fragment.len_bytes;
-	}
-	while (list && n - at >= head) {
-		uint64_t len = word == 8 ? le64(list + at) : le32(list + at);
-
-		if (len < head || len > n - at)
-			return;
-		if (le32(list + at + word) == SOL_SOCKET_ && le32(list + at + word + 4) == SCM_RIGHTS_)
-			for (size_t i = at + head; i + 4 <= at + len; i += 4)
-				fd_table_clear(t->files, (int32_t)le32(list + i));
-		at += (len + word - 1) / word * word;
-		if (at > n)
-			return;
-	}
+	t->unsure |= !pidns;
+	if (pidns && pidns != INIT_PIDNS)
+		return fd_object_create(FD_PIDFD, "anon_inode:[pidfd]", 18);
+	snprintf(text, sizeof(text), "pid:%d", pid);
+	return fd_object_create(FD_PIDFD, text, strlen(text));
 }
 
-static struct fd_file *file_of_other(struct processes *p, struct fd_thread *t, bool *unsure)
+/* What pidfd_getfd copies; NULL: not known. */
+static struct fd_slot *slot_of_other(struct processes *p, struct fd_thread *t)
 {
-	const struct fd_slot *pidfd = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[0]), *slot;
+	const struct fd_slot *pidfd = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[0]);
+	struct fd_slot *slot;
 	uint32_t i;
 	int pid;
 
@@ -432,8 +373,53 @@ static struct fd_file *file_of_other(struct processes *p, struct fd_thread *t, b
 	if (i == PROCESS_NONE || !p->threads[i].fd || !p->threads[i].fd->files)
 		return NULL;
 	slot = fd_table_slot(p->threads[i].fd->files, (int32_t)(uint32_t)t->args[1]);
-	*unsure = !slot || !fd_is_sure(p, p->threads[i].fd, slot) || !fd_is_sure(p, t, pidfd);
-	return slot ? fd_file_hold(slot->file) : NULL;
+	t->unsure |= slot && (!fd_is_sure(p, p->threads[i].fd, slot) || !fd_is_sure(p, t, pidfd));
+	return slot;
+}
+
+/* Both, another thread and the other process, may have changed theirs meanwhile: then it is the one or the other. */
+static struct fd_file *copied_from_other(struct processes *p, struct fd_thread *t)
+{
+	struct fd_slot *slot = slot_of_other(p, t);
+
+	if (t->file && slot && slot->file == t->file)
+		return fd_file_hold(t->file);
+	t->unsure = true;
+	return fd_file_create(&p->fds->room, fd_object_create(FD_RECEIVED, "", 0));
+}
+
+/* The descriptor that clone and clone3 write to memory. */
+static void made_pidfd(struct processes *p, uint32_t i, struct fd_thread *t, const struct trap_view *view, int64_t ret)
+{
+	const uint8_t *bytes;
+	size_t n;
+	bool whole;
+
+	if (ret <= 0 || !t->clone_flags_known || !(t->clone_flags & CLONE_PIDFD_FLAG))
+		return;
+	if (t->call->action == FD_DO_CLONE)
+		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 2, false, &n, &whole);
+	else
+		bytes = t->pidfd_gva ? fd_record_piece_at(view, PLAN_LABEL_DEEP0, t->pidfd_gva, &n, &whole) : NULL;
+	if (bytes && n >= 4) {
+		struct fd_object *object = make_pidfd(p, i, t, (int32_t)ret);
+
+		process_fd_set(p, t, (int32_t)fd_record_u32(bytes), fd_file_create(&p->fds->room, object), true,
+			       t->unsure, view->header.tsc);
+	}
+}
+
+/* Which inner call of socketcall it was is not known: a socket may be called otherwise now, and ret may be a new one.
+ */
+static void any_socket_call(struct processes *p, struct fd_thread *t)
+{
+	for (uint32_t fd = 0; fd < t->files->room; fd++) {
+		const struct fd_file *file = t->files->slots[fd].file;
+
+		if (file && file->object->kind == FD_SOCKET)
+			t->files->slots[fd].confirmed = fd_gaps(p) - 1;
+	}
+	p->fds->room.blind_sends++;
 }
 
 static void change_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view)
@@ -445,6 +431,8 @@ static void change_directory(struct processes *p, struct fd_thread *t, const str
 		return;
 	if (t->call->path >= 0)
 		late_path(p, t, view);
+	else
+		t->unsure |= !process_fds_name_is_current(p, t, t->object);
 	t->unsure |= t->guessed && t->fs->refs > 1;
 	confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, view->header.tsc);
 	path = t->object ? process_table_directory(p, t->object->name, t->object->name_len) : "";
@@ -492,7 +480,7 @@ static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_
 	}
 }
 
-static void take_source(struct processes *p, struct fd_thread *t, int arg)
+void process_fd_take_source(struct processes *p, struct fd_thread *t, int arg)
 {
 	const struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[arg]);
 
@@ -505,8 +493,12 @@ static void doubt_target(struct processes *p, struct fd_thread *t)
 {
 	struct fd_slot *slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[1]);
 
-	if ((uint32_t)t->args[0] == (uint32_t)t->args[1] || !slot)
+	if ((uint32_t)t->args[0] == (uint32_t)t->args[1])
 		return;
+	if (!slot) {
+		fd_table_closes_unknown(t->files, (uint32_t)t->args[1], (uint32_t)t->args[1]);
+		return;
+	}
 	t->has_target = true;
 	t->target_confirmed = slot->confirmed;
 	t->target_seq = slot->seq;
@@ -531,11 +523,12 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 	size_t n;
 	bool whole;
 	const uint8_t *bytes;
+	const struct fd_slot *slot;
 
 	switch (t->call->action) {
 	case FD_DO_OPENAT2:
-		bytes = piece(view, PLAN_LABEL_ARG0 + 2, false, &n, &whole);
-		t->openat2_cloexec = bytes && n >= 8 && le64(bytes) & O_CLOEXEC;
+		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 2, false, &n, &whole);
+		t->openat2_cloexec = bytes && n >= 8 && fd_record_u64(bytes) & O_CLOEXEC;
 		enter_path(p, t, view);
 		break;
 	case FD_DO_OPEN:
@@ -544,7 +537,7 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		enter_path(p, t, view);
 		break;
 	case FD_DO_FCHDIR:
-		take_source(p, t, 0);
+		process_fd_take_source(p, t, 0);
 		t->object = t->file && t->file->object->name[0] == '/' ? fd_object_hold(t->file->object) : NULL;
 		break;
 	case FD_DO_MEMFD:
@@ -552,7 +545,7 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		break;
 	case FD_DO_DUP2:
 	case FD_DO_DUP3:
-		take_source(p, t, 0);
+		process_fd_take_source(p, t, 0);
 		doubt_target(p, t);
 		break;
 	case FD_DO_DUP:
@@ -563,22 +556,55 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 	case FD_DO_GETSOCKNAME:
 	case FD_DO_GETPEERNAME:
 	case FD_DO_GETDENTS:
-		take_source(p, t, 0);
+		process_fd_take_source(p, t, 0);
+		break;
+	case FD_DO_RENAME:
+	case FD_DO_UNLINK:
+		process_fds_names_enter(p, t, view);
+		break;
+	case FD_DO_SENDMSG:
+	case FD_DO_SENDMMSG:
+	case FD_DO_RECVMSG:
+	case FD_DO_RECVMMSG:
+	case FD_DO_RECV:
+		process_fds_rights_enter(p, t, view);
+		break;
+	case FD_DO_CLONE3:
+		bytes = fd_record_piece(view, PLAN_LABEL_ARG0, false, &n, &whole);
+		t->pidfd_gva = bytes && n >= CLONE_ARGS_PIDFD + 8 ? fd_record_u64(bytes + CLONE_ARGS_PIDFD) : 0;
+		break;
+	case FD_DO_PIDFD_GETFD:
+		slot = slot_of_other(p, t);
+		t->file = slot ? fd_file_hold(slot->file) : NULL;
+		break;
+	case FD_DO_IO_URING:
+		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
+		/* a thread of the kernel's takes what is asked for, without a call */
+		t->ring_polls = !bytes || n < 12 || fd_record_u32(bytes + 8) & SQPOLL_;
+		break;
+	case FD_DO_IO_URING_ENTER:
+		/* What it asks for lies in memory that both share, and is not captured: it may open and close. */
+		process_fd_is_async(p, t->files);
 		break;
 	case FD_DO_BIND:
 	case FD_DO_CONNECT:
-		take_source(p, t, 0);
+		process_fd_take_source(p, t, 0);
+		fd_link_break(t->file);
 		/* kept as a name until it is known how the call ends */
-		bytes = piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
+		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
 		if (bytes && n > (uint32_t)t->args[2])
 			n = (uint32_t)t->args[2];
 		t->object = bytes ? fd_object_create(FD_OTHER, (const char *)bytes, n) : NULL;
 		break;
 	case FD_DO_CLOSE:
 		/* Another thread may get the number before this call is seen to end. */
+		if (!fd_table_slot(t->files, (int32_t)(uint32_t)t->args[0]))
+			fd_table_closes_unknown(t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[0]);
 		break;
 	case FD_DO_CLOSE_RANGE:
+		if (!(t->args[2] & (CLOSE_RANGE_CLOEXEC_ | CLOSE_RANGE_UNSHARE_)))
+			fd_table_closes_unknown(t->files, (uint32_t)t->args[0], (uint32_t)t->args[1]);
 		close_range(p, t, false);
 		break;
 	default:
@@ -588,11 +614,17 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 
 void process_fd_call_over(struct fd_thread *t)
 {
+	if (t->waits)
+		fd_link_wait(t->file, false);
 	fd_object_release(t->object);
 	fd_object_release(t->base);
+	fd_object_release(t->target);
+	fd_object_release(t->target_base);
 	fd_file_release(t->file);
-	t->object = t->base = NULL;
+	t->object = t->base = t->target = t->target_base = NULL;
 	t->file = NULL;
+	t->message_id = 0;
+	t->waits = false;
 	t->in_call = t->unsure = t->openat2_cloexec = t->has_target = false;
 }
 
@@ -601,6 +633,26 @@ static void note_clone_flags(struct fd_thread *t, const struct trap_view *view)
 	t->delivered = false;
 	t->child = 0;
 	t->clone_flags_known = process_clone_flags(view, &t->clone_flags);
+}
+
+/* The call that socketcall stands for, whose arguments lie in memory. */
+static void enter_socketcall(struct processes *p, struct fd_thread *t, const struct trap_view *view,
+			     struct call_fds *out)
+{
+	uint64_t number = t->args[0];
+	size_t n;
+	bool whole;
+	const uint8_t *bytes = fd_record_piece(view, PLAN_LABEL_DEEP0 + 1, false, &n, &whole);
+
+	if (!bytes || n < 4 * (size_t)LINUX_SYSCALL_ARGS || number >= MULTIPLEXED_SOCKET_CALLS ||
+	    !fd_call_of_socketcall(number, &p->fds->socketcalls[number]))
+		return;
+	t->call = &p->fds->socketcalls[number];
+	for (int i = 0; i < LINUX_SYSCALL_ARGS; i++)
+		t->args[i] = fd_record_u32(bytes + 4 * i);
+	out->args = t->call->fd_args;
+	out->in_memory = true;
+	out->first = (int32_t)(uint32_t)t->args[0];
 }
 
 void process_fds_enter(struct processes *p, const struct trap_view *view, const struct fd_call *call,
@@ -616,18 +668,22 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 		return;
 	process_fd_call_over(t);
 	t->in_call = true;
-	t->call = call;
+	t->call = t->outer = call;
 	t->abi = view->header.abi;
 	t->nr = trap_syscall_nr(t->abi, view->regs[TRAP_REG_RAX]);
-	read_args(view, t->args);
+	fd_record_args(view, t->args);
 	t->gaps = fd_gaps(p);
 	t->snapshots = p->fds->snapshots;
 	t->fs_seq = t->fs ? t->fs->seq : 0;
 	t->fs_root = t->fs ? t->fs->root : "";
 	t->files_seq = t->files->seq;
+	t->files_then = t->files;
+	t->name_seq = p->fds->room.name_seq;
 	note_clone_flags(t, view);
-	fill_args(p, t, call, out);
-	if (call->action != FD_DO_NOTHING)
+	if (call->action == FD_DO_SOCKETCALL)
+		enter_socketcall(p, t, view, out);
+	fill_args(p, t, t->call, out);
+	if (t->call->action != FD_DO_NOTHING)
 		begin(p, t, view);
 }
 
@@ -641,6 +697,7 @@ static bool makes_fd(const struct fd_call *call, const struct fd_thread *t)
 	case FD_DO_NEW:
 	case FD_DO_MEMFD:
 	case FD_DO_SIGNALFD:
+	case FD_DO_IO_URING:
 	case FD_DO_PIDFD_GETFD:
 	case FD_DO_DUP:
 	case FD_DO_DUP2:
@@ -660,6 +717,8 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 {
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
+	else if (call->action == FD_DO_SOCKETCALL)
+		any_socket_call(p, t);
 	else if (t->fs && call->action == FD_DO_CHROOT && ret >= 0)
 		t->fs->root = "?";
 	else if (t->fs && call->action == FD_DO_CHROOT)
@@ -678,13 +737,16 @@ static void put_result(struct processes *p, struct fd_thread *t, int64_t ret, st
 	const struct fd_slot *slot;
 
 	out->makes_fd = true;
-	set_slot(p, t, ret, file, cloexec, t->unsure, tsc);
+	out->objects[CALL_FDS_RET] = file ? fd_object_hold(file->object) : NULL;
+	process_fd_set(p, t, ret, file, cloexec, t->unsure, tsc);
 	slot = fd_table_slot(t->files, ret);
-	if (!slot)
-		return;
-	out->objects[CALL_FDS_RET] = fd_object_hold(slot->file->object);
-	if (!fd_is_sure(p, t, slot))
+	if (!slot) {
+		/* no room for it */
+		fd_object_release(out->objects[CALL_FDS_RET]);
+		out->objects[CALL_FDS_RET] = NULL;
+	} else if (slot->file == file ? !fd_is_sure(p, t, slot) : t->unsure) {
 		out->uncertain |= 1u << CALL_FDS_RET;
+	}
 }
 
 static void opened(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret,
@@ -693,8 +755,8 @@ static void opened(struct processes *p, struct fd_thread *t, const struct trap_v
 	late_path(p, t, view);
 	if (!t->object)
 		t->object = fd_object_create(kind_of_open(t, open_flags(t)), "", 0);
-	put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), cloexec_of(t), view->header.tsc,
-		   out);
+	put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), process_fd_cloexec(t),
+		   view->header.tsc, out);
 }
 
 static void end_socket_call(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret)
@@ -709,9 +771,9 @@ static void end_socket_call(struct processes *p, struct fd_thread *t, const stru
 	case FD_DO_CONNECT:
 		if (ret && !(t->call->action == FD_DO_CONNECT && ret == EINPROGRESS_))
 			return;
-		if (!is_still(p, t))
+		if (!process_fd_is_still(p, t))
 			return;
-		bytes = piece(view, PLAN_LABEL_ARG0 + 1, true, &n, &whole);
+		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, true, &n, &whole);
 		if (n > (uint32_t)t->args[2])
 			n = (uint32_t)t->args[2];
 		if (t->object)
@@ -722,12 +784,12 @@ static void end_socket_call(struct processes *p, struct fd_thread *t, const stru
 		return;
 	case FD_DO_GETSOCKNAME:
 	case FD_DO_GETPEERNAME:
-		bytes = piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
-		if (!ret && bytes && is_still(p, t))
+		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
+		if (!ret && bytes && process_fd_is_still(p, t))
 			tell_socket(p, t, bytes, n, t->call->action == FD_DO_GETPEERNAME, tsc);
 		return;
 	case FD_DO_LISTEN:
-		if (!ret && is_still(p, t))
+		if (!ret && process_fd_is_still(p, t))
 			listening(p, t);
 		return;
 	default:
@@ -748,28 +810,44 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		opened(p, t, view, ret, out);
 		return;
 	case FD_DO_NEW:
-		put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), cloexec_of(t), tsc, out);
-		t->files->async |= t->call->kind == FD_IO_URING;
+		file = fd_file_create(&p->fds->room, t->call->kind == FD_PIDFD
+							     ? make_pidfd(p, i, t, (int32_t)(uint32_t)t->args[0])
+							     : make_new(t));
+		put_result(p, t, ret, file, process_fd_cloexec(t), tsc, out);
+		return;
+	case FD_DO_IO_URING:
+		put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), true, tsc, out);
+		if (t->ring_polls)
+			process_fd_is_async(p, t->files);
+		return;
+	case FD_DO_CLONE:
+	case FD_DO_CLONE3:
+		made_pidfd(p, i, t, view, ret);
+		return;
+	case FD_DO_SOCKETCALL:
+		any_socket_call(p, t);
+		fd_table_clear(t->files, ret);
 		return;
 	case FD_DO_MEMFD:
 		if (!t->object)
 			t->object = fd_object_create(FD_MEMFD, "", 0);
-		put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), cloexec_of(t), tsc,
-			   out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), process_fd_cloexec(t),
+			   tsc, out);
 		return;
 	case FD_DO_SIGNALFD:
 		if ((int32_t)(uint32_t)t->args[0] == -1)
-			put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), cloexec_of(t), tsc, out);
+			put_result(p, t, ret, fd_file_create(&p->fds->room, make_new(t)), process_fd_cloexec(t), tsc,
+				   out);
 		return;
 	case FD_DO_SOCKET:
-		put_result(p, t, ret, fd_file_create(&p->fds->room, make_socket(t)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, make_socket(t)), process_fd_cloexec(t), tsc, out);
 		return;
 	case FD_DO_ACCEPT:
-		put_result(p, t, ret, fd_file_create(&p->fds->room, accepted(t, view)), cloexec_of(t), tsc, out);
+		put_result(p, t, ret, fd_file_create(&p->fds->room, accepted(t, view)), process_fd_cloexec(t), tsc,
+			   out);
 		return;
 	case FD_DO_PIDFD_GETFD:
-		file = file_of_other(p, t, &t->unsure);
-		put_result(p, t, ret, file, true, tsc, out);
+		put_result(p, t, ret, copied_from_other(p, t), true, tsc, out);
 		return;
 	case FD_DO_DUP2:
 		if ((uint32_t)t->args[0] == (uint32_t)t->args[1])
@@ -779,13 +857,13 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		t->unsure |= !target_is_same(t);
 		/* fall through */
 	case FD_DO_DUP:
-		t->unsure |= !is_still(p, t);
-		put_result(p, t, ret, fd_file_hold(t->file), cloexec_of(t), tsc, out);
+		t->unsure |= !process_fd_is_still(p, t);
+		put_result(p, t, ret, fd_file_hold(t->file), process_fd_cloexec(t), tsc, out);
 		return;
 	case FD_DO_FCNTL:
 		if (!makes_fd(t->call, t) && (uint32_t)t->args[1] != F_SETFD)
 			return;
-		t->unsure |= !is_still(p, t);
+		t->unsure |= !process_fd_is_still(p, t);
 		if (makes_fd(t->call, t))
 			put_result(p, t, ret, fd_file_hold(t->file), (uint32_t)t->args[1] == F_DUPFD_CLOEXEC_, tsc,
 				   out);
@@ -793,7 +871,8 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 			slot->cloexec = t->args[2] & FD_CLOEXEC;
 		return;
 	case FD_DO_IOCTL:
-		if (slot && ((uint32_t)t->args[1] == FIOCLEX_ || (uint32_t)t->args[1] == FIONCLEX_) && is_still(p, t))
+		if (slot && ((uint32_t)t->args[1] == FIOCLEX_ || (uint32_t)t->args[1] == FIONCLEX_) &&
+		    process_fd_is_still(p, t))
 			slot->cloexec = (uint32_t)t->args[1] == FIOCLEX_;
 		return;
 	case FD_DO_PIPE:
@@ -802,11 +881,8 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 	case FD_DO_SOCKETPAIR:
 		made_pair(p, t, view, 3, make_socket);
 		return;
-	case FD_DO_RECVMSG:
-		received(t, view);
-		return;
 	case FD_DO_GETDENTS:
-		if (slot && is_still(p, t) && slot->file->object->kind == FD_FILE)
+		if (slot && process_fd_is_still(p, t) && slot->file->object->kind == FD_FILE)
 			fd_file_set(slot->file, fd_object_create(FD_DIRECTORY, slot->file->object->name,
 								 slot->file->object->name_len));
 		return;
@@ -819,6 +895,10 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		close_range(p, t, true);
 		if (t->snapshots != p->fds->snapshots)
 			close_range(p, t, false);
+		return;
+	case FD_DO_RENAME:
+	case FD_DO_UNLINK:
+		process_fds_names_changed(p, t, view);
 		return;
 	case FD_DO_CHDIR:
 	case FD_DO_CHROOT:
@@ -866,10 +946,10 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 	memset(out, 0, sizeof(*out));
 	if (!t || !t->files)
 		return;
-	known = result_of_exit(view, &ret);
+	known = fd_record_result(view, &ret);
 	if (!known)
 		ret = INT64_MIN;
-	if (!t->in_call || t->gaps != fd_gaps(p) || (call && call != t->call)) {
+	if (!t->in_call || t->gaps != fd_gaps(p) || (call && call != t->outer)) {
 		if (call)
 			exit_alone(p, t, call, known ? ret : -1);
 		process_fd_call_over(t);
@@ -878,10 +958,15 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 	if (t->call->action == FD_DO_BIND || t->call->action == FD_DO_CONNECT || t->call->action == FD_DO_GETSOCKNAME ||
 	    t->call->action == FD_DO_GETPEERNAME || t->call->action == FD_DO_LISTEN)
 		end_socket_call(p, t, view, ret);
+	else if (t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG ||
+		 t->call->action == FD_DO_RECVMSG || t->call->action == FD_DO_RECVMMSG || t->call->action == FD_DO_RECV)
+		process_fds_rights_exit(p, t, view, known, ret);
 	else if (t->call->action != FD_DO_NOTHING && ret >= 0)
 		end(p, i, t, view, ret, out);
 	else if (known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		restore_target(t);
+	else if (known && t->call->action == FD_DO_CLOSE && ret == EBADF_)
+		fd_table_closed_nothing(t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
 	else if (!known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
 	process_fd_call_over(t);

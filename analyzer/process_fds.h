@@ -22,6 +22,9 @@ void process_fds_deinit(struct processes *p);
  */
 void process_fds_partial(struct processes *p, bool partial, uint64_t tsc);
 
+/* Calls are not recorded that take what sockets carry: fd_call_is_receive(). */
+void process_fds_lose_links(struct processes *p);
+
 /* What a call that enters or ends does. out is filled: its references are the caller's. */
 void process_fds_enter(struct processes *p, const struct trap_view *view, const struct fd_call *call,
 		       struct call_fds *out);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fd_link.h"
 #include "linux/linux_state.h"
 #include "process_fds_private.h"
 
@@ -30,7 +31,21 @@ void process_fds_deinit(struct processes *p)
 		if (p->threads[i].used && p->threads[i].fd)
 			drop_thread(p, p->threads[i].fd);
 	process_fds_snapshot_end(p, false);
+	fd_link_drop_all(&p->fds->room);
+	process_fds_names_deinit(p->fds);
 	free(p->fds);
+}
+
+void process_fds_lose_links(struct processes *p)
+{
+	if (p->fds)
+		p->fds->no_links = true;
+}
+
+void process_fd_is_async(struct processes *p, struct fd_table *files)
+{
+	files->async = true;
+	p->fds->any_async = true;
 }
 
 void process_fds_partial(struct processes *p, bool partial, uint64_t tsc)
@@ -324,6 +339,14 @@ static void keep_roles(const struct fd_object *old, struct fd_object *fresh)
 		fresh->socket.role = old->socket.role;
 }
 
+/* Whose a pidfd is, the call told, and the kernel's name for it does not. */
+static bool is_same(const struct processes *p, const struct fd_thread *t, const struct fd_slot *slot,
+		    const struct fd_object *fresh)
+{
+	return fd_object_same(slot->file->object, fresh) ||
+	       (slot->file->object->kind == FD_PIDFD && fresh->kind == FD_PIDFD && fd_is_sure(p, t, slot));
+}
+
 static void load_file(void *ctx, const struct linux_open_file *found)
 {
 	struct load *load = ctx;
@@ -346,11 +369,16 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 		fresh = found->kind == FD_SOCKET
 				? fd_object_create_socket(&found->socket, found->name, found->name_len)
 				: fd_object_create((enum fd_kind)found->kind, found->name, found->name_len);
+		if (fresh && fd_name_mask(fresh))
+			fresh->origin = FD_NAME_KERNEL;
 		if (slot && fresh)
 			keep_roles(slot->file->object, fresh);
-		if (slot && fresh && fd_object_same(slot->file->object, fresh)) {
-			fd_object_release(fresh);
+		if (slot && fresh && is_same(p, load->t, slot, fresh)) {
 			file = fd_file_hold(slot->file);
+			if (fresh->origin > file->object->origin)
+				fd_file_set(file, fresh);
+			else
+				fd_object_release(fresh);
 		} else {
 			file = fd_file_create(&p->fds->room, fresh);
 		}
@@ -363,6 +391,8 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 			return;
 		}
 	}
+	file->doubtful = false;
+	file->named_seq = p->fds->room.name_seq;
 	if (slot && slot->file == file) {
 		slot->cloexec = found->cloexec;
 		slot->confirmed = fd_confirmed(p, p->snapshot_tsc);
@@ -383,6 +413,7 @@ static struct vmtape_error *load_files(struct processes *p, struct linux_state *
 		return &vmtape_error_no_memory;
 	error = linux_state_files(state, files, load_file, &load);
 	t->files->async = load.async || (t->files->async && (error || load.unknown));
+	p->fds->any_async |= t->files->async;
 	/* of a table that could not be read to its end, what is not on it may be open */
 	for (uint32_t fd = 0; !error && fd < load.seen_bits; fd++)
 		if (t->files->slots[fd].file && !(load.seen[fd / 8] & 1u << fd % 8))

@@ -4,6 +4,7 @@
 #define PROCESS_FDS_PRIVATE_H
 
 #include "fd_paths.h"
+#include "linux/multiplexed.h"
 #include "process_fds.h"
 #include "process_table.h"
 
@@ -11,6 +12,7 @@
 
 #define CLONE_FS_FLAG     0x00000200ull
 #define CLONE_FILES_FLAG  0x00000400ull
+#define CLONE_PIDFD_FLAG  0x00001000ull
 #define CLONE_PARENT_BIT  0x00008000ull
 #define CLONE_THREAD_BIT  0x00010000ull
 #define CLONE_NEWNS_FLAG  0x00020000ull
@@ -25,30 +27,51 @@ struct fd_thread {
 	bool in_call;
 	uint8_t abi;
 	uint32_t nr;
-	const struct fd_call *call;
+	const struct fd_call *call, *outer; /* what socketcall stands for, and itself; else the same */
 	uint64_t args[LINUX_SYSCALL_ARGS];
 	uint32_t gaps, snapshots, fs_seq; /* as it entered */
 	uint64_t files_seq;
-	const char *fs_root;      /* as it entered */
-	struct fd_object *object; /* what it makes, if it goes well */
-	struct fd_object *base;   /* that a path which was not in memory yet starts from */
-	struct fd_file *file;     /* what it makes a second descriptor of */
+	const struct fd_table *files_then;      /* as it entered; to compare, it may be gone */
+	const char *fs_root;                    /* as it entered */
+	struct fd_object *object;               /* what it makes, if it goes well */
+	struct fd_object *base;                 /* that a path which was not in memory yet starts from */
+	struct fd_object *target, *target_base; /* of a rename: its second path, and what that starts from */
+	uint64_t name_seq;                      /* of the room, as it entered */
+	struct fd_file *file;                   /* what it makes a second descriptor of */
 	/* dup2 and dup3: the slot that becomes the copy, as it was */
 	bool has_target;
 	uint32_t target_confirmed;
 	uint64_t target_seq;
 	bool unsure, openat2_cloexec;
+	bool ring_polls;     /* the io_uring that it makes needs no calls */
+	bool waits;          /* to receive on file */
+	uint64_t message_id; /* that it sends on file; 0: none */
+	uint64_t pidfd_gva;  /* where clone3 puts one */
 	uint64_t clone_flags;
 	bool clone_flags_known, delivered;
 	int32_t child; /* that was taken for its fork's: tid, 0: none */
 };
 
+/* A rename or unlink. */
+struct fd_name_change {
+	uint64_t begin_seq, end_seq;
+	uint64_t mask;                   /* of the last parts of both */
+	struct fd_object *path, *target; /* NULL: not known; not absolute: what is above is not known */
+	bool removes, exchanges;
+};
+#define FD_NAME_CHANGES 64u /* that are remembered for calls that were under way at the same time */
+
 struct process_fds {
+	struct fd_name_change changes[FD_NAME_CHANGES];
+	uint64_t nr_changes, forgotten_seq; /* end of the last one that is not remembered */
 	struct fd_room room;
 	size_t nr_threads;
 	uint32_t snapshots;  /* passed */
 	uint32_t whole_gaps; /* gaps when the last list of all tasks was taken */
 	bool whole, partial;
+	bool any_async; /* some table is fd_table.async, or was */
+	bool no_links;  /* calls that take what sockets carry are not recorded */
+	struct fd_call socketcalls[MULTIPLEXED_SOCKET_CALLS];
 	struct u64_map by_files, by_fs, by_file; /* of the snapshot at hand: address to table, directories, file */
 };
 
@@ -65,7 +88,8 @@ static inline uint32_t fd_confirmed(const struct processes *p, uint64_t tsc)
 
 static inline bool fd_is_sure(const struct processes *p, const struct fd_thread *t, const struct fd_slot *slot)
 {
-	return slot->confirmed == fd_gaps(p) && !t->guessed && !t->files->async && !p->fds->partial;
+	return slot->confirmed == fd_gaps(p) && !t->guessed && !t->files->async && !p->fds->partial &&
+	       !slot->file->doubtful;
 }
 
 static inline bool fd_cwd_is_sure(const struct processes *p, const struct fd_thread *t)
@@ -82,6 +106,28 @@ static inline bool fd_root_is_sure(const struct processes *p, const struct fd_th
 /* The thread's state, made if there is none; NULL: no room. */
 struct fd_thread *process_fd_thread(struct processes *p, uint32_t i);
 void process_fd_call_over(struct fd_thread *t);
+/* Takes over the reference to file; NULL: what is there is not known. */
+void process_fd_set(struct processes *p, struct fd_thread *t, int64_t fd, struct fd_file *file, bool cloexec,
+		    bool unsure, uint64_t tsc);
+/* An io_uring may change the table unseen from now on. */
+void process_fd_is_async(struct processes *p, struct fd_table *files);
+bool process_fd_cloexec(const struct fd_thread *t);
+/* t->file is what this argument refers to as the call begins. */
+void process_fd_take_source(struct processes *p, struct fd_thread *t, int arg);
+/* Does the first argument refer to t->file still? */
+bool process_fd_is_still(struct processes *p, struct fd_thread *t);
+/* Calls that send and receive: their beginning and end. known: ret is. */
+void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const struct trap_view *view, bool known,
+			     int64_t ret);
+/* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
+struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
+/* Calls that rename and unlink: their beginning, and their end if they went well. */
+void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+void process_fds_names_deinit(struct process_fds *fds);
+/* Has nothing changed this name, as far as was seen, since the call of t began? */
+bool process_fds_name_is_current(const struct processes *p, const struct fd_thread *t, const struct fd_object *object);
 /* Its own copies from now on. */
 void process_fds_unshare_files(struct processes *p, struct fd_thread *t);
 void process_fds_unshare_fs(struct fd_thread *t);

@@ -122,14 +122,14 @@ static bool is(const struct call *call, const char *name)
 	return !strcmp(call->syscall->name, name);
 }
 
-static bool is_mapping(const struct call *call)
+bool process_maps_concerns(const char *name)
 {
 	static const char *const names[] = {"mmap",          "mmap2",  "munmap", "mprotect",
 					    "pkey_mprotect", "mremap", "brk",    "execve",
 					    "execveat",      "shmat",  "shmdt",  "remap_file_pages"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (is(call, names[i]))
+		if (!strcmp(name, names[i]))
 			return true;
 	return false;
 }
@@ -159,7 +159,7 @@ static void note_changes(struct maps_reader *r, const struct call *call)
 	const uint64_t *a = call->args;
 	uint64_t ret = call->abi == TRAP_ABI_I386 ? (uint32_t)call->ret : (uint64_t)call->ret, brk = r->maps->brk;
 
-	if (!is_mapping(call) || !call_is_ok(call) || !call->args_known)
+	if (!process_maps_concerns(call->syscall->name) || !call_is_ok(call) || !call->args_known)
 		return;
 	if (is(call, "mmap") || is(call, "mmap2")) {
 		note_change(r, call, ret, ret + a[1]);
@@ -234,7 +234,7 @@ static struct vmtape_error *follow_calls(struct maps_reader *r, uint64_t from_ts
 		if (item.call.thread.pid != r->pid || !item.call.syscall)
 			continue;
 		if (item.call.end_tsc > tsc) { /* done, or not yet */
-			r->maps->uncertain |= is_mapping(&item.call);
+			r->maps->uncertain |= process_maps_concerns(item.call.syscall->name);
 			continue;
 		}
 		note_changes(r, &item.call);

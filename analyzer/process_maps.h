@@ -33,6 +33,9 @@ struct process_maps {
 struct vmtape_error *process_maps_create(struct process_maps *out, struct session *session, int32_t pid, uint64_t tsc);
 void process_maps_deinit(struct process_maps *maps);
 
+/* May a call of this name change what is mapped? */
+bool process_maps_concerns(const char *name);
+
 /* ---- changes; false: no memory ------------------------------------------- */
 
 bool process_maps_unmap(struct process_maps *maps, uint64_t start, uint64_t end);

@@ -221,6 +221,11 @@ static struct vmtape_error *read_pages(const struct vmtape_tape *tape, struct ta
 		to += n;
 		at += n;
 		size_bytes -= n;
+		/* the first address does not follow the last one */
+		if (size_bytes && !at) {
+			result->why = "the address is not mapped";
+			return NULL;
+		}
 	}
 	return NULL;
 }

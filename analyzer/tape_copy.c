@@ -15,15 +15,17 @@
 #define MAX_META_BYTES  (60u << 10)  /* of a chunk */
 #define MAX_PLAN_ID     65536u
 #define PROGRESS_PERIOD 4096
+#define RESET_NS        1000000000 /* that two tapes' clocks may differ by, and be of one boot */
 
 struct vcpu_lane {
 	struct byte_buffer records;
 	uint64_t next_seq, last_tsc, max_tsc; /* of those written; if started */
 	bool started;
-	uint64_t part;  /* the newest one that has records of it; in that part: */
-	bool at_seam;   /* all of them so far were in an earlier one, too */
-	bool is_twice;  /* there were such */
-	bool is_joined; /* and the last one that was written was among them */
+	uint64_t nr_left; /* records that were not wanted: the numbers of later ones are lower by so many */
+	uint64_t part;    /* the newest one that has records of it; in that part: */
+	bool at_seam;     /* all of them so far were in an earlier one, too */
+	bool is_twice;    /* there were such */
+	bool is_joined;   /* and the last one that was written was among them */
 };
 
 struct tape_copy {
@@ -72,6 +74,17 @@ static int write_at(void *ctx, uint64_t offset, void *buffer, size_t size_bytes,
 	}
 	done(done_ctx, buffer, 0);
 	return 0;
+}
+
+bool tape_copy_was_reset(const struct session *before, const struct session *after)
+{
+	uint64_t first_tsc = session_info(after)->first_tsc;
+	int64_t by_before = guest_clock_ns(session_clock(before), first_tsc);
+	int64_t by_after = guest_clock_ns(session_clock(after), first_tsc);
+
+	/* a host's clock that was set forward alone leaves the TSC as it is */
+	return first_tsc <= session_info(before)->last_tsc && by_before >= 0 && by_after >= 0 &&
+	       by_after - by_before > RESET_NS;
 }
 
 struct vmtape_error *tape_copy_create(struct tape_copy **out, struct out_file *file)
@@ -456,8 +469,22 @@ static bool is_twice(struct tape_copy *copy, struct vcpu_lane *lane, const struc
 	return true;
 }
 
+/* Numbers without a hole where records were left out; those that were lost stay so. */
+static void renumber(struct vcpu_lane *lane, const struct trap_view *view)
+{
+	uint8_t *record = lane->records.data + lane->records.size_bytes - view->header.size_bytes;
+	struct trap_gap gap;
+
+	put_le64(record + offsetof(struct trap_record, seq), view->header.seq - lane->nr_left);
+	if (view->header.type != TRAP_GAP)
+		return;
+	trap_view_gap(view, &gap);
+	put_le64(record + sizeof(struct trap_record) + offsetof(struct trap_gap, first_seq),
+		 gap.first_seq - lane->nr_left);
+}
+
 static struct vmtape_error *add_record(struct tape_copy *copy, struct session *session, const struct trap_view *view,
-				       bool continues)
+				       const struct tape_copy_part *part)
 {
 	struct vcpu_lane *lane = lane_of(copy, view->header.vcpu);
 	size_t size_bytes = view->header.size_bytes;
@@ -467,7 +494,7 @@ static struct vmtape_error *add_record(struct tape_copy *copy, struct session *s
 		return &vmtape_error_no_memory;
 	if (lane->part != copy->nr_parts) {
 		lane->part = copy->nr_parts;
-		lane->at_seam = continues && lane->started;
+		lane->at_seam = part->continues && lane->started;
 		lane->is_twice = lane->is_joined = false;
 	}
 	if (is_twice(copy, lane, view))
@@ -475,6 +502,15 @@ static struct vmtape_error *add_record(struct tape_copy *copy, struct session *s
 	error = check_seq(copy, lane, view, lane->at_seam && (copy->was_damaged || is_damaged(session)));
 	if (error)
 		return error;
+	lane->next_seq = view->header.seq + 1;
+	lane->last_tsc = view->header.tsc;
+	lane->max_tsc = lane->started && lane->max_tsc > lane->last_tsc ? lane->max_tsc : lane->last_tsc;
+	lane->started = true;
+	if (part->keep && !part->keep(part->keep_ctx, view)) {
+		lane->nr_left++;
+		copy->stats.left_records++;
+		return NULL;
+	}
 	if (lane->records.size_bytes + size_bytes > CHUNK_BYTES)
 		error = flush_lane(copy, view->header.vcpu);
 	if (!error && copy->held_bytes > MAX_HELD_BYTES)
@@ -484,12 +520,12 @@ static struct vmtape_error *add_record(struct tape_copy *copy, struct session *s
 	copy->held_bytes -= lane->records.room_bytes;
 	byte_buffer_add(&lane->records, view->raw, size_bytes);
 	copy->held_bytes += lane->records.room_bytes;
-	lane->next_seq = view->header.seq + 1;
-	lane->last_tsc = view->header.tsc;
-	lane->max_tsc = lane->started && lane->max_tsc > lane->last_tsc ? lane->max_tsc : lane->last_tsc;
-	lane->started = true;
+	if (lane->records.bad)
+		return &vmtape_error_no_memory;
+	if (lane->nr_left)
+		renumber(lane, view);
 	copy->stats.records++;
-	return lane->records.bad ? &vmtape_error_no_memory : NULL;
+	return NULL;
 }
 
 /* ---- parts ----------------------------------------------------------- */
@@ -529,7 +565,7 @@ static struct vmtape_error *copy_records(struct tape_copy *copy, struct session 
 			snapshot++;
 		}
 		if (!error)
-			error = add_record(copy, session, &view, part->continues);
+			error = add_record(copy, session, &view, part);
 		if (!(++done % PROGRESS_PERIOD) && part->progress)
 			part->progress(part->ctx, copy->stats.records);
 	}

@@ -15,16 +15,23 @@ struct tape_copy_part {
 	int64_t first_snapshot, last_snapshot; /* -1: none */
 	/* Records must follow those of the parts before; those that are there already are taken once. */
 	bool continues;
+	/* Is the record taken? Those that follow one that is not are numbered anew. NULL: all are. */
+	bool (*keep)(void *keep_ctx, const struct trap_view *view);
+	void *keep_ctx;
 	/* Called now and then; may be NULL. */
 	void (*progress)(void *ctx, uint64_t nr_records);
 	void *ctx;
 };
+
+/* By their clocks, the guest's TSC was set back between the two: no order of TSC tells which records come first. */
+bool tape_copy_was_reset(const struct session *before, const struct session *after);
 
 struct tape_copy_stats {
 	uint64_t records, lost_records, snapshots;
 	uint64_t missing_records; /* that the tape it was copied from should have */
 	uint64_t missing_pages;   /* the same, of snapshots that are written as base */
 	uint64_t missing_plans;
+	uint64_t left_records;      /* that part.keep did not want */
 	uint64_t twice_records;     /* that an earlier part had */
 	uint64_t skipped_snapshots; /* that are not newer than the last one of the parts before */
 };

@@ -272,6 +272,10 @@ static bool misses_call(struct tracker *t, const struct plan_call *skipped)
 	if (!syscall)
 		return true;
 	fd_call_of(syscall, &call);
+	if (fd_call_is_receive(&call)) {
+		process_fds_lose_links(t->processes);
+		return false;
+	}
 	return call.action != FD_DO_NOTHING || call_role_of(syscall->name) != CALL_ROLE_NONE;
 }
 
@@ -332,6 +336,9 @@ struct vmtape_error *tracker_want_fds(struct tracker *t)
 	if (!process_fds_want(t->processes))
 		return &vmtape_error_no_memory;
 	process_fds_partial(t->processes, any_leaves_out(t), 0);
+	/* vmtape cut -f keeps what tells of descriptors, but not what takes them from sockets */
+	if (tape_reader_meta(session_reader(t->session), "cut_filter"))
+		process_fds_lose_links(t->processes);
 	return NULL;
 }
 

@@ -9,7 +9,9 @@ vmtape_test(NAME clock LABEL unit SOURCES unit/test_clock.c LIBS vmtape-analyzer
 vmtape_test(NAME pairing LABEL unit SOURCES unit/test_pairing.c LIBS call_fixture)
 vmtape_test(NAME processes LABEL unit SOURCES unit/test_processes.c LIBS call_fixture)
 vmtape_test(NAME process_regions LABEL unit SOURCES unit/test_process_regions.c LIBS vmtape-analyzer)
-vmtape_test(NAME process_fds LABEL unit SOURCES unit/test_process_fds.c LIBS call_fixture)
+vmtape_test(NAME process_fds LABEL unit SOURCES unit/test_process_fds.c unit/fds_fixture.c LIBS call_fixture)
+vmtape_test(NAME renamed_fds LABEL unit SOURCES unit/test_renamed_fds.c unit/fds_fixture.c LIBS call_fixture)
+vmtape_test(NAME passed_fds LABEL unit SOURCES unit/test_passed_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME ring_names LABEL unit SOURCES unit/test_ring_names.c unit/tape_fixture.c LIBS call_fixture)
 vmtape_test(NAME memory_export LABEL unit SOURCES unit/test_memory_export.c unit/tape_fixture.c LIBS vmtape-analyzer)
 vmtape_test(NAME tape_copy LABEL unit SOURCES unit/test_tape_copy.c unit/tape_fixture.c LIBS vmtape-analyzer)
@@ -17,6 +19,7 @@ vmtape_test(NAME call_groups LABEL unit SOURCES unit/test_call_groups.c LIBS cal
 vmtape_test(NAME process_list LABEL unit SOURCES unit/test_process_list.c LIBS call_fixture)
 vmtape_test(NAME filter LABEL unit SOURCES unit/test_filter.c LIBS vmtape-analyzer)
 vmtape_fuzz(NAME filter LIBS vmtape-analyzer)
+vmtape_test(NAME cut_choice LABEL unit SOURCES unit/test_cut_choice.c unit/tape_fixture.c LIBS call_fixture)
 vmtape_test(NAME call_stream LABEL unit SOURCES unit/test_call_stream.c LIBS call_fixture)
 # "record" of the name: one of those that run under ThreadSanitizer.
 vmtape_test(NAME records_threads LABEL unit SOURCES unit/test_records_threads.c LIBS call_fixture)
@@ -84,3 +87,9 @@ endif()
 
 # Records of any content, from the process table to every form of output.
 vmtape_fuzz(NAME analysis LIBS call_fixture)
+add_library(tape_fixture STATIC unit/tape_fixture.c)
+target_link_libraries(tape_fixture PUBLIC vmtape-analyzer)
+target_include_directories(tape_fixture PUBLIC unit fuzz ${CMAKE_CURRENT_SOURCE_DIR})
+vmtape_fuzz(NAME memory_read RUNS 2000 LIBS tape_fixture vmtape-public)
+vmtape_fuzz(NAME memory_export RUNS 700 LIBS vmtape-analyzer tape_repair)
+vmtape_fuzz(NAME tape_copy RUNS 250 LIBS vmtape-analyzer tape_repair)

@@ -59,6 +59,11 @@ static const struct linux_syscall *find_inner(const struct inner_call *calls, si
 	return NULL;
 }
 
+const struct linux_syscall *multiplexed_socket_call(uint32_t number)
+{
+	return find_inner(socket_calls, sizeof(socket_calls) / sizeof(socket_calls[0]), number);
+}
+
 /* The words that argument i points at. */
 static bool words_at(const struct call *call, int i, uint8_t label, size_t n, uint64_t *out)
 {

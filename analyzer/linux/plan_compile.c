@@ -205,6 +205,8 @@ static void compile_arg(struct capture *c, const struct arg_spec *arg, int i)
 		break;
 	case ARG_CLONE_ARGS:
 		compile_sized(c, arg, i, 1, CLONE_ARGS_BYTES, false);
+		value = capture_value(c, &c->exit, base, CLONE_ARGS_PIDFD, 8);
+		capture_bytes(c, &c->exit, value, 4, deep);
 		value = capture_value(c, &c->exit, base, CLONE_ARGS_PARENT_TID, 8);
 		capture_bytes(c, &c->exit, value, 4, deep);
 		break;

@@ -25,6 +25,7 @@ static inline bool user_abi_is_narrow(uint8_t abi, uint32_t nr)
 
 /* linux/sched.h: struct clone_args */
 #define CLONE_ARGS_BYTES      88
+#define CLONE_ARGS_PIDFD      8
 #define CLONE_ARGS_PARENT_TID 24
 
 /* struct msghdr */

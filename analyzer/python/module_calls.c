@@ -44,12 +44,25 @@ PyObject *module_call_create(PyObject *cls, PyObject *tape, const struct vmtape_
 	return self;
 }
 
+/* tape.first = call, and its like, are cycles. */
+static int call_traverse(PyObject *self, visitproc visit, void *arg)
+{
+	Py_VISIT(Py_TYPE(self));
+	Py_VISIT(((struct module_call *)self)->tape);
+	return 0;
+}
+
+static int call_clear(PyObject *self)
+{
+	Py_CLEAR(((struct module_call *)self)->tape);
+	return 0;
+}
+
 static void call_dealloc(PyObject *self)
 {
-	struct module_call *c = (struct module_call *)self;
-
-	vmtape_call_free(c->call);
-	Py_XDECREF(c->tape);
+	PyObject_GC_UnTrack(self);
+	vmtape_call_free(((struct module_call *)self)->call);
+	call_clear(self);
 	module_free_object(self);
 }
 
@@ -221,6 +234,8 @@ static PyObject *refuse_new(PyTypeObject *type, PyObject *args, PyObject *keywor
 
 static PyType_Slot call_slots[] = {
 	{Py_tp_dealloc, call_dealloc},
+	{Py_tp_traverse, call_traverse},
+	{Py_tp_clear, call_clear},
 	{Py_tp_getset, call_members},
 	{Py_tp_methods, call_methods},
 	{Py_tp_new, refuse_new},
@@ -280,15 +295,36 @@ PyObject *module_traps_create(PyObject *tape, const struct vmtape_span *span)
 	return module_raise(error);
 }
 
-static void iterator_dealloc(PyObject *self)
+static int iterator_traverse(PyObject *self, visitproc visit, void *arg)
+{
+	Py_VISIT(Py_TYPE(self));
+	Py_VISIT(((struct module_iterator *)self)->tape);
+	Py_VISIT(((struct module_iterator *)self)->cls);
+	return 0;
+}
+
+/* What reads the tape goes before the tape may. */
+static int iterator_clear(PyObject *self)
 {
 	struct module_iterator *it = (struct module_iterator *)self;
+	PyObject *tape = it->tape;
 
 	vmtape_calls_destroy(it->calls);
 	vmtape_traps_destroy(it->traps);
-	module_tape_release(it->tape);
-	Py_DECREF(it->tape);
-	Py_XDECREF(it->cls);
+	it->calls = NULL;
+	it->traps = NULL;
+	it->tape = NULL;
+	if (tape)
+		module_tape_release(tape);
+	Py_XDECREF(tape);
+	Py_CLEAR(it->cls);
+	return 0;
+}
+
+static void iterator_dealloc(PyObject *self)
+{
+	PyObject_GC_UnTrack(self);
+	iterator_clear(self);
 	module_free_object(self);
 }
 
@@ -372,21 +408,23 @@ static PyGetSetDef iterator_members[] = {
 };
 
 static PyType_Slot iterator_slots[] = {
-	{Py_tp_dealloc, iterator_dealloc}, {Py_tp_iter, iterator_self}, {Py_tp_iternext, iterator_next},
-	{Py_tp_getset, iterator_members},  {Py_tp_new, refuse_new},     {0, NULL},
+	{Py_tp_dealloc, iterator_dealloc}, {Py_tp_traverse, iterator_traverse},
+	{Py_tp_clear, iterator_clear},     {Py_tp_iter, iterator_self},
+	{Py_tp_iternext, iterator_next},   {Py_tp_getset, iterator_members},
+	{Py_tp_new, refuse_new},           {0, NULL},
 };
 
 static PyType_Spec call_spec = {
 	.name = "vmtape._vmtape.Call",
 	.basicsize = sizeof(struct module_call),
-	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
 	.slots = call_slots,
 };
 
 static PyType_Spec iterator_spec = {
 	.name = "vmtape._vmtape.Iterator",
 	.basicsize = sizeof(struct module_iterator),
-	.flags = Py_TPFLAGS_DEFAULT,
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
 	.slots = iterator_slots,
 };
 

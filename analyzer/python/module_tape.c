@@ -8,7 +8,7 @@ struct vmtape_tape *module_open_tape(PyObject *self)
 {
 	struct module_tape *t = (struct module_tape *)self;
 
-	if (t->tape && !t->is_closing)
+	if (t && t->tape && !t->is_closing)
 		return t->tape;
 	PyErr_SetString(module_error, "the tape has been closed");
 	return NULL;

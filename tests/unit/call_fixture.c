@@ -22,20 +22,28 @@ static size_t put_reg(uint8_t *out, uint32_t *mask, enum trap_reg reg, uint64_t 
 /* Registers go lowest bit first. */
 static size_t put_regs(uint8_t *out, const struct fixture_record *r, uint32_t *mask)
 {
-	bool enter = r->type == TRAP_ENTER;
+	bool enter = r->type == TRAP_ENTER, narrow = r->abi == TRAP_ABI_I386;
 	uint8_t *at = out;
 
 	if (r->type != TRAP_IDENTITY)
 		at += put_reg(at, mask, TRAP_REG_RAX, enter ? r->nr : r->ret);
+	if (enter && narrow)
+		at += put_reg(at, mask, TRAP_REG_RCX, r->args[1]);
 	if (enter)
 		at += put_reg(at, mask, TRAP_REG_RDX, r->args[2]);
+	if (enter && narrow)
+		at += put_reg(at, mask, TRAP_REG_RBX, r->args[0]);
 	if (r->type != TRAP_IDENTITY)
 		at += put_reg(at, mask, TRAP_REG_RSP, r->rsp);
-	if (enter) {
+	if (enter && narrow) {
+		at += put_reg(at, mask, TRAP_REG_RBP, 0);
+		at += put_reg(at, mask, TRAP_REG_RSI, r->args[3]);
+		at += put_reg(at, mask, TRAP_REG_RDI, 0);
+	} else if (enter) {
 		at += put_reg(at, mask, TRAP_REG_RSI, r->args[1]);
 		at += put_reg(at, mask, TRAP_REG_RDI, r->args[0]);
-		at += put_reg(at, mask, TRAP_REG_R8, 0);
-		at += put_reg(at, mask, TRAP_REG_R9, 0);
+		at += put_reg(at, mask, TRAP_REG_R8, r->args[4]);
+		at += put_reg(at, mask, TRAP_REG_R9, r->args[5]);
 		at += put_reg(at, mask, TRAP_REG_R10, r->args[3]);
 	} else if (r->type == TRAP_EXIT && r->args[0]) {
 		at += put_reg(at, mask, TRAP_REG_RDI, r->args[0]);

@@ -30,7 +30,7 @@ struct fixture_record {
 	int32_t pid, tid;
 	uint64_t nr; /* of an entry: RAX; of an exit: TRAP_REG_NR, unless flags has TRAP_F_UNPAIRED */
 	uint64_t ret;
-	uint64_t args[4]; /* of an exit: RDI alone, unless it is 0 */
+	uint64_t args[6]; /* of an exit: RDI alone, unless it is 0 */
 	uint64_t rip, rsp, cr3;
 	struct fixture_fragment fragments[4];
 	unsigned nr_fragments;

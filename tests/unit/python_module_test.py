@@ -3,11 +3,13 @@
 not as they should be. The module comes by PYTHONPATH."""
 
 import datetime
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import weakref
 
 import vmtape
 
@@ -89,6 +91,39 @@ def check_tape(path):
     assert kept.name == "openat" and raises(TypeError, vmtape.Call)
 
 
+def check_cycles(path):
+    """What a tape keeps of itself goes with it, and so does its file."""
+    before = len(os.listdir("/proc/self/fd"))
+    for keep in (
+        lambda tape: tape.calls(),
+        lambda tape: tape.traps(),
+        lambda tape: next(iter(tape.calls())),
+        lambda tape: list(tape.calls()),
+    ):
+        tape = vmtape.Tape(path)
+        tape.keep = keep(tape)
+        gone = weakref.ref(tape)
+        del tape
+        gc.collect()
+        assert gone() is None, keep
+        # a call that holds itself, by what a hook has put there
+        call = next(iter(vmtape.Tape(path).calls()))
+        call.hook = {"again": call}
+        del call
+        gc.collect()
+        assert len(os.listdir("/proc/self/fd")) == before
+    # one that asks for more as it goes
+    class Last:
+        def __del__(self):
+            seen.append(next(self.calls).name)
+
+    seen, last, tape = [], Last(), vmtape.Tape(path)
+    last.calls, last.tape, tape.last = tape.calls(), tape, last
+    del last, tape
+    gc.collect()
+    assert seen == ["openat"] and len(os.listdir("/proc/self/fd")) == before
+
+
 def events(path, source, *options, name="hooks.py"):
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/{name}", "w", encoding="utf-8") as out:
@@ -153,4 +188,5 @@ with tempfile.TemporaryDirectory() as place:
     tape_path = f"{place}/guest.vmt"
     subprocess.run([make_guest_tape, tape_path], check=True)
     check_tape(tape_path)
+    check_cycles(tape_path)
     check_hooks(tape_path)

@@ -402,6 +402,61 @@ static void test_reset(const char *path)
 	fixture_file_deinit(&c);
 }
 
+/* The guest was reset between two tapes: by the wall clock, the second is later than its TSC says. */
+static void test_reset_between(void)
+{
+	static const struct {
+		uint64_t tsc, realtime_ns;
+		bool reset;
+	} seconds[] = {
+		{9000, 8000000000ull, false},     /* 4 s later, and the TSC, too */
+		{4900, 3900000000ull, false},     /* they overlap, as cuts do */
+		{10, 60000000000ull, true},       /* a minute later, from zero again */
+		{9000, 90000000000000ull, false}, /* the host's clock was set */
+	};
+	struct tape_ram_range range = {0, 4096};
+
+	for (unsigned i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
+		struct fixture_file tapes[2] = {0};
+		struct session *sessions[2];
+
+		for (unsigned n = 0; n < 2; n++) {
+			struct tape_writer *writer = fixture_writer(&tapes[n], 256u << 10);
+			struct byte_buffer records = {0};
+			uint64_t tsc = n ? seconds[i].tsc : 1000, ns = n ? seconds[i].realtime_ns : 0;
+			struct tape_pages *pages;
+
+			CHECK_INT(tape_pages_create(&pages, writer, 1, NULL), 0);
+			for (unsigned s = 0; s < 2; s++) {
+				struct tape_snapshot_info info = {.id = s,
+								  .tsc = tsc + s * 4000,
+								  .realtime_ns = 1700000000000000000ull + ns +
+										 s * 4000000000ull,
+								  .nr_ranges = 1,
+								  .ranges = &range,
+								  .base = !s};
+				struct fixture_call call = {.type = TRAP_ENTER, .seq = 2 * n + s, .tsc = info.tsc};
+
+				CHECK_INT(tape_pages_commit(pages, &info, NULL), 0);
+				fixture_add_call(&records, &call);
+			}
+			fixture_append_traps(writer, 0, &records);
+			tape_pages_destroy(pages);
+			CHECK_INT(tape_writer_finish(writer, "done",
+						     &(struct tape_totals){.records = 2, .snapshots = 2}, NULL),
+				  0);
+			tape_writer_destroy(writer);
+			byte_buffer_deinit(&records);
+			CHECK(!session_open_memory(&sessions[n], tapes[n].bytes, tapes[n].size_bytes, NULL));
+		}
+		CHECK_INT(tape_copy_was_reset(sessions[0], sessions[1]), seconds[i].reset);
+		for (unsigned n = 0; n < 2; n++) {
+			session_close(sessions[n]);
+			fixture_file_deinit(&tapes[n]);
+		}
+	}
+}
+
 /* Any byte of the origin: what the copy has is right. */
 static void test_damage(const struct fixture_file *file, const char *path)
 {
@@ -457,6 +512,7 @@ int main(void)
 	test_damaged_seam(path);
 	test_overlap(&file, path);
 	test_other_recording(path);
+	test_reset_between();
 	test_reset(path);
 	unlink(path);
 	fixture_file_deinit(&file);

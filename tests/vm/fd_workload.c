@@ -106,6 +106,54 @@ static void open_sockets(void)
 	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), "socketpair");
 }
 
+/* A descriptor goes through a pair of sockets, and is closed on this side. */
+static void pass_one(void)
+{
+	int pair[2], fd = must(open(FOLDER "/passed", O_CREAT | O_RDWR, 0644), "passed");
+	char byte = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec data = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *item = CMSG_FIRSTHDR(&message);
+
+	*item = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(item), &fd, sizeof(fd));
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+	must((int)sendmsg(pair[0], &message, 0), "sendmsg");
+	close(fd);
+	close(pair[0]);
+	must(open("/etc/group", O_RDONLY), "group");
+	must((int)recvmsg(pair[1], &message, 0), "recvmsg");
+}
+
+/* A child that ends at once, by its descriptor. */
+static void clone_with_pidfd(void)
+{
+	int pidfd = -1;
+	struct {
+		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	} args = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+	long child = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (!child)
+		_exit(0);
+	must((int)child, "clone3");
+	waitpid((pid_t)child, NULL, 0);
+}
+
+/* Files that are called otherwise than they were opened. */
+static void change_names(void)
+{
+	const int flags = O_CREAT | O_EXCL | O_RDWR;
+
+	unlink(FOLDER "/made");
+	must(open(FOLDER "/made", flags, 0644), "made");
+	must(rename(FOLDER "/made", FOLDER "/renamed"), "rename");
+	must(open(FOLDER "/made", flags, 0644), "made");
+	must(unlink(FOLDER "/made"), "unlink");
+	must(open(FOLDER "/made", flags, 0644), "made");
+}
+
 static void open_all(void)
 {
 	int pair[2], dir, fd;
@@ -138,6 +186,9 @@ static void open_all(void)
 	must(open("/etc/group", O_RDONLY), "group");
 	must(fchdir(dir), "fchdir");
 	must(open("last", O_CREAT | O_RDWR, 0644), "last");
+	pass_one();
+	clone_with_pidfd();
+	change_names();
 }
 
 static void map_all(void)

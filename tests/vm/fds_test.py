@@ -93,6 +93,8 @@ def agrees(row, name):
             true_local, _, true_peer = (name[1] or "").partition("->")
             return peer == true_peer and (local == true_local or local.startswith("?"))
         return row["type"] == "unix" and (name[1] is None or row["name"] in (None, name[1]))
+    if name.startswith(("anon_inode:[pidfd", "pidfd:[")):
+        return row["type"] == "pidfd" and (row["name"].startswith("pid:") or row["name"] == name)
     if name.startswith("pipe:["):
         return row["type"] == "pipe" and row["name"] in (None, name)
     return row["name"] == name
@@ -219,6 +221,7 @@ def check_events(failures, tape, parent):
     failures.check(count("fd.type = ipv4 and evt.type = connect and fd.l4proto = tcp") == 1, "fd.type of a connect")
     failures.check(count("evt.type = sendto and fd.sport = 4711 and fd.sip = 127.0.0.1") == 1, "fd.sport of a send")
     failures.check(count("evt.type = accept4 and fd.lport = 4711") == 1, "fd.lport of an accept")
+    failures.check(count("fd.name = /tmp/fdw/passed and evt.type = openat") == 1, "a file that is passed on")
     failures.check(count("proc.cwd = /tmp/fdw/dir and evt.type in (open, openat)") >= 1, "proc.cwd")
     failures.check(count("proc.cmdline = '/bin/fd_workload state'") > 20, "proc.cmdline")
     text = vmtape("events", tape, "--show-fds", "-f", f"proc.pid = {parent}")[1]

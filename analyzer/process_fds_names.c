@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What renames and unlinks do to the names of open files and of directories that
+ * processes are in. Names are as calls gave them, with symbolic links left as they
+ * are; so a change that seems to be a file's may be another's, and the other way
+ * round: what is not certain is marked.
+ */
+#include <string.h>
+
+#include "fd_record.h"
+#include "process_fds_private.h"
+
+#define RENAME_EXCHANGE_ 2
+#define AT_REMOVEDIR_    0x200
+
+static const char deleted[] = " (deleted)";
+#define DELETED_BYTES (sizeof(deleted) - 1)
+
+enum match { NO_MATCH, SAME, BELOW, PERHAPS };
+
+static bool is_deleted(const char *name, size_t n)
+{
+	return n > DELETED_BYTES && !memcmp(name + n - DELETED_BYTES, deleted, DELETED_BYTES);
+}
+
+static const char *last_component(const struct fd_object *path, size_t *n)
+{
+	const char *slash = memrchr(path->name, '/', path->name_len), *at = slash ? slash + 1 : path->name;
+
+	*n = path->name_len - (size_t)(at - path->name);
+	return at;
+}
+
+static bool has_component(const char *name, size_t n, const char *component, size_t len, bool last)
+{
+	const char *at = name, *end = name + n;
+
+	while ((at = memchr(at, '/', (size_t)(end - at)))) {
+		at++;
+		if ((size_t)(end - at) < len)
+			return false;
+		if (!memcmp(at, component, len) && (at + len == end || (!last && at[len] == '/')))
+			return true;
+	}
+	return false;
+}
+
+/* A path with ".." may lead to anywhere. */
+static bool is_plain(const struct fd_object *path)
+{
+	return path->name[0] == '/' && !has_component(path->name, path->name_len, "..", 2, false);
+}
+
+/* path: NULL: not known; not absolute: only its last name is known. only: what is below can't be meant. */
+static enum match match(const char *name, size_t n, const struct fd_object *path, bool only)
+{
+	size_t len;
+	const char *component;
+
+	if (!path)
+		return PERHAPS;
+	if (is_plain(path) && n >= path->name_len && !memcmp(name, path->name, path->name_len)) {
+		if (n == path->name_len)
+			return SAME;
+		if (!only && name[path->name_len] == '/')
+			return BELOW;
+	}
+	component = last_component(path, &len);
+	return has_component(name, n, component, len, only) ? PERHAPS : NO_MATCH;
+}
+
+/* The name behind the change, in out; 0: there is none that is known. */
+static size_t put_name(const struct fd_name_change *change, bool from_target, enum match how, const char *name,
+		       size_t n, char out[FD_NAME_BYTES])
+{
+	const struct fd_object *from = from_target ? change->target : change->path;
+	const struct fd_object *to = from_target ? change->path : change->target;
+	size_t at = 0;
+
+	if (change->removes || (from_target && !change->exchanges)) {
+		if (how != SAME || n + DELETED_BYTES >= FD_NAME_BYTES)
+			return 0;
+		memcpy(out, name, n);
+		memcpy(out + n, deleted, DELETED_BYTES);
+		return n + DELETED_BYTES;
+	}
+	if (!to || to->name[0] != '/' || (how != SAME && how != BELOW))
+		return 0;
+	at = to->name_len;
+	if (at + n - from->name_len >= FD_NAME_BYTES)
+		return 0;
+	memcpy(out, to->name, at);
+	memcpy(out + at, name + from->name_len, n - from->name_len);
+	return at + n - from->name_len;
+}
+
+/* What the change may be to this name; *from_target: as what the renamed one has replaced, or was exchanged with. */
+static enum match find(const struct fd_name_change *change, const char *name, size_t n, bool *from_target)
+{
+	enum match how, other;
+
+	*from_target = false;
+	if (is_deleted(name, n))
+		return NO_MATCH;
+	how = match(name, n, change->path, change->removes);
+	if (how == SAME || how == BELOW || change->removes)
+		return how;
+	other = match(name, n, change->target, !change->exchanges);
+	if (other == SAME || other == BELOW)
+		*from_target = true;
+	return other != NO_MATCH ? other : how;
+}
+
+static bool may_concern(const struct fd_name_change *change, uint64_t mask)
+{
+	return !change->path || (!change->target && !change->removes) || change->mask & mask;
+}
+
+static bool has_file(const struct fd_table *files, const struct fd_file *file)
+{
+	for (uint32_t fd = 0; fd < files->room; fd++)
+		if (files->slots[fd].file == file)
+			return true;
+	return false;
+}
+
+/*
+ * Sure is the change of a file that the process itself has open, by a name that the kernel gave, or that it was made
+ * by. Behind any other name there may be a symbolic link, which is what was changed.
+ */
+static bool is_certain(const struct fd_thread *t, const struct fd_file *file, enum match how)
+{
+	uint8_t origin = file->object->origin;
+
+	return !t->unsure && !t->guessed && (origin == FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
+	       has_file(t->files, file);
+}
+
+static void change_file(struct processes *p, const struct fd_thread *t, const struct fd_name_change *change,
+			struct fd_file *file)
+{
+	const struct fd_object *old = file->object;
+	char name[FD_NAME_BYTES];
+	struct fd_object *fresh;
+	bool from_target, certain;
+	enum match how;
+	size_t n;
+
+	if (!file->mask || !may_concern(change, file->mask))
+		return;
+	how = find(change, old->name, old->name_len, &from_target);
+	if (how == NO_MATCH)
+		return;
+	/* named while the call was under way: before the change, or behind it */
+	if (file->named_seq >= change->begin_seq) {
+		file->doubtful = true;
+		return;
+	}
+	certain = is_certain(t, file, how);
+	n = put_name(change, from_target, how, old->name, old->name_len, name);
+	fresh = n ? fd_object_create((enum fd_kind)old->kind, name, n) : NULL;
+	file->doubtful |= !fresh || !certain;
+	if (!fresh)
+		return;
+	fresh->origin = certain ? old->origin : FD_NAME_GIVEN;
+	fd_file_set(file, fresh);
+	file->named_seq = p->fds->room.name_seq;
+}
+
+/* Where processes are. What chdir was given may have been a symbolic link, too: never sure. */
+static void change_fs(struct processes *p, const struct fd_name_change *change, struct fd_fs *fs)
+{
+	char name[FD_NAME_BYTES];
+	bool from_target;
+	enum match how;
+	size_t n;
+
+	if (!fs || fs->name_seq == p->fds->room.name_seq)
+		return;
+	fs->name_seq = p->fds->room.name_seq;
+	for (int root = 0; root < 2; root++) {
+		const char *old = root ? fs->root : fs->cwd;
+
+		if (old[0] != '/')
+			continue;
+		how = find(change, old, strlen(old), &from_target);
+		if (how == NO_MATCH)
+			continue;
+		n = put_name(change, from_target, how, old, strlen(old), name);
+		if (n && root)
+			fs->root = process_table_directory(p, name, n);
+		else if (n)
+			fs->cwd = process_table_directory(p, name, n);
+		if (root && !fs->root[0])
+			fs->root = "?";
+		*(root ? &fs->root_confirmed : &fs->confirmed) = fd_gaps(p) - 1;
+		fs->seq++;
+	}
+}
+
+static void remember(struct process_fds *fds, const struct fd_name_change *change)
+{
+	struct fd_name_change *slot = &fds->changes[fds->nr_changes++ % FD_NAME_CHANGES];
+
+	fds->forgotten_seq = slot->end_seq;
+	fd_object_release(slot->path);
+	fd_object_release(slot->target);
+	*slot = *change;
+	fd_object_hold(slot->path);
+	fd_object_hold(slot->target);
+}
+
+void process_fds_names_deinit(struct process_fds *fds)
+{
+	for (size_t i = 0; i < FD_NAME_CHANGES; i++) {
+		fd_object_release(fds->changes[i].path);
+		fd_object_release(fds->changes[i].target);
+	}
+}
+
+bool process_fds_name_is_current(const struct processes *p, const struct fd_thread *t, const struct fd_object *object)
+{
+	uint64_t mask = object ? fd_name_mask(object) : 0;
+
+	if (!mask)
+		return true;
+	if (p->fds->forgotten_seq > t->name_seq)
+		return false;
+	for (size_t i = 0; i < FD_NAME_CHANGES; i++) {
+		const struct fd_name_change *change = &p->fds->changes[i];
+		bool from_target;
+
+		if (change->end_seq > t->name_seq && may_concern(change, mask) &&
+		    find(change, object->name, object->name_len, &from_target) != NO_MATCH)
+			return false;
+	}
+	return true;
+}
+
+/* ---- the calls ------------------------------------------------------------- */
+
+/* Of the second path; one that is not known to its beginning keeps its end. */
+static struct fd_object *path_of(const struct fd_thread *t, const struct fd_object *base, const char *path, size_t n)
+{
+	struct fd_object *object;
+
+	if (!path || !n)
+		return NULL;
+	object = fd_path_object(FD_FILE, t->fs ? t->fs->root : "", base ? base->name : NULL, path, n);
+	while (!object && n && path[n - 1] == '/')
+		n--;
+	return object || !n ? object : fd_object_create(FD_FILE, path, n);
+}
+
+static int target_path(const struct fd_call *call)
+{
+	return call->dirfd < 0 ? call->path + 1 : call->path + 2;
+}
+
+void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	const struct fd_call *call = t->call;
+	const char *path;
+	size_t n;
+
+	t->name_seq = ++p->fds->room.name_seq;
+	t->base = process_fd_base(p, t, call->dirfd);
+	path = fd_record_string(view, call->path, false, &n);
+	t->object = path_of(t, t->base, path, path ? n : 0);
+	if (call->action != FD_DO_RENAME)
+		return;
+	t->target_base = process_fd_base(p, t, call->dirfd < 0 ? -1 : call->dirfd + 2);
+	path = fd_record_string(view, target_path(call), false, &n);
+	t->target = path_of(t, t->target_base, path, path ? n : 0);
+}
+
+/* At the exit of one that went well. */
+void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	const struct fd_call *call = t->call;
+	bool renames = call->action == FD_DO_RENAME, directory;
+	uint64_t flags = call->flags < 0 ? 0 : t->args[call->flags];
+	struct fd_name_change change = {.removes = !renames, .begin_seq = t->name_seq};
+	const char *path;
+	size_t n;
+
+	path = t->object ? NULL : fd_record_string(view, call->path, true, &n);
+	if (path)
+		t->object = path_of(t, t->base, path, n);
+	path = t->target || !renames ? NULL : fd_record_string(view, target_path(call), true, &n);
+	if (path)
+		t->target = path_of(t, t->target_base, path, n);
+	/* another thread has gone elsewhere */
+	t->unsure |= t->fs && t->fs->seq != t->fs_seq;
+	if (renames && t->object && t->target && fd_object_same(t->object, t->target))
+		return;
+	change.path = t->object;
+	change.target = t->target;
+	change.exchanges = renames && flags & RENAME_EXCHANGE_;
+	change.mask = (t->object ? fd_last_name_mask(t->object) : 0) | (t->target ? fd_last_name_mask(t->target) : 0);
+	change.end_seq = ++p->fds->room.name_seq;
+	remember(p->fds, &change);
+	for (struct fd_file *file = p->fds->room.files; file; file = file->next)
+		change_file(p, t, &change, file);
+	directory = renames || call->removes_directory || (call->flags >= 0 && flags & AT_REMOVEDIR_);
+	for (uint32_t i = 0; directory && i < p->used; i++)
+		if (p->threads[i].used && p->threads[i].fd)
+			change_fs(p, &change, p->threads[i].fd->fs);
+}

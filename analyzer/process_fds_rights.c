@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors that sockets carry from one process to another (SCM_RIGHTS). */
+#include <string.h>
+#include <sys/socket.h>
+
+#include "fd_link.h"
+#include "fd_record.h"
+#include "linux/user_abi.h"
+#include "process_fds_private.h"
+
+#define SOL_SOCKET_ 1
+#define SCM_RIGHTS_ 1
+#define SCM_PIDFD_  4 /* asm-generic/socket.h, Linux 6.5 */
+#define MSG_PEEK_   2u
+#define MSG_CTRUNC_ 8u
+
+struct rights {
+	bool hidden; /* there may be some that were not captured */
+	bool to_address;
+	uint32_t flags; /* msg_flags */
+	uint32_t nr;    /* descriptors that are passed; of them seen: */
+	uint32_t nr_seen;
+	int32_t fds[FD_MESSAGE_FILES];
+	int32_t pidfd; /* -1: none */
+};
+
+/* A list of struct cmsghdr {size_t len; int level, type}, each aligned to a word. */
+static void read_control(const uint8_t *list, size_t n, uint64_t total, size_t word, struct rights *out)
+{
+	size_t head = word + 8, at = 0;
+
+	while (at < total && total - at >= head) {
+		uint64_t len;
+		uint32_t level, type;
+
+		if (at > n || n - at < head) {
+			out->hidden = true;
+			return;
+		}
+		len = word == 8 ? fd_record_u64(list + at) : fd_record_u32(list + at);
+		level = fd_record_u32(list + at + word);
+		type = fd_record_u32(list + at + word + 4);
+		if (len < head || len > total - at)
+			return;
+		if (level == SOL_SOCKET_ && type == SCM_RIGHTS_) {
+			out->nr += (uint32_t)((len - head) / 4);
+			for (size_t i = at + head; i + 4 <= at + len && i + 4 <= n; i += 4)
+				if (out->nr_seen < FD_MESSAGE_FILES)
+					out->fds[out->nr_seen++] = (int32_t)fd_record_u32(list + i);
+		} else if (level == SOL_SOCKET_ && type == SCM_PIDFD_ && at + head + 4 <= n) {
+			out->pidfd = (int32_t)fd_record_u32(list + at + head);
+		}
+		at += (size_t)((len + word - 1) / word * word);
+	}
+}
+
+/* Of sendmsg at its entry, of recvmsg at its exit. */
+static void read_rights(const struct fd_thread *t, const struct trap_view *view, struct rights *out)
+{
+	bool narrow = user_abi_is_narrow(t->abi, t->nr);
+	const struct user_msghdr *layout = user_msghdr(narrow);
+	size_t word = narrow ? 4 : 8, position = 0, n = 0;
+	const uint8_t *bytes, *header = NULL, *list = NULL;
+	struct trap_fragment fragment;
+	uint64_t control = 0, total = 0;
+
+	*out = (struct rights){.pidfd = -1};
+	while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
+		if (fragment.status & TRAP_FRAG_AGAIN)
+			continue;
+		if (fragment.label == PLAN_LABEL_ARG0 + 1 && fragment.gva == t->args[1] &&
+		    fragment.len_bytes >= layout->size_bytes) {
+			header = bytes;
+			control = narrow ? fd_record_u32(bytes + layout->control)
+					 : fd_record_u64(bytes + layout->control);
+			total = narrow ? fd_record_u32(bytes + layout->control_len)
+				       : fd_record_u64(bytes + layout->control_len);
+		} else if (fragment.label == PLAN_LABEL_DEEP0 + 1 && control && fragment.gva == control) {
+			list = bytes;
+			n = fragment.len_bytes;
+		}
+	}
+	if (!header) {
+		out->hidden = true;
+		return;
+	}
+	out->to_address = narrow ? fd_record_u32(header + layout->name) : fd_record_u64(header + layout->name);
+	out->flags = fd_record_u32(header + layout->flags);
+	if (!control || !total)
+		return;
+	if (list)
+		read_control(list, n, total, word, out);
+	else
+		out->hidden = true;
+}
+
+/* Is the socket of this call known for sure? If not, what is sent or taken may be so on any. */
+static bool knows_socket(struct processes *p, const struct fd_thread *t)
+{
+	if (t->file && !t->unsure)
+		return true;
+	if (p->fds->room.links)
+		p->fds->room.blind_sends++;
+	return false;
+}
+
+static bool is_linked(struct processes *p, const struct fd_thread *t)
+{
+	return fd_link_is_whole(t->file, fd_gaps(p)) && !p->fds->any_async && !p->fds->no_links;
+}
+
+static void enter_send(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	struct fd_message *message;
+	struct rights rights;
+
+	read_rights(t, view, &rights);
+	if ((!rights.hidden && !rights.nr) || !knows_socket(p, t))
+		return;
+	if (rights.hidden || !is_linked(p, t)) {
+		fd_link_break(t->file);
+		return;
+	}
+	/* to another socket than its peer: which is not known */
+	if (rights.to_address) {
+		p->fds->room.blind_sends++;
+		return;
+	}
+	message = fd_link_send(t->file, rights.nr);
+	if (!message)
+		return;
+	t->message_id = message->id;
+	for (uint32_t i = 0; i < rights.nr_seen; i++) {
+		const struct fd_slot *slot = fd_table_slot(t->files, rights.fds[i]);
+
+		message->files[i].file = slot ? fd_file_hold(slot->file) : NULL;
+		message->files[i].sure = slot && fd_is_sure(p, t, slot);
+	}
+}
+
+void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	process_fd_take_source(p, t, 0);
+	switch (t->call->action) {
+	case FD_DO_SENDMSG:
+		enter_send(p, t, view);
+		break;
+	case FD_DO_SENDMMSG: /* what it carries is not captured */
+		if (knows_socket(p, t))
+			fd_link_break(t->file);
+		break;
+	default:
+		fd_link_wait(t->file, true);
+		t->waits = true;
+		break;
+	}
+}
+
+static struct fd_file *unknown_file(struct processes *p)
+{
+	return fd_file_create(&p->fds->room, fd_object_create(FD_RECEIVED, "", 0));
+}
+
+static void received(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	struct fd_message *message = NULL;
+	struct rights rights;
+	bool takes;
+
+	read_rights(t, view, &rights);
+	takes = !(t->args[2] & MSG_PEEK_);
+	if (rights.hidden || rights.nr || rights.flags & MSG_CTRUNC_) {
+		bool known = knows_socket(p, t);
+
+		if (known && !rights.hidden && rights.nr && is_linked(p, t))
+			message = fd_link_receive(t->file, rights.nr, takes);
+		else if (known)
+			fd_link_break(t->file);
+	}
+	for (uint32_t i = 0; i < rights.nr_seen; i++) {
+		struct fd_file *file = message ? message->files[i].file : NULL;
+		bool sure = file && message->files[i].sure;
+
+		process_fd_set(p, t, rights.fds[i], file ? fd_file_hold(file) : unknown_file(p), process_fd_cloexec(t),
+			       !sure, view->header.tsc);
+	}
+	if (rights.pidfd >= 0)
+		process_fd_set(p, t, rights.pidfd,
+			       fd_file_create(&p->fds->room, fd_object_create(FD_PIDFD, "anon_inode:[pidfd]", 18)),
+			       true, false, view->header.tsc);
+	if (takes)
+		fd_message_destroy(&p->fds->room, message);
+}
+
+void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const struct trap_view *view, bool known,
+			     int64_t ret)
+{
+	bool happened = !known || ret >= 0;
+
+	/* another thread has put another file there, and which of the two the call is about is not known */
+	if (happened && t->file && t->file->link && !process_fd_is_still(p, t))
+		fd_link_break(t->file);
+	switch (t->call->action) {
+	case FD_DO_SENDMSG:
+		if (t->message_id)
+			fd_link_sent(t->file, t->message_id, happened);
+		if (t->message_id && !known)
+			fd_link_break(t->file);
+		break;
+	case FD_DO_RECVMSG:
+		if (happened)
+			received(p, t, view);
+		break;
+	case FD_DO_RECV:
+	case FD_DO_RECVMMSG:
+		/* what came with the bytes, and was not asked for, is gone */
+		if (happened && p->fds->room.nr_messages && knows_socket(p, t) && fd_link_has_message(t->file))
+			fd_link_break(t->file);
+		break;
+	default:
+		break;
+	}
+}

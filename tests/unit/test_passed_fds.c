@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* test_passed_fds.c - descriptors that come from other processes (SCM_RIGHTS, pidfd_getfd), with a clone, by
+ * socketcall. */
+#include "check.h"
+#include "fds_fixture.h"
+
+#define CONTROL_GVA      0x5000
+#define CLONE_PIDFD_     0x1000
+#define MSG_PEEK_        2
+#define MSG_CTRUNC_      8
+#define MSG_CMSG_CLOEXEC 0x40000000
+#define I386_SOCKETCALL  102
+#define I386_LSEEK       19
+
+struct header {
+	uint64_t name;
+	uint32_t name_len, pad;
+	uint64_t iov, iov_len, control, control_len;
+	uint32_t flags, pad2;
+};
+
+struct control {
+	uint64_t len;
+	uint32_t level, type;
+	int32_t fds[4];
+};
+
+/* 10 has both ends, 20 and 21; its child 11, too, closes 20, and 10 closes 21. */
+static void start_pair(void)
+{
+	struct fixture_record r;
+
+	fds_start();
+	fds_feed(fds_entry(10, 10, NR_SOCKETPAIR, 1, 1, 0));
+	r = fixture_exit(++fds_now, 10, 10, NR_SOCKETPAIR, 0);
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 3, (const int32_t[]){20, 21}, 8);
+	fds_feed(r);
+	fds_call(10, 10, NR_FORK, 0, 0, 11);
+	fds_call(10, 10, NR_CLOSE, 21, 0, 0);
+	fds_call(11, 11, NR_CLOSE, 20, 0, 0);
+}
+
+static void with_message(struct fixture_record *r, const int32_t *fds, unsigned n, uint64_t name, uint32_t flags)
+{
+	static struct header header;
+	static struct control control;
+
+	header = (struct header){
+		.name = name, .control = n ? CONTROL_GVA : 0, .control_len = n ? 16 + 4 * n : 0, .flags = flags};
+	control = (struct control){.len = 16 + 4 * n, .level = 1, .type = 1};
+	for (unsigned i = 0; i < n; i++)
+		control.fds[i] = fds[i];
+	fds_bytes(r, PLAN_LABEL_ARG0 + 1, &header, sizeof(header));
+	if (!n)
+		return;
+	fds_bytes(r, PLAN_LABEL_DEEP0 + 1, &control, 16 + 4 * n);
+	r->fragments[r->nr_fragments - 1].gva = CONTROL_GVA;
+}
+
+static void enter_send(int32_t pid, int32_t tid, uint64_t socket, const int32_t *fds, unsigned n, uint64_t name)
+{
+	struct fixture_record r = fds_entry(pid, tid, NR_SENDMSG, socket, 0x1000, 0);
+
+	with_message(&r, fds, n, name, 0);
+	fds_feed(r);
+}
+
+static void send_fds(int32_t pid, uint64_t socket, const int32_t *fds, unsigned n, int64_t ret)
+{
+	enter_send(pid, pid, socket, fds, n, 0);
+	fds_leave(pid, pid, NR_SENDMSG, ret);
+}
+
+static void leave_receive(int32_t pid, int32_t tid, const int32_t *fds, unsigned n, uint32_t flags)
+{
+	struct fixture_record r = fixture_exit(++fds_now, pid, tid, NR_RECVMSG, 1);
+
+	with_message(&r, fds, n, 0, flags);
+	fds_feed(r);
+}
+
+static void receive_fds(int32_t pid, uint64_t socket, const int32_t *fds, unsigned n, uint64_t call_flags)
+{
+	fds_feed(fds_entry(pid, pid, NR_RECVMSG, socket, 0x1000, call_flags));
+	leave_receive(pid, pid, fds, n, 0);
+}
+
+static void test_sent_and_received(void)
+{
+	start_pair();
+	fds_open(10, "/a", 0, 3);
+	fds_open(10, "/b", 0, 4);
+	send_fds(10, 20, (const int32_t[]){3, 4}, 2, 1);
+	fds_call(10, 10, NR_CLOSE, 3, 0, 0);
+	send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+	/* a look at it leaves it there */
+	receive_fds(11, 21, (const int32_t[]){30, 31}, 2, MSG_PEEK_);
+	CHECK_STR(fds_shown(11, 11, 30), "/a");
+	receive_fds(11, 21, (const int32_t[]){3, 4}, 2, MSG_CMSG_CLOEXEC);
+	CHECK_STR(fds_shown(11, 11, 3), "/a");
+	CHECK_STR(fds_shown(11, 11, 4), "/b");
+	receive_fds(11, 21, (const int32_t[]){5}, 1, 0);
+	CHECK_STR(fds_shown(11, 11, 5), "/b");
+	/* and the other way; the sender has closed all of its own before it is taken */
+	fds_open(11, "/c", 0, 6);
+	send_fds(11, 21, (const int32_t[]){6}, 1, 1);
+	fds_call(11, 11, NR_CLOSE, 6, 0, 0);
+	fds_call(11, 11, NR_CLOSE, 21, 0, 0);
+	receive_fds(10, 20, (const int32_t[]){7}, 1, 0);
+	CHECK_STR(fds_shown(10, 10, 7), "/c");
+	/* closed by an exec, as it was asked for */
+	fds_call(11, 11, NR_EXECVE, 0x1000, 0, 0);
+	CHECK_STR(fds_shown(11, 11, 3), "-");
+	CHECK_STR(fds_shown(11, 11, 5), "/b");
+	fds_stop();
+}
+
+/* A send that failed brings nothing. */
+static void test_failed_send(void)
+{
+	start_pair();
+	fds_open(10, "/a", 0, 3);
+	fds_open(10, "/b", 0, 4);
+	send_fds(10, 20, (const int32_t[]){3}, 1, -11);
+	send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+	receive_fds(11, 21, (const int32_t[]){5}, 1, 0);
+	CHECK_STR(fds_shown(11, 11, 5), "/b");
+	fds_stop();
+}
+
+/* What takes a message without its descriptors, or may have, leaves no name to the next one. */
+static void test_unseen(void)
+{
+	enum { BY_READ, CUT_OFF, BY_GAP, BY_UNKNOWN_SENDER, OTHER_NUMBER, BY_RING, TO_ADDRESS, NEVER_SENT, CASES };
+
+	for (int which = 0; which < CASES; which++) {
+		start_pair();
+		fds_open(10, "/a", 0, 3);
+		fds_open(10, "/b", 0, 4);
+		if (which != NEVER_SENT)
+			send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+		switch (which) {
+		case BY_READ:
+			fds_call(11, 11, NR_READ, 21, 0, 1);
+			send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+			break;
+		case CUT_OFF:
+			fds_feed(fds_entry(11, 11, NR_RECVMSG, 21, 0x1000, 0));
+			leave_receive(11, 11, NULL, 0, MSG_CTRUNC_);
+			send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+			break;
+		case BY_GAP:
+			fds_gap(0);
+			break;
+		case BY_UNKNOWN_SENDER:
+			send_fds(50, 9, (const int32_t[]){8}, 1, 1);
+			break;
+		case OTHER_NUMBER:
+			receive_fds(11, 21, (const int32_t[]){6, 7}, 2, 0);
+			CHECK_STR(fds_shown(11, 11, 6), "received?");
+			send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+			break;
+		case BY_RING:
+			fds_call(50, 50, NR_RING_ENTER, 3, 0, 0);
+			break;
+		case TO_ADDRESS:
+			enter_send(10, 10, 20, (const int32_t[]){4}, 1, 0x7000);
+			fds_leave(10, 10, NR_SENDMSG, 1);
+			break;
+		default:
+			break;
+		}
+		receive_fds(11, 21, (const int32_t[]){5}, 1, 0);
+		CHECK_STR(fds_shown(11, 11, 5), "received?");
+		fds_stop();
+	}
+}
+
+/* Two at once: which one is first is not known. A third, behind them, is. */
+static void test_overlap(void)
+{
+	start_pair();
+	fds_open(10, "/a", 0, 3);
+	fds_open(10, "/b", 0, 4);
+	fds_call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 12);
+	enter_send(10, 10, 20, (const int32_t[]){3}, 1, 0);
+	enter_send(10, 12, 20, (const int32_t[]){4}, 1, 0);
+	fds_leave(10, 12, NR_SENDMSG, 1);
+	fds_leave(10, 10, NR_SENDMSG, 1);
+	send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+	receive_fds(11, 21, (const int32_t[]){5}, 1, 0);
+	receive_fds(11, 21, (const int32_t[]){6}, 1, 0);
+	receive_fds(11, 21, (const int32_t[]){7}, 1, 0);
+	CHECK_STR(fds_shown(11, 11, 5), "received?");
+	CHECK_STR(fds_shown(11, 11, 6), "received?");
+	CHECK_STR(fds_shown(11, 11, 7), "/b");
+	/* two that receive at once */
+	fds_call(11, 11, NR_CLONE, THREAD_FLAGS, 0, 13);
+	fds_feed(fds_entry(11, 11, NR_RECVMSG, 21, 0x1000, 0));
+	fds_feed(fds_entry(11, 13, NR_RECVMSG, 21, 0x1000, 0));
+	send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+	send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+	leave_receive(11, 13, (const int32_t[]){8}, 1, 0);
+	leave_receive(11, 11, (const int32_t[]){9}, 1, 0);
+	CHECK_STR(fds_shown(11, 11, 8), "received?");
+	CHECK_STR(fds_shown(11, 11, 9), "received?");
+	fds_stop();
+}
+
+/* Sockets that are under way on themselves are released in the end; and there is a limit to what is. */
+static void test_cycles(void)
+{
+	start_pair();
+	send_fds(10, 20, (const int32_t[]){20}, 1, 1);
+	send_fds(11, 21, (const int32_t[]){21}, 1, 1);
+	fds_call(10, 10, NR_CLOSE, 20, 0, 0);
+	fds_call(11, 11, NR_CLOSE, 21, 0, 0);
+	fds_stop();
+	start_pair();
+	fds_open(10, "/a", 0, 3);
+	for (int i = 0; i < 5000; i++)
+		send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+	receive_fds(11, 21, (const int32_t[]){5}, 1, 0);
+	CHECK_STR(fds_shown(11, 11, 5), "received?");
+	fds_stop();
+}
+
+static void test_pidfds(void)
+{
+	uint64_t args[11] = {CLONE_PIDFD_ | 0x11, 0x6000};
+	struct fixture_record r;
+
+	fds_start();
+	fds_feed(fds_entry(10, 10, NR_CLONE, CLONE_PIDFD_ | 0x11, 0, 0x2000));
+	r = fixture_exit(++fds_now, 10, 10, NR_CLONE, 11);
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 2, (const int32_t[]){7}, 4);
+	fds_feed(r);
+	/* its name space of process ids is not known here */
+	CHECK_STR(fds_shown(10, 10, 7), "pid:11?");
+	CHECK_STR(fds_shown(11, 11, 7), "-");
+	r = fds_entry(10, 10, NR_CLONE3, 0x1000, 88, 0);
+	fds_bytes(&r, PLAN_LABEL_ARG0, args, sizeof(args));
+	fds_feed(r);
+	r = fixture_exit(++fds_now, 10, 10, NR_CLONE3, 12);
+	fds_bytes(&r, PLAN_LABEL_DEEP0, (const int32_t[]){99}, 4);
+	fds_bytes(&r, PLAN_LABEL_DEEP0, (const int32_t[]){8}, 4);
+	r.fragments[1].gva = 0x6000;
+	fds_feed(r);
+	CHECK_STR(fds_shown(10, 10, 8), "pid:12?");
+	CHECK_STR(fds_shown(10, 10, 99), "-");
+	/* a descriptor of the child's */
+	fds_open(12, "/theirs", 0, 3);
+	fds_call(10, 10, NR_PIDFD_GETFD, 8, 3, 9);
+	CHECK_STR(fds_shown(10, 10, 9), "/theirs?");
+	/* that the child replaces meanwhile */
+	fds_feed(fds_entry(10, 10, NR_PIDFD_GETFD, 8, 3, 0));
+	fds_call(12, 12, NR_CLOSE, 3, 0, 0);
+	fds_open(12, "/other", 0, 3);
+	fds_leave(10, 10, NR_PIDFD_GETFD, 30);
+	CHECK_STR(fds_shown(10, 10, 30), "received?");
+	fds_stop();
+}
+
+static void socketcall(uint32_t number, const uint32_t *args, int64_t ret, struct fixture_record *end)
+{
+	struct fixture_record r = fds_entry(10, 10, I386_SOCKETCALL, number, 0x1000, 0);
+
+	r.abi = TRAP_ABI_I386;
+	r.via = TRAP_VIA_INT80;
+	if (args)
+		fds_bytes(&r, PLAN_LABEL_DEEP0 + 1, args, 24);
+	fds_feed(r);
+	end->tsc = ++fds_now;
+	end->abi = TRAP_ABI_I386;
+	end->nr = I386_SOCKETCALL;
+	end->ret = (uint64_t)ret;
+	fds_feed(*end);
+}
+
+static void test_socketcall(void)
+{
+	static const uint8_t client[16] = {2, 0, 0x9c, 0x40, 10, 0, 0, 9};
+	struct fixture_record end = fixture_exit(0, 10, 10, I386_SOCKETCALL, 0);
+
+	fds_start();
+	socketcall(1, (const uint32_t[6]){2, 1, 0}, 3, &end);
+	CHECK_STR(fds_shown(10, 10, 3), "TCP");
+	socketcall(4, (const uint32_t[6]){3, 5}, 0, &end);
+	fds_bytes(&end, PLAN_LABEL_ARG0 + 1, client, sizeof(client));
+	socketcall(5, (const uint32_t[6]){3, 0x1000, 0x2000}, 4, &end);
+	CHECK_STR(fds_shown(10, 10, 4), "TCP:?->10.0.0.9:40000");
+	/* its arguments were not to be read: any socket may be another now */
+	end.nr_fragments = 0;
+	socketcall(3, NULL, 0, &end);
+	CHECK_STR(fds_shown(10, 10, 3), "TCP?");
+	fds_stop();
+}
+
+static void test_socketcall_argument(void)
+{
+	struct fixture_record end = fixture_exit(0, 10, 10, I386_SOCKETCALL, 0), r;
+
+	fds_start();
+	socketcall(1, (const uint32_t[6]){2, 1, 0}, 3, &end);
+	r = fds_entry(10, 10, I386_SOCKETCALL, 11, 0x1000, 0);
+	r.abi = TRAP_ABI_I386;
+	r.via = TRAP_VIA_INT80;
+	fds_bytes(&r, PLAN_LABEL_DEEP0 + 1, (const uint32_t[6]){3, 0x3000, 5}, 24);
+	fds_feed(r);
+	CHECK(fds_last.in_memory && fds_last.first == 3 && fds_last.args == 1 && fds_last.objects[0]);
+	fds_stop();
+}
+
+static void test_io_uring(void)
+{
+	static const uint32_t params[30] = {8, 8, 0};
+	struct fixture_record r;
+
+	fds_start();
+	fds_open(10, "/a", 0, 3);
+	r = fds_entry(10, 10, NR_IO_URING, 8, 0x1000, 0);
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 1, params, sizeof(params));
+	fds_feed(r);
+	fds_leave(10, 10, NR_IO_URING, 4);
+	/* nothing is asked of it yet */
+	CHECK_STR(fds_shown(10, 10, 3), "/a");
+	fds_call(10, 10, NR_RING_ENTER, 4, 1, 1);
+	CHECK_STR(fds_shown(10, 10, 3), "/a?");
+	fds_stop();
+}
+
+int main(void)
+{
+	test_sent_and_received();
+	test_failed_send();
+	test_unseen();
+	test_overlap();
+	test_cycles();
+	test_pidfds();
+	test_socketcall();
+	test_socketcall_argument();
+	test_io_uring();
+	return 0;
+}

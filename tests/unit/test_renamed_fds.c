@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* test_renamed_fds.c - names of open files and of directories, when they are renamed, replaced or removed. */
+#include "check.h"
+#include "fds_fixture.h"
+
+#define MADE       0302 /* O_RDWR|O_CREAT|O_EXCL */
+#define REMOVEDIR_ 0x200
+#define EXCHANGE_  2
+
+static void enter_change(int32_t pid, int32_t tid, uint64_t nr, const char *path, const char *target)
+{
+	struct fixture_record r = fds_entry(pid, tid, nr, 0x1000, 0x1000, 0);
+
+	if (path)
+		fds_bytes(&r, PLAN_LABEL_ARG0, path, strlen(path));
+	if (target)
+		fds_bytes(&r, PLAN_LABEL_ARG0 + 1, target, strlen(target));
+	fds_feed(r);
+}
+
+static void change(int32_t pid, uint64_t nr, const char *path, const char *target, int64_t ret)
+{
+	enter_change(pid, pid, nr, path, target);
+	fds_leave(pid, pid, nr, ret);
+}
+
+static void change_dir(int32_t pid, const char *path)
+{
+	change(pid, NR_CHDIR, path, NULL, 0);
+}
+
+static void rename_at(int32_t pid, uint64_t dir, const char *path, uint64_t dir2, const char *target, uint64_t flags)
+{
+	struct fixture_record r = fds_entry(pid, pid, NR_RENAMEAT2, dir, 0x1000, dir2);
+
+	r.args[3] = 0x2000;
+	r.args[4] = flags;
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 1, path, strlen(path));
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 3, target, strlen(target));
+	fds_feed(r);
+	fds_leave(pid, pid, NR_RENAMEAT2, 0);
+}
+
+static void test_own_file(void)
+{
+	fds_start();
+	fds_open(10, "/t/x.new", MADE, 3);
+	fds_open(10, "/t/other", 0, 4);
+	change(10, NR_RENAME, "/t/x.new", "/t/x", -2);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x.new");
+	enter_change(10, 10, NR_RENAME, "/t/x.new", "/t/x");
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x.new");
+	enter_change(10, 10, NR_RENAME, "/t/x.new", "/t/x");
+	fds_leave(10, 10, NR_RENAME, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/other");
+	change(10, NR_UNLINK, "/t//./x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)");
+	/* another file, by the same name: the first one can't be reached any more */
+	fds_open(10, "/t/x", MADE, 5);
+	change(10, NR_RENAME, "/t/x", "/t/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)");
+	CHECK_STR(fds_shown(10, 10, 5), "/t/y");
+	fds_stop();
+}
+
+/* What a name of a call's leads to may be a link, which was renamed alone; and another process may mean another file.
+ */
+static void test_not_certain(void)
+{
+	fds_start();
+	fds_open(10, "/t/log", 0, 3);
+	fds_open(10, "/t/made", MADE, 4);
+	fds_open(10, "/t/a/b/file", MADE, 5);
+	fds_open(10, "/t/goal", 0, 6);
+	fds_open(10, "/t/logs", 0, 7);
+	change(10, NR_RENAME, "/t/log", "/t/log.1", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/log.1?");
+	change(20, NR_RENAME, "/t/made", "/t/goal", 0);
+	CHECK_STR(fds_shown(10, 10, 4), "/t/goal?");
+	CHECK_STR(fds_shown(10, 10, 6), "/t/goal (deleted)?");
+	change(10, NR_RENAME, "/t/a", "/u", 0);
+	CHECK_STR(fds_shown(10, 10, 5), "/u/b/file?");
+	CHECK_STR(fds_shown(10, 10, 7), "/t/logs");
+	/* it is told anew */
+	fds_open(10, "/t/log.1", 0, 3);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/log.1");
+	fds_stop();
+}
+
+static void test_directories(void)
+{
+	fds_start();
+	fds_open(10, "/t", 0200000, 3);
+	change_dir(10, "/t/job");
+	fds_open(10, "here", MADE, 4);
+	CHECK_STR(fds_shown(10, 10, 4), "/t/job/here");
+	rename_at(10, AT_FDCWD_, "here", 3, "there", 0);
+	CHECK_STR(fds_shown(10, 10, 4), "/t/there");
+	fds_open(10, "/t/a", MADE, 5);
+	fds_open(10, "/t/b", MADE, 6);
+	rename_at(10, 3, "a", 3, "b", EXCHANGE_);
+	CHECK_STR(fds_shown(10, 10, 5), "/t/b");
+	CHECK_STR(fds_shown(10, 10, 6), "/t/a");
+	rename_at(10, 3, "job", 3, "play", 0);
+	fds_open(10, "new", MADE, 7);
+	CHECK_STR(fds_shown(10, 10, 7), "/t/play/new?");
+	CHECK(fds_last_cwd_uncertain);
+	struct fixture_record r = fds_entry(10, 10, NR_UNLINKAT, AT_FDCWD_, 0x1000, REMOVEDIR_);
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 1, "/t/play", 7);
+	fds_feed(r);
+	fds_leave(10, 10, NR_UNLINKAT, 0);
+	fds_feed(fds_entry(10, 10, NR_OPENAT, AT_FDCWD_, 0x1000, 0));
+	CHECK_STR(fds_last.cwd, "/t/play (deleted)");
+	fds_leave(10, 10, NR_OPENAT, -2);
+	fds_stop();
+}
+
+/* Where a change was is not known: what may be meant is marked. */
+static void test_unknown_places(void)
+{
+	fds_start();
+	fds_open(10, "/t/x", MADE, 3);
+	fds_open(10, "/t/z", MADE, 4);
+	change(20, NR_UNLINK, "x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/z");
+	fds_open(10, "/t/x", MADE, 3);
+	change(20, NR_UNLINK, "/link/x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	fds_open(10, "/t/x", MADE, 3);
+	change(20, NR_RENAME, "/t/../t/x", "/t/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	/* a directory above, elsewhere */
+	fds_open(10, "/t/x", MADE, 3);
+	change(20, NR_RENAME, "/link/t", "/link/u", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	/* and removed, it could not have been one above */
+	fds_open(10, "/t/x", MADE, 3);
+	change(20, NR_RMDIR, "/link/t", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/z?");
+	/* a path that was not to be read */
+	change(20, NR_UNLINK, NULL, NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	fds_stop();
+}
+
+/* Of two calls at the same time either may be the first. */
+static void test_at_the_same_time(void)
+{
+	fds_start();
+	enter_change(20, 20, NR_RENAME, "/t/x", "/t/y");
+	fds_open(10, "/t/x", MADE, 3);
+	fds_open(10, "/t/z", MADE, 4);
+	fds_leave(20, 20, NR_RENAME, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/z");
+	for (int many = 0; many < 2; many++) {
+		fds_enter_open(10, 10, "/t/x", 0);
+		change(20, NR_UNLINK, many ? "/u/0" : "/t/x", NULL, 0);
+		for (int i = 0; many && i < 70; i++)
+			change(20, NR_UNLINK, "/u/1", NULL, 0);
+		fds_leave(10, 10, NR_OPENAT, 5);
+		CHECK_STR(fds_shown(10, 10, 5), "/t/x?");
+		fds_open(10, "/t/x", 0, 5);
+		CHECK_STR(fds_shown(10, 10, 5), "/t/x");
+	}
+	fds_enter_open(10, 10, "/t/x", 0);
+	change(20, NR_UNLINK, "/u/1", NULL, 0);
+	fds_leave(10, 10, NR_OPENAT, 5);
+	CHECK_STR(fds_shown(10, 10, 5), "/t/x");
+	fds_stop();
+}
+
+static void test_long_names(void)
+{
+	char long_name[1000], path[1024];
+
+	fds_start();
+	memset(long_name, 'n', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	snprintf(path, sizeof(path), "/t/%s", long_name);
+	fds_open(10, path, MADE, 3);
+	change(10, NR_RENAME, "/t", "/a/longer/one/where/the/name/has/no/room", 0);
+	CHECK(strchr(fds_shown(10, 10, 3), '?'));
+	fds_stop();
+}
+
+int main(void)
+{
+	test_own_file();
+	test_not_certain();
+	test_directories();
+	test_unknown_places();
+	test_at_the_same_time();
+	test_long_names();
+	return 0;
+}
