@@ -144,13 +144,13 @@ static bool keep_batch(void *ctx, void *worker, const struct call_batch *batch)
 static struct vmtape_error *run(struct lines *lines, struct call_stream *stream, unsigned nr_threads,
 				uint32_t batch_calls)
 {
-	struct worker *workers = calloc(nr_threads, sizeof(*workers));
+	struct worker *workers = calloc(call_pool_workers(nr_threads), sizeof(*workers));
 	struct call_pool_job job = {put_batch, keep_batch, lines, workers, sizeof(*workers)};
 	struct vmtape_error *error;
 
 	CHECK(workers != NULL);
 	error = call_pool_run(stream, &job, &(struct call_pool_options){nr_threads, batch_calls});
-	for (unsigned i = 0; i < nr_threads; i++)
+	for (unsigned i = 0; i < call_pool_workers(nr_threads); i++)
 		strbuf_deinit(&workers[i].text);
 	free(workers);
 	return error;
