@@ -16,7 +16,7 @@
 #define NR_READ    0
 #define NR_OPENAT  257
 #define NR_THREADS 12
-#define NR_STEPS   1500
+#define NR_STEPS   800
 #define MAX_LINES  1000000u
 
 static const unsigned thread_counts[] = {1, 2, 5};
