@@ -546,7 +546,7 @@ struct vmtape_error *call_groups_count(struct call_groups *groups, struct sessio
 	error = call_stream_create(&stream, session, &with_fds);
 	if (error)
 		return error;
-	counters = calloc(pool_options.nr_threads, sizeof(*counters));
+	counters = calloc(call_pool_workers(pool_options.nr_threads), sizeof(*counters));
 	error = counters ? call_pool_run(stream,
 					 &(struct call_pool_job){.work = examine_batch,
 								 .deliver = count_batch,
@@ -555,7 +555,7 @@ struct vmtape_error *call_groups_count(struct call_groups *groups, struct sessio
 								 .worker_bytes = sizeof(*counters)},
 					 &pool_options)
 			 : &vmtape_error_no_memory;
-	for (unsigned i = 0; i < pool_options.nr_threads && counters; i++)
+	for (unsigned i = 0; i < call_pool_workers(pool_options.nr_threads) && counters; i++)
 		deinit_counter(&counters[i]);
 	free(counters);
 	call_stream_destroy(stream);

@@ -4,145 +4,150 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 
 /* The first line must not wait for a large batch. */
 #define FIRST_BATCH_CALLS 16u
+
+/* A batch on its way: taken, worked on, delivered; then the place is free for another. */
+struct place {
+	struct call_batch batch;
+	void *worker;
+	bool is_done; /* worked on, waits for its turn */
+};
 
 struct pool {
 	struct call_stream *stream;
 	const struct call_pool_job *job;
 	uint32_t max_calls;
+	struct place *places; /* of batch number n: n modulo nr_places */
+	unsigned nr_places;
 
 	pthread_mutex_t reading; /* the stream, and: */
 	uint64_t nr_taken;
 	uint32_t next_calls; /* size of the next batch */
 	bool at_end;         /* nothing more is to be taken */
+	struct vmtape_error *error;
 
 	pthread_mutex_t turns; /* and: */
 	pthread_cond_t turn_came;
-	uint64_t turn; /* number of the batch that is delivered next */
-	bool stopped;  /* nothing more is to be delivered */
-	struct vmtape_error *error;
+	uint64_t turn;      /* number of the batch that is delivered next */
+	bool is_delivering; /* somebody is at it */
+	bool stopped;       /* nothing more is to be delivered */
 };
-
-struct pool_thread {
-	struct pool *pool;
-	void *worker;
-	pthread_t id;
-};
-
-/* false: there is none, but an error or the end may wait for its turn. */
-static bool take(struct pool *pool, struct call_batch *batch, uint64_t *number, struct vmtape_error **error)
-{
-	bool more = false;
-
-	*error = NULL;
-	pthread_mutex_lock(&pool->reading);
-	call_stream_give_back(pool->stream, batch);
-	if (!pool->at_end) {
-		*error = call_stream_take(pool->stream, batch, pool->next_calls, &more);
-		pool->next_calls = pool->next_calls < pool->max_calls / 2 ? pool->next_calls * 2 : pool->max_calls;
-		pool->at_end = *error || !more;
-		*number = pool->nr_taken;
-		pool->nr_taken += more;
-	}
-	pthread_mutex_unlock(&pool->reading);
-	return more;
-}
 
 /* false: all is over. */
-static bool await_turn(struct pool *pool, uint64_t number)
+static bool await_place(struct pool *pool, uint64_t number)
 {
 	bool is_over;
 
 	pthread_mutex_lock(&pool->turns);
-	while (pool->turn != number && !pool->stopped)
+	while (number - pool->turn >= pool->nr_places && !pool->stopped)
 		pthread_cond_wait(&pool->turn_came, &pool->turns);
 	is_over = pool->stopped;
 	pthread_mutex_unlock(&pool->turns);
 	return !is_over;
 }
 
-static void end_turn(struct pool *pool, bool stop)
+/* NULL: there is nothing more. */
+static struct place *take(struct pool *pool)
 {
-	pthread_mutex_lock(&pool->turns);
-	pool->turn++;
-	pool->stopped |= stop;
-	pthread_cond_broadcast(&pool->turn_came);
-	pthread_mutex_unlock(&pool->turns);
-	if (!stop)
-		return;
+	struct place *place = NULL;
+	bool more = false;
+
 	pthread_mutex_lock(&pool->reading);
-	pool->at_end = true;
+	if (!pool->at_end && await_place(pool, pool->nr_taken)) {
+		place = &pool->places[pool->nr_taken % pool->nr_places];
+		call_stream_give_back(pool->stream, &place->batch);
+		pool->error = call_stream_take(pool->stream, &place->batch, pool->next_calls, &more);
+		pool->next_calls = pool->next_calls < pool->max_calls / 2 ? pool->next_calls * 2 : pool->max_calls;
+		pool->nr_taken += more;
+	}
+	pool->at_end |= !more;
 	pthread_mutex_unlock(&pool->reading);
+	return more ? place : NULL;
 }
 
-static void fail(struct pool *pool, uint64_t number, struct vmtape_error *error)
+/* This one and those behind it that are done, unless somebody is at it, who will see that this one is. */
+static void deliver(struct pool *pool, struct place *place)
 {
-	bool is_wanted = await_turn(pool, number);
+	const struct call_pool_job *job = pool->job;
 
 	pthread_mutex_lock(&pool->turns);
-	if (is_wanted)
-		pool->error = error;
-	else
-		vmtape_error_destroy(error);
+	place->is_done = true;
+	while (!pool->is_delivering && !pool->stopped) {
+		bool goes_on;
+
+		place = &pool->places[pool->turn % pool->nr_places];
+		if (!place->is_done)
+			break;
+		pool->is_delivering = true;
+		pthread_mutex_unlock(&pool->turns);
+		goes_on = job->deliver(job->ctx, place->worker, &place->batch);
+		pthread_mutex_lock(&pool->turns);
+		pool->is_delivering = false;
+		pool->stopped = !goes_on;
+		place->is_done = false;
+		pool->turn++;
+		pthread_cond_broadcast(&pool->turn_came);
+	}
 	pthread_mutex_unlock(&pool->turns);
 }
 
 static void *run(void *ctx)
 {
-	struct pool_thread *thread = ctx;
-	struct pool *pool = thread->pool;
-	const struct call_pool_job *job = pool->job;
-	struct call_batch batch = {0};
-	struct vmtape_error *error;
-	uint64_t number = 0;
+	struct pool *pool = ctx;
+	struct place *place;
 
-	while (take(pool, &batch, &number, &error)) {
-		job->work(job->ctx, thread->worker, &batch);
-		if (await_turn(pool, number))
-			end_turn(pool, !job->deliver(job->ctx, thread->worker, &batch));
+	while ((place = take(pool))) {
+		pool->job->work(pool->job->ctx, place->worker, &place->batch);
+		deliver(pool, place);
 	}
-	if (error)
-		fail(pool, number, error);
-	call_batch_deinit(&batch);
 	return NULL;
-}
-
-/* How many there are then. */
-static unsigned start(struct pool_thread *threads, unsigned nr_threads)
-{
-	unsigned i;
-
-	for (i = 1; i < nr_threads && !pthread_create(&threads[i].id, NULL, run, &threads[i]); i++)
-		;
-	return i;
 }
 
 struct vmtape_error *call_pool_run(struct call_stream *stream, const struct call_pool_job *job,
 				   const struct call_pool_options *options)
 {
-	unsigned nr_threads = options->nr_threads < CALL_POOL_MAX_THREADS ? options->nr_threads : CALL_POOL_MAX_THREADS;
-	struct pool_thread threads[CALL_POOL_MAX_THREADS];
 	struct pool pool = {.stream = stream,
 			    .job = job,
 			    .max_calls = options->batch_calls ? options->batch_calls : CALL_POOL_BATCH_CALLS,
+			    .nr_places = call_pool_workers(options->nr_threads),
 			    .reading = PTHREAD_MUTEX_INITIALIZER,
 			    .turns = PTHREAD_MUTEX_INITIALIZER,
 			    .turn_came = PTHREAD_COND_INITIALIZER};
+	pthread_t threads[CALL_POOL_MAX_THREADS];
+	unsigned nr_threads = 1;
 
+	pool.places = calloc(pool.nr_places, sizeof(*pool.places));
+	if (!pool.places)
+		return &vmtape_error_no_memory;
 	pool.next_calls = pool.max_calls < FIRST_BATCH_CALLS ? pool.max_calls : FIRST_BATCH_CALLS;
-	for (unsigned i = 0; i < nr_threads || !i; i++)
-		threads[i] =
-			(struct pool_thread){.pool = &pool, .worker = (char *)job->workers + i * job->worker_bytes};
-	nr_threads = start(threads, nr_threads);
-	run(&threads[0]);
-	for (unsigned i = 1; i < nr_threads; i++)
-		pthread_join(threads[i].id, NULL);
+	for (unsigned i = 0; i < pool.nr_places; i++)
+		pool.places[i].worker = (char *)job->workers + i * job->worker_bytes;
+	while (nr_threads < options->nr_threads && nr_threads < CALL_POOL_MAX_THREADS &&
+	       !pthread_create(&threads[nr_threads], NULL, run, &pool))
+		nr_threads++;
+	run(&pool);
+	while (nr_threads > 1)
+		pthread_join(threads[--nr_threads], NULL);
+	for (unsigned i = 0; i < pool.nr_places; i++) {
+		call_stream_give_back(stream, &pool.places[i].batch);
+		call_batch_deinit(&pool.places[i].batch);
+	}
+	free(pool.places);
 	pthread_mutex_destroy(&pool.reading);
 	pthread_mutex_destroy(&pool.turns);
 	pthread_cond_destroy(&pool.turn_came);
-	return pool.error;
+	if (!pool.stopped)
+		return pool.error;
+	vmtape_error_destroy(pool.error);
+	return NULL;
+}
+
+unsigned call_pool_workers(unsigned nr_threads)
+{
+	return nr_threads > 1 ? 2 * (nr_threads < CALL_POOL_MAX_THREADS ? nr_threads : CALL_POOL_MAX_THREADS) : 1;
 }
 
 unsigned call_pool_default_threads(void)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * call_pool.h - all calls of a stream, by several threads: each takes the next
- * batch from the stream, which is one at a time, works on it beside the others,
- * and delivers it in its turn. What is delivered is as with one thread. Each
- * thread holds one batch, so memory is bounded by their number: CALL_BATCH_BYTES
- * of records for each, and what the work makes of them.
+ * batch from the stream, which is one at a time, and works on it beside the
+ * others. What is delivered is as with one thread, and in order, by whoever has
+ * just done what comes next. Memory is bounded: call_pool_workers() batches with
+ * CALL_BATCH_BYTES of records each, and what the work makes of them.
  */
 #ifndef CALL_POOL_H
 #define CALL_POOL_H
@@ -16,12 +16,12 @@
 #define CALL_POOL_BATCH_CALLS     1024u
 
 struct call_pool_job {
-	/* At the same time as others, each with a worker of its own; changes nothing but that. */
+	/* At the same time as others, each with a batch and a worker of its own; changes nothing but that. */
 	void (*work)(void *ctx, void *worker, const struct call_batch *batch);
 	/* One at a time, in order; false: that was all that is wanted. */
 	bool (*deliver)(void *ctx, void *worker, const struct call_batch *batch);
 	void *ctx;
-	void *workers; /* one for each thread, behind each other */
+	void *workers; /* call_pool_workers() of them, behind each other */
 	size_t worker_bytes;
 };
 
@@ -34,6 +34,8 @@ struct call_pool_options {
 struct vmtape_error *call_pool_run(struct call_stream *stream, const struct call_pool_job *job,
 				   const struct call_pool_options *options);
 
+/* Batches that are on their way at a time; each has a worker of its own. */
+unsigned call_pool_workers(unsigned nr_threads);
 /* As many as there are CPUs for this process, and no more than CALL_POOL_DEFAULT_THREADS. */
 unsigned call_pool_default_threads(void);
 

@@ -326,7 +326,7 @@ static struct vmtape_error *show_by_threads(struct showing *showing, struct call
 
 	if (!options.nr_threads)
 		options.nr_threads = call_pool_default_threads();
-	lines = calloc(options.nr_threads, sizeof(*lines));
+	lines = calloc(call_pool_workers(options.nr_threads), sizeof(*lines));
 	if (!lines)
 		return &vmtape_error_no_memory;
 	error = call_pool_run(stream,
@@ -336,7 +336,7 @@ static struct vmtape_error *show_by_threads(struct showing *showing, struct call
 						      .workers = lines,
 						      .worker_bytes = sizeof(*lines)},
 			      &options);
-	for (unsigned i = 0; i < options.nr_threads; i++) {
+	for (unsigned i = 0; i < call_pool_workers(options.nr_threads); i++) {
 		strbuf_deinit(&lines[i].text);
 		free(lines[i].ends);
 	}

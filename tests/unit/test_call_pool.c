@@ -16,7 +16,7 @@
 #define NR_READ    0
 #define NR_OPENAT  257
 #define NR_THREADS 12
-#define NR_STEPS   1500
+#define NR_STEPS   800
 #define MAX_LINES  1000000u
 
 static const unsigned thread_counts[] = {1, 2, 5};
@@ -144,13 +144,13 @@ static bool keep_batch(void *ctx, void *worker, const struct call_batch *batch)
 static struct vmtape_error *run(struct lines *lines, struct call_stream *stream, unsigned nr_threads,
 				uint32_t batch_calls)
 {
-	struct worker *workers = calloc(nr_threads, sizeof(*workers));
+	struct worker *workers = calloc(call_pool_workers(nr_threads), sizeof(*workers));
 	struct call_pool_job job = {put_batch, keep_batch, lines, workers, sizeof(*workers)};
 	struct vmtape_error *error;
 
 	CHECK(workers != NULL);
 	error = call_pool_run(stream, &job, &(struct call_pool_options){nr_threads, batch_calls});
-	for (unsigned i = 0; i < nr_threads; i++)
+	for (unsigned i = 0; i < call_pool_workers(nr_threads); i++)
 		strbuf_deinit(&workers[i].text);
 	free(workers);
 	return error;
