@@ -28,6 +28,12 @@ struct trap_view {
  */
 int trap_view_parse(struct trap_view *out, const void *data, size_t size_bytes, const char **why);
 
+/* The same of a record that was checked so before: nothing is checked again. */
+void trap_view_open(struct trap_view *out, const void *record);
+
+/* Is it the header of an ENTER, EXIT or IDENTITY record, whatever its size? */
+bool trap_record_is_plain(const struct trap_record *header);
+
 static inline bool trap_view_has(const struct trap_view *view, enum trap_reg reg)
 {
 	return view->header.reg_mask >> reg & 1;
