@@ -162,6 +162,7 @@ struct compact_model {
 	struct compact_row rows[COMPACT_ROWS]; /* of those that have a key; first, so that each begins a cache line */
 	struct compact_shape shapes[COMPACT_SHAPES];
 	uint32_t nr_shapes;
+	bool is_sound;          /* of the decoder: see tape_expand() */
 	uint32_t contents_made; /* numbers are mod COMPACT_CONTENTS */
 	uint64_t next_seq;
 	uint64_t last_tsc;
@@ -533,8 +534,10 @@ int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compac
 /*
  * Bytes from outside: restores exactly rows_bytes of records from a payload,
  * behind which COMPACT_SLACK_BYTES may be read. NULL, or what is wrong.
+ * model->is_sound then tells whether trap_view_parse() would take each record:
+ * if so, trap_view_open() will do.
  */
-#define COMPACT_SLACK_BYTES 8u
+#define COMPACT_SLACK_BYTES 2048u
 const char *tape_expand(struct compact_model *model, uint8_t *rows, size_t rows_bytes, const uint8_t *payload,
 			size_t size_bytes);
 

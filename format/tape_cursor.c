@@ -19,9 +19,11 @@ struct lane {
 	size_t now;        /* chunk that the position is in */
 	struct tape_scratch raw;
 	bool loaded;
-	bool seeking; /* nothing at or behind the time that was sought was found yet */
-	size_t at;    /* of the next record, in the chunk */
-	uint64_t key; /* its TSC, or, at the start of a chunk, the least TSC of that */
+	bool is_sound;    /* its records need not be checked again */
+	bool seeking;     /* nothing at or behind the time that was sought was found yet */
+	size_t at;        /* of the next record, in the chunk, */
+	size_t end_bytes; /* which is so long */
+	uint64_t key;     /* its TSC, or, at the start of a chunk, the least TSC of that */
 	/* While the reader is refreshed: */
 	uint64_t rest_slot; /* the chunk that it is in, or, with passed, was in last: its slot's number, */
 	uint32_t rest_number;
@@ -50,7 +52,7 @@ struct tape_cursor {
 /* ---- heap ------------------------------------------------------------ */
 
 /* Carried records come before all others of their time. */
-static bool before(const struct lane *a, const struct lane *b)
+static inline bool before(const struct lane *a, const struct lane *b)
 {
 	return a->key != b->key ? a->key < b->key : (uint16_t)(a->vcpu + 1) < (uint16_t)(b->vcpu + 1);
 }
@@ -72,6 +74,13 @@ static void sift_down(struct tape_cursor *cursor, size_t i)
 		i = child;
 	}
 	cursor->heap[i] = lane;
+}
+
+/* Is the top where it belongs? */
+static inline bool is_first(const struct tape_cursor *cursor)
+{
+	return (cursor->nr_heap < 2 || !before(cursor->heap[1], cursor->heap[0])) &&
+	       (cursor->nr_heap < 3 || !before(cursor->heap[2], cursor->heap[0]));
 }
 
 static void remove_top(struct tape_cursor *cursor)
@@ -133,6 +142,8 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 	if (result)
 		return result;
 	lane->loaded = chunk->held = true;
+	lane->is_sound = cursor->reader->loader.is_sound;
+	lane->end_bytes = chunk->header.raw_bytes;
 	cursor->loaded_bytes += chunk->header.raw_bytes;
 	return 0;
 }
@@ -158,31 +169,34 @@ static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
 	sift_down(cursor, 0);
 }
 
+static size_t no_record(struct tape_cursor *cursor, const struct lane *lane)
+{
+	tape_reader_problem(cursor->reader, lane_chunk(cursor, lane)->offset,
+			    "TRAPS chunk: no record at byte %zu of its contents; left out the rest", lane->at);
+	return 0;
+}
+
 /*
  * Size of the record at lane->at, 0 at the end of the chunk or where no record
  * can be: then the rest of the chunk is given up.
  */
-static size_t record_bytes(struct tape_cursor *cursor, const struct lane *lane, uint64_t *tsc)
+static inline size_t record_bytes(struct tape_cursor *cursor, const struct lane *lane, uint64_t *tsc)
 {
-	const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
-	size_t left_bytes = chunk->header.raw_bytes - lane->at, size_bytes = 0;
+	size_t left_bytes = lane->end_bytes - lane->at, size_bytes = 0;
 	const uint8_t *record = lane->raw.data + lane->at;
 
 	if (!left_bytes)
 		return 0;
 	if (left_bytes >= sizeof(struct trap_record))
 		size_bytes = get_le32(record + offsetof(struct trap_record, size_bytes));
-	if (size_bytes < sizeof(struct trap_record) || size_bytes > left_bytes || size_bytes & 7) {
-		tape_reader_problem(cursor->reader, chunk->offset,
-				    "TRAPS chunk: no record at byte %zu of its contents; left out the rest", lane->at);
-		return 0;
-	}
+	if (size_bytes < sizeof(struct trap_record) || size_bytes > left_bytes || size_bytes & 7)
+		return no_record(cursor, lane);
 	*tsc = get_le64(record + offsetof(struct trap_record, tsc));
 	return size_bytes;
 }
 
-/* Steps over the record at the top of the heap, and those before what was sought. */
-static void step(struct tape_cursor *cursor, struct lane *lane, size_t size_bytes)
+/* Steps over the record at the top of the heap. */
+static inline void step(struct tape_cursor *cursor, struct lane *lane, size_t size_bytes)
 {
 	uint64_t tsc = 0;
 
@@ -192,7 +206,8 @@ static void step(struct tape_cursor *cursor, struct lane *lane, size_t size_byte
 		return;
 	}
 	lane->key = tsc;
-	sift_down(cursor, 0);
+	if (!is_first(cursor))
+		sift_down(cursor, 0);
 }
 
 /* ---- the cursor ------------------------------------------------------ */
@@ -322,11 +337,8 @@ int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error
 static int ready(struct tape_cursor *cursor, struct lane *lane, struct tape_error *error)
 {
 	uint64_t tsc = 0;
-	int result;
+	int result = load(cursor, lane);
 
-	if (lane->loaded)
-		return 0;
-	result = load(cursor, lane);
 	if (result == -EBADMSG) {
 		/* Overwritten since it was chosen: the next slot's says the same, and more. */
 		if (lane == &cursor->carried && lane->end < cursor->reader->nr_carried)
@@ -358,13 +370,34 @@ static int ready(struct tape_cursor *cursor, struct lane *lane, struct tape_erro
 }
 
 /* NULL, or why this record is not one that its lane may have. */
-static const char *judge(const struct lane *lane, const struct trap_view *view)
+static inline const char *judge(const struct lane *lane, const struct trap_view *view)
 {
 	if (view->header.type == TRAP_PAD)
 		return "it is filler";
 	if (lane->vcpu == TAPE_NO_VCPU)
 		return view->header.type == TRAP_IDENTITY ? NULL : "it says of no task what it is";
 	return view->header.vcpu == lane->vcpu ? NULL : "it is of another vCPU";
+}
+
+/* Opens the record that the lane is at: 1, or, when it is left out, 0. */
+static inline int open_record(struct tape_cursor *cursor, const struct lane *lane, size_t size_bytes,
+			      struct trap_view *out)
+{
+	const uint8_t *record = lane->raw.data + lane->at;
+	const char *why = "it is filler";
+	int result = 1;
+
+	if (lane->is_sound)
+		trap_view_open(out, record);
+	else
+		result = trap_view_parse(out, record, size_bytes, &why);
+	if (result > 0)
+		why = judge(lane, out);
+	if (result > 0 && !why)
+		return 1;
+	tape_reader_problem(cursor->reader, lane_chunk(cursor, lane)->offset,
+			    "TRAPS chunk: record at byte %zu left out: %s", lane->at, why);
+	return 0;
 }
 
 int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error)
@@ -374,30 +407,26 @@ int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct t
 	cursor->pending_bytes = 0;
 	while (cursor->nr_heap) {
 		struct lane *lane = cursor->heap[0];
-		const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
-		const char *why = "it is filler";
 		size_t size_bytes;
-		uint64_t tsc;
-		int result = ready(cursor, lane, error);
 
-		if (result < 0)
-			return result;
-		if (result)
-			continue;
+		if (!lane->loaded) {
+			int result = ready(cursor, lane, error);
+
+			if (result < 0)
+				return result;
+			if (result)
+				continue;
+		}
 		if (lane->key > cursor->until_tsc)
 			return 0;
-		size_bytes = record_bytes(cursor, lane, &tsc);
-		result = trap_view_parse(out, lane->raw.data + lane->at, size_bytes, &why);
-		if (result > 0)
-			why = judge(lane, out);
-		if (result > 0 && !why) {
+		/* It was looked at when the lane came to it. */
+		size_bytes = get_le32(lane->raw.data + lane->at + offsetof(struct trap_record, size_bytes));
+		if (open_record(cursor, lane, size_bytes, out)) {
 			cursor->pending_bytes = size_bytes;
-			if (tsc > cursor->given_tsc)
-				cursor->given_tsc = tsc;
+			if (lane->key > cursor->given_tsc)
+				cursor->given_tsc = lane->key;
 			return 1;
 		}
-		tape_reader_problem(cursor->reader, chunk->offset, "TRAPS chunk: record at byte %zu left out: %s",
-				    lane->at, why);
 		step(cursor, lane, size_bytes);
 	}
 	return 0;
