@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "tape_ahead.h"
 #include "tape_read.h"
 
 #define MAX_LOADED_BYTES (256ull << 20)
@@ -17,6 +18,7 @@ struct lane {
 	uint16_t vcpu;     /* TAPE_NO_VCPU: carried records */
 	size_t first, end; /* of reader->traps, or of reader->carried */
 	size_t now;        /* chunk that the position is in */
+	size_t asked;      /* those before it were asked for ahead, as far as they are behind now */
 	struct tape_scratch raw;
 	bool loaded;
 	bool is_sound;    /* its records need not be checked again */
@@ -34,6 +36,7 @@ struct lane {
 
 struct tape_cursor {
 	struct tape_reader *reader;
+	struct tape_ahead *ahead; /* NULL: nothing is loaded before it is needed */
 	struct lane *lanes;
 	size_t nr_lanes;
 	struct lane **heap;
@@ -131,6 +134,91 @@ static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
 	give_back(last);
 }
 
+/* The first chunk of the lane that was neither loaded nor asked for. */
+static size_t next_to_ask(const struct lane *lane)
+{
+	size_t next = lane->now + lane->loaded;
+
+	return lane->asked > next ? lane->asked : next;
+}
+
+/* Asks for what will be needed next, as far as one can know: chunks are needed by their least TSC. */
+static void ask_ahead(struct tape_cursor *cursor)
+{
+	const struct tape_reader *reader = cursor->reader;
+
+	while (tape_ahead_has_room(cursor->ahead)) {
+		const struct tape_stored_chunk *first = NULL;
+		struct lane *of = NULL;
+		struct tape_origin from;
+
+		for (size_t i = 0; i < cursor->nr_lanes; i++) {
+			struct lane *lane = &cursor->lanes[i];
+			const struct tape_stored_chunk *chunk;
+
+			if (next_to_ask(lane) >= lane->end)
+				continue;
+			chunk = &reader->chunks[reader->traps[next_to_ask(lane)]];
+			if (first && chunk->header.min_tsc >= first->header.min_tsc)
+				continue;
+			first = chunk;
+			of = lane;
+		}
+		if (!first || first->header.min_tsc > cursor->until_tsc)
+			return;
+		of->asked = next_to_ask(of);
+		from = tape_chunk_origin(reader, first);
+		if (!first->bad)
+			tape_ahead_ask(cursor->ahead, of->asked, first, &from);
+		of->asked++;
+	}
+}
+
+/* Has its lane gone past this chunk, or has it what is in it? */
+static bool is_passed(const void *ctx, size_t place)
+{
+	const struct tape_cursor *cursor = ctx;
+
+	for (size_t i = 0; i < cursor->nr_lanes; i++) {
+		const struct lane *lane = &cursor->lanes[i];
+
+		if (place >= lane->first && place < lane->end)
+			return place < lane->now + lane->loaded;
+	}
+	return true;
+}
+
+static int load_ahead(struct tape_cursor *cursor, struct lane *lane, struct tape_stored_chunk *chunk)
+{
+	struct tape_ahead_loaded loaded;
+
+	/* A chunk that was left out without being loaded would keep its place for ever. */
+	if (!tape_ahead_has_room(cursor->ahead))
+		tape_ahead_drop(cursor->ahead, is_passed, cursor);
+	ask_ahead(cursor);
+	if (!tape_ahead_take(cursor->ahead, lane->now, &cursor->reader->loader, &lane->raw, &loaded)) {
+		int result = tape_load(cursor->reader, chunk, &lane->raw);
+
+		lane->is_sound = cursor->reader->loader.is_sound;
+		return result;
+	}
+	if (loaded.result)
+		return tape_load_failed(cursor->reader, chunk, loaded.result, loaded.why);
+	chunk->header = loaded.header;
+	chunk->from_index = false;
+	lane->is_sound = loaded.is_sound;
+	return 0;
+}
+
+/* Nothing is asked for any more: lanes or chunks are about to change. */
+static void stop_ahead(struct tape_cursor *cursor)
+{
+	if (cursor->ahead)
+		tape_ahead_drop(cursor->ahead, NULL, NULL);
+	for (size_t i = 0; i < cursor->nr_lanes; i++)
+		cursor->lanes[i].asked = 0;
+}
+
 static int load(struct tape_cursor *cursor, struct lane *lane)
 {
 	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
@@ -138,13 +226,19 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 
 	if (cursor->loaded_bytes + chunk->header.raw_bytes > cursor->max_loaded_bytes)
 		evict_one(cursor, lane);
-	result = tape_load(cursor->reader, chunk, &lane->raw);
+	if (cursor->ahead && lane != &cursor->carried && !chunk->bad) {
+		result = load_ahead(cursor, lane, chunk);
+	} else {
+		result = tape_load(cursor->reader, chunk, &lane->raw);
+		lane->is_sound = cursor->reader->loader.is_sound;
+	}
 	if (result)
 		return result;
 	lane->loaded = chunk->held = true;
-	lane->is_sound = cursor->reader->loader.is_sound;
 	lane->end_bytes = chunk->header.raw_bytes;
 	cursor->loaded_bytes += chunk->header.raw_bytes;
+	if (cursor->ahead)
+		ask_ahead(cursor);
 	return 0;
 }
 
@@ -229,6 +323,7 @@ static void rewind_lane(struct tape_cursor *cursor, struct lane *lane)
 
 static void rewind_lanes(struct tape_cursor *cursor)
 {
+	stop_ahead(cursor);
 	cursor->nr_heap = 0;
 	cursor->pending_bytes = 0;
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
@@ -273,6 +368,7 @@ void tape_cursor_destroy(struct tape_cursor *cursor)
 {
 	if (!cursor)
 		return;
+	tape_ahead_destroy(cursor->ahead);
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
 		free(cursor->lanes[i].raw.data);
 	free(cursor->carried.raw.data);
@@ -309,6 +405,21 @@ int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, st
 		break;
 	}
 	return 0;
+}
+
+int tape_cursor_read_ahead(struct tape_cursor *cursor, unsigned nr_threads, struct tape_error *error)
+{
+	int result;
+
+	stop_ahead(cursor);
+	tape_ahead_destroy(cursor->ahead);
+	cursor->ahead = NULL;
+	if (!nr_threads)
+		return 0;
+	result = tape_ahead_create(&cursor->ahead, nr_threads);
+	return result ? tape_fail(error, result, TAPE_NO_OFFSET, "cannot read ahead in %u threads: %s", nr_threads,
+				  strerror(-result))
+		      : 0;
 }
 
 bool tape_cursor_is_carried(const struct tape_cursor *cursor)
@@ -455,6 +566,7 @@ void tape_cursor_rest(struct tape_cursor *cursor)
 	if (cursor->pending_bytes && cursor->nr_heap)
 		step(cursor, cursor->heap[0], cursor->pending_bytes);
 	cursor->pending_bytes = 0;
+	stop_ahead(cursor);
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
 		rest_lane(cursor, &cursor->lanes[i]);
 	rest_lane(cursor, &cursor->carried);
