@@ -305,8 +305,7 @@ static ALWAYS_INLINE const char *get_others(struct expansion *x, struct ahead *a
 	}
 	/* Four at a time: what is too much lies in the row, and where what follows in the record will be. */
 	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i += 4)
-		for (unsigned j = i; j < i + 4; j++)
-			put_le64(regs + 8 * j, row->values[COMPACT_RESULTS + j]);
+		put_le64s(regs + 8 * i, &row->values[COMPACT_RESULTS + i], 4);
 	return NULL;
 }
 

@@ -155,17 +155,6 @@ int trap_view_parse(struct trap_view *out, const void *data, size_t size_bytes, 
 	return (int)header->size_bytes;
 }
 
-bool trap_view_next_fragment(const struct trap_view *view, size_t *position, struct trap_fragment *out,
-			     const uint8_t **bytes)
-{
-	if (*position >= view->fragments_bytes)
-		return false;
-	memcpy(out, view->fragments + *position, sizeof(*out));
-	*bytes = view->fragments + *position + sizeof(*out);
-	*position += sizeof(*out) + padded(out->len_bytes);
-	return true;
-}
-
 /* A view of another type gives zeros. */
 static void copy_body(const struct trap_view *view, uint8_t type, void *out, size_t size_bytes)
 {
