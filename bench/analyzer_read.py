@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""How fast a tape is read and shown, beside babeltrace2 on a CTF trace of the same events, in one run.
+"""How fast a tape is read and shown, beside babeltrace2 and sysdig, in one run.
 
-The events are those of bench/throughput.py, recorded by vmtape at level 1 and by LTTng-UST; an event is a record, so an
-entry or an exit. CPU time (user and system) of the whole program, output to /dev/null; each figure is the median of
-several rounds with the lowest and the highest, and in a round both sides take their turns. LTTng needs root, and its
-packages and babeltrace2 (scripts/deps --bench); where they are missing only our figures are shown.
+The events are those of bench/throughput.py, recorded by vmtape at level 1 and by LTTng-UST for babeltrace2; an event is a
+record, so an entry or an exit. sysdig reads a capture file that bench_scap_file writes from the tape: as many events, with
+fewer fields, as it can't capture without a driver. CPU time (user and system) of the whole program, output to /dev/null;
+each figure is the median of several rounds with the lowest and the highest, and in a round all take their turns. LTTng needs
+root and its packages (scripts/deps --bench brings them, and both peers); what is missing is left out.
 
 The tape has no memory of a guest, so calls are named by Linux's own numbers (--assume-linux) and processes are numbers.
 """
@@ -15,25 +16,38 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 
 from throughput import MIB, TOP, Ours, Peer, fail, lift_weight, say
 
 NOBODY = "proc.pid = 1"
+WHO = ("vmtape", "babeltrace2", "sysdig")
+SYSDIG_LINE = "%evt.time %proc.name %thread.tid %evt.dir %evt.type %evt.args"
 
 
-def cpu_s(command):
-    """CPU seconds of a program that is to end well, or with 1: nothing found."""
+def run(command):
+    """CPU and wall seconds of a program that is to end well, or with 1: nothing found."""
+    began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 1):
         fail(f"{' '.join(command)}: status {process.returncode}: {said.decode(errors='replace')[-400:]}")
-    return usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime, time.monotonic() - began
 
 
 def rates(samples, events):
     return [events / seconds / 1e6 for seconds in samples]
+
+
+def make_scap(build, tape, path):
+    """As many events for sysdig; returns their number."""
+    made = subprocess.run([os.path.join(build, "bench", "bench_scap_file"), tape, path], capture_output=True, text=True,
+                          check=False)
+    if made.returncode:
+        fail(f"bench_scap_file: {made.stderr}")
+    return int(made.stdout.split()[1])
 
 
 def text(samples):
@@ -55,7 +69,7 @@ def main():
         lift_weight()
     folder = tempfile.mkdtemp(prefix="vmtape-bench-", dir=options.folder)
     cpus = (allowed[0], allowed[-1])
-    ours, peer, trace = Ours(options.build, folder, cpus), None, None
+    ours, peer, trace, scap = Ours(options.build, folder, cpus), None, None, None
     vmtape = os.path.join(options.build, "analyzer", "vmtape")
     scan = os.path.join(options.build, "bench", "bench_read_all")
     try:
@@ -66,41 +80,59 @@ def main():
             peer = Peer(folder, cpus)
             why = peer.start()
             if why:
-                say(f"no peer: {why}")
+                say(f"no babeltrace2: {why}")
                 peer = None
             else:
                 result = peer.stream(500000, 3600, (8, 4 * MIB), events=count)
-                trace, events["peer"] = result["folder"], result["stored"]
+                trace, events["babeltrace2"] = result["folder"], result["stored"]
         else:
-            say("no peer: babeltrace2 is not installed")
+            say("no babeltrace2: it is not installed")
+        if shutil.which("sysdig"):
+            scap = os.path.join(folder, "peer.scap")
+            events["sysdig"] = make_scap(options.build, ours.tape, scap)
+        else:
+            say("no sysdig: it is not installed")
+        show = [vmtape, "events", "--assume-linux"]
+        read = "every field of every event, in order of time"
         ways = (
-            ("every field of every event, in order of time", [scan, ours.tape],
-             ["babeltrace2", trace, "--component=sink.utils.dummy"] if trace else None, "12 M/s, 8x"),
-            ("calls joined and counted (vmtape stats)", [vmtape, "stats", ours.tape], None, ""),
-            ("as text", [vmtape, "events", "--assume-linux", ours.tape], ["babeltrace2", trace] if trace else None,
-             "2 M/s, 4x"),
-            ("as JSON", [vmtape, "events", "--assume-linux", "--format", "json", ours.tape], None, "1.2 M/s"),
-            ("a filter that nothing matches", [vmtape, "events", "--assume-linux", "-f", NOBODY, ours.tape], None, ""),
+            (read, {"vmtape": [scan, ours.tape],
+                    "babeltrace2": trace and ["babeltrace2", trace, "--component=sink.utils.dummy"],
+                    "sysdig": scap and ["sysdig", "-r", scap, "evt.num<0"]}, "12 M/s, 8x, 2.5x"),
+            ("calls joined and counted (vmtape stats)", {"vmtape": [vmtape, "stats", ours.tape]}, ""),
+            ("as text", {"vmtape": show + [ours.tape], "babeltrace2": trace and ["babeltrace2", trace],
+                         "sysdig": scap and ["sysdig", "-r", scap, "-p", SYSDIG_LINE]}, "2 M/s, 4x, 3.5x"),
+            ("as JSON", {"vmtape": show + ["--format", "json", ours.tape],
+                         "sysdig": scap and ["sysdig", "-r", scap, "-j"]}, "1.2 M/s"),
+            ("a filter that nothing matches", {"vmtape": show + ["-f", NOBODY, ours.tape],
+                                               "sysdig": scap and ["sysdig", "-r", scap, NOBODY]}, ""),
         )
-        samples = {}
+        samples, two = {}, [scan, "--threads", "2", ours.tape]
         for number in range(options.rounds):
             say(f"  round {number + 1} of {options.rounds}")
-            for name, mine, theirs, _ in ways:
-                samples.setdefault((name, "vmtape"), []).append(cpu_s(mine))
-                if theirs:
-                    samples.setdefault((name, "peer"), []).append(cpu_s(theirs))
-        say("\n| what | vmtape, M events/s of CPU time | babeltrace2 | ratio | goal |")
-        say("|---|---|---|---|---|")
-        for name, mine, theirs, goal in ways:
-            a = rates(samples[name, "vmtape"], events["vmtape"])
-            b = rates(samples[name, "peer"], events["peer"]) if theirs else []
-            ratio = f"{statistics.median(a) / statistics.median(b):.1f}" if b else ""
-            say(f"| {name} | {text(a)} | {text(b)} | {ratio} | {goal} |")
+            for name, commands, _ in ways:
+                for who in WHO:
+                    if commands.get(who):
+                        samples.setdefault((name, who), []).append(run(commands[who]))
+            samples.setdefault((read, "two"), []).append(run(two))
+        say(f"\n| what, M events/s of CPU time | {' | '.join(WHO)} | vmtape is faster, times | goal |")
+        say("|---|" + "---|" * (len(WHO) + 2))
+        for name, commands, goal in ways:
+            found = {who: rates([cpu for cpu, _ in samples[name, who]], events[who])
+                     for who in WHO if (name, who) in samples}
+            ratios = [f"{statistics.median(found['vmtape']) / statistics.median(found[who]):.1f} ({who})"
+                      for who in WHO[1:] if who in found]
+            say(f"| {name} | {' | '.join(text(found.get(who)) for who in WHO)} | {', '.join(ratios)} | {goal} |")
+        alone = [wall for _, wall in samples[read, "vmtape"]]
+        both = [wall for _, wall in samples[read, "two"]]
+        say(f"\nEvery field, by the clock: one core {text(rates(alone, events['vmtape']))} M events/s, two "
+            f"{text(rates(both, events['vmtape']))}: {min(alone) / min(both):.2f} times (fastest rounds; goal 1.8); CPU time of "
+            f"two {text(rates([cpu for cpu, _ in samples[read, 'two']], events['vmtape']))}")
         say("\nCommands:")
-        for _, mine, theirs, _ in ways:
-            for command in filter(None, (mine, theirs)):
-                say("  " + " ".join(command).replace(TOP + "/", "").replace(ours.tape, "FILE.vmt")
-                    .replace(trace or ours.tape, "TRACE"))
+        for command in [command for _, commands, _ in ways for command in commands.values() if command] + [two]:
+            line = " ".join(command).replace(TOP + "/", "").replace(ours.tape, "FILE.vmt")
+            for path, word in ((trace, "TRACE"), (scap, "FILE.scap")):
+                line = line.replace(path, word) if path else line
+            say("  " + line)
     finally:
         if peer:
             peer.stop()

@@ -56,6 +56,17 @@ static inline void put_le64(void *bytes, uint64_t value)
 	memcpy(bytes, &value, sizeof(value));
 }
 
+/* Several, the quick way where they are so in memory. */
+static inline void put_le64s(void *bytes, const uint64_t *values, size_t count)
+{
+#if __BYTE_ORDER == __LITTLE_ENDIAN
+	memcpy(bytes, values, count * sizeof(*values));
+#else
+	for (size_t i = 0; i < count; i++)
+		put_le64((uint8_t *)bytes + 8 * i, values[i]);
+#endif
+}
+
 /* ---- bounded reader -------------------------------------------------- */
 
 struct byte_reader {

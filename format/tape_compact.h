@@ -157,11 +157,13 @@ struct compact_row {
 	int32_t steps[COMPACT_VALUES]; /* by which it last changed; 0: by too much */
 	uint8_t unused[8];             /* to whole cache lines */
 };
+_Static_assert(sizeof(struct compact_row) % 64 == 0, "whole cache lines");
 
 struct compact_model {
 	struct compact_row rows[COMPACT_ROWS]; /* of those that have a key; first, so that each begins a cache line */
 	struct compact_shape shapes[COMPACT_SHAPES];
 	uint32_t nr_shapes;
+	bool is_sound;          /* of the decoder: see tape_expand() */
 	uint32_t contents_made; /* numbers are mod COMPACT_CONTENTS */
 	uint64_t next_seq;
 	uint64_t last_tsc;
@@ -306,6 +308,26 @@ static inline uint64_t *compact_stack(struct compact_model *model, const struct 
 	 1u << TRAP_REG_TASK | 1u << TRAP_REG_TASK_ID)
 #define COMPACT_CHANGED_BY_CALL (1u << TRAP_REG_RAX | 1u << TRAP_REG_RCX | 1u << TRAP_REG_R11)
 
+/* Rows are cleared and copied so often that a call, or a string instruction, would cost more than its work. */
+static inline void compact_clear(struct compact_row *row)
+{
+	static const uint8_t zeros[64];
+
+	for (size_t at = 0; at < sizeof(*row); at += sizeof(zeros))
+		memcpy((uint8_t *)row + at, zeros, sizeof(zeros));
+}
+
+/* A multiple of 4 bytes. */
+static inline void compact_copy(void *to, const void *from, size_t size_bytes)
+{
+	size_t at = 0;
+
+	for (; at + 32 <= size_bytes; at += 32)
+		memcpy((uint8_t *)to + at, (const uint8_t *)from + at, 32);
+	for (; at < size_bytes; at += 4)
+		memcpy((uint8_t *)to + at, (const uint8_t *)from + at, 4);
+}
+
 /* Nothing is known of this record's registers: what its shape had last, and what its task has. */
 static inline void compact_row_replace(struct compact_model *model, struct compact_shape *shape, uint32_t at)
 {
@@ -314,16 +336,14 @@ static inline void compact_row_replace(struct compact_model *model, struct compa
 	size_t nr_values = COMPACT_RESULTS + shape->nr_regs;
 
 	if (shape->last_row == COMPACT_NO_ROW) {
-		memset(row, 0, sizeof(*row));
+		compact_clear(row);
 	} else if (shape->last_row != at) {
 		const struct compact_row *last = &model->rows[shape->last_row];
 
 		row->mask = last->mask;
 		row->exit_mask = last->exit_mask;
-		for (size_t i = 0; i < nr_values; i++)
-			row->values[i] = last->values[i];
-		for (size_t i = 0; i < nr_values; i++)
-			row->steps[i] = last->steps[i];
+		compact_copy(row->values, last->values, nr_values * sizeof(row->values[0]));
+		compact_copy(row->steps, last->steps, nr_values * sizeof(row->steps[0]));
 	}
 	if (model->task->last_row != COMPACT_NO_ROW) {
 		const uint64_t *before = model->rows[model->task->last_row].values + COMPACT_RESULTS;
@@ -388,7 +408,7 @@ static inline struct compact_row *compact_row(struct compact_model *model, struc
 	if (model->keys[at] != key) {
 		/* What was there in another chunk, or before shapes were forgotten, the other side need not have. */
 		if (!model->keys[at])
-			memset(&model->rows[at], 0, sizeof(model->rows[at]));
+			compact_clear(&model->rows[at]);
 		model->keys[at] = key;
 		compact_row_replace(model, shape, at);
 	}
@@ -533,8 +553,10 @@ int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compac
 /*
  * Bytes from outside: restores exactly rows_bytes of records from a payload,
  * behind which COMPACT_SLACK_BYTES may be read. NULL, or what is wrong.
+ * model->is_sound then tells whether trap_view_parse() would take each record:
+ * if so, trap_view_open() will do.
  */
-#define COMPACT_SLACK_BYTES 8u
+#define COMPACT_SLACK_BYTES 2048u
 const char *tape_expand(struct compact_model *model, uint8_t *rows, size_t rows_bytes, const uint8_t *payload,
 			size_t size_bytes);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "tape_ahead.h"
 #include "tape_read.h"
 
 #define MAX_LOADED_BYTES (256ull << 20)
@@ -17,11 +18,14 @@ struct lane {
 	uint16_t vcpu;     /* TAPE_NO_VCPU: carried records */
 	size_t first, end; /* of reader->traps, or of reader->carried */
 	size_t now;        /* chunk that the position is in */
+	size_t asked;      /* those before it were asked for ahead, as far as they are behind now */
 	struct tape_scratch raw;
 	bool loaded;
-	bool seeking; /* nothing at or behind the time that was sought was found yet */
-	size_t at;    /* of the next record, in the chunk */
-	uint64_t key; /* its TSC, or, at the start of a chunk, the least TSC of that */
+	bool is_sound;    /* its records need not be checked again */
+	bool seeking;     /* nothing at or behind the time that was sought was found yet */
+	size_t at;        /* of the next record, in the chunk, */
+	size_t end_bytes; /* which is so long */
+	uint64_t key;     /* its TSC, or, at the start of a chunk, the least TSC of that */
 	/* While the reader is refreshed: */
 	uint64_t rest_slot; /* the chunk that it is in, or, with passed, was in last: its slot's number, */
 	uint32_t rest_number;
@@ -32,6 +36,7 @@ struct lane {
 
 struct tape_cursor {
 	struct tape_reader *reader;
+	struct tape_ahead *ahead; /* NULL: nothing is loaded before it is needed */
 	struct lane *lanes;
 	size_t nr_lanes;
 	struct lane **heap;
@@ -50,7 +55,7 @@ struct tape_cursor {
 /* ---- heap ------------------------------------------------------------ */
 
 /* Carried records come before all others of their time. */
-static bool before(const struct lane *a, const struct lane *b)
+static inline bool before(const struct lane *a, const struct lane *b)
 {
 	return a->key != b->key ? a->key < b->key : (uint16_t)(a->vcpu + 1) < (uint16_t)(b->vcpu + 1);
 }
@@ -72,6 +77,13 @@ static void sift_down(struct tape_cursor *cursor, size_t i)
 		i = child;
 	}
 	cursor->heap[i] = lane;
+}
+
+/* Is the top where it belongs? */
+static inline bool is_first(const struct tape_cursor *cursor)
+{
+	return (cursor->nr_heap < 2 || !before(cursor->heap[1], cursor->heap[0])) &&
+	       (cursor->nr_heap < 3 || !before(cursor->heap[2], cursor->heap[0]));
 }
 
 static void remove_top(struct tape_cursor *cursor)
@@ -122,6 +134,91 @@ static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
 	give_back(last);
 }
 
+/* The first chunk of the lane that was neither loaded nor asked for. */
+static size_t next_to_ask(const struct lane *lane)
+{
+	size_t next = lane->now + lane->loaded;
+
+	return lane->asked > next ? lane->asked : next;
+}
+
+/* Asks for what will be needed next, as far as one can know: chunks are needed by their least TSC. */
+static void ask_ahead(struct tape_cursor *cursor)
+{
+	const struct tape_reader *reader = cursor->reader;
+
+	while (tape_ahead_has_room(cursor->ahead)) {
+		const struct tape_stored_chunk *first = NULL;
+		struct lane *of = NULL;
+		struct tape_origin from;
+
+		for (size_t i = 0; i < cursor->nr_lanes; i++) {
+			struct lane *lane = &cursor->lanes[i];
+			const struct tape_stored_chunk *chunk;
+
+			if (next_to_ask(lane) >= lane->end)
+				continue;
+			chunk = &reader->chunks[reader->traps[next_to_ask(lane)]];
+			if (first && chunk->header.min_tsc >= first->header.min_tsc)
+				continue;
+			first = chunk;
+			of = lane;
+		}
+		if (!first || first->header.min_tsc > cursor->until_tsc)
+			return;
+		of->asked = next_to_ask(of);
+		from = tape_chunk_origin(reader, first);
+		if (!first->bad)
+			tape_ahead_ask(cursor->ahead, of->asked, first, &from);
+		of->asked++;
+	}
+}
+
+/* Has its lane gone past this chunk, or has it what is in it? */
+static bool is_passed(const void *ctx, size_t place)
+{
+	const struct tape_cursor *cursor = ctx;
+
+	for (size_t i = 0; i < cursor->nr_lanes; i++) {
+		const struct lane *lane = &cursor->lanes[i];
+
+		if (place >= lane->first && place < lane->end)
+			return place < lane->now + lane->loaded;
+	}
+	return true;
+}
+
+static int load_ahead(struct tape_cursor *cursor, struct lane *lane, struct tape_stored_chunk *chunk)
+{
+	struct tape_ahead_loaded loaded;
+
+	/* A chunk that was left out without being loaded would keep its place for ever. */
+	if (!tape_ahead_has_room(cursor->ahead))
+		tape_ahead_drop(cursor->ahead, is_passed, cursor);
+	ask_ahead(cursor);
+	if (!tape_ahead_take(cursor->ahead, lane->now, &cursor->reader->loader, &lane->raw, &loaded)) {
+		int result = tape_load(cursor->reader, chunk, &lane->raw);
+
+		lane->is_sound = cursor->reader->loader.is_sound;
+		return result;
+	}
+	if (loaded.result)
+		return tape_load_failed(cursor->reader, chunk, loaded.result, loaded.why);
+	chunk->header = loaded.header;
+	chunk->from_index = false;
+	lane->is_sound = loaded.is_sound;
+	return 0;
+}
+
+/* Nothing is asked for any more: lanes or chunks are about to change. */
+static void stop_ahead(struct tape_cursor *cursor)
+{
+	if (cursor->ahead)
+		tape_ahead_drop(cursor->ahead, NULL, NULL);
+	for (size_t i = 0; i < cursor->nr_lanes; i++)
+		cursor->lanes[i].asked = 0;
+}
+
 static int load(struct tape_cursor *cursor, struct lane *lane)
 {
 	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
@@ -129,11 +226,19 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 
 	if (cursor->loaded_bytes + chunk->header.raw_bytes > cursor->max_loaded_bytes)
 		evict_one(cursor, lane);
-	result = tape_load(cursor->reader, chunk, &lane->raw);
+	if (cursor->ahead && lane != &cursor->carried && !chunk->bad) {
+		result = load_ahead(cursor, lane, chunk);
+	} else {
+		result = tape_load(cursor->reader, chunk, &lane->raw);
+		lane->is_sound = cursor->reader->loader.is_sound;
+	}
 	if (result)
 		return result;
 	lane->loaded = chunk->held = true;
+	lane->end_bytes = chunk->header.raw_bytes;
 	cursor->loaded_bytes += chunk->header.raw_bytes;
+	if (cursor->ahead)
+		ask_ahead(cursor);
 	return 0;
 }
 
@@ -158,31 +263,34 @@ static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
 	sift_down(cursor, 0);
 }
 
+static size_t no_record(struct tape_cursor *cursor, const struct lane *lane)
+{
+	tape_reader_problem(cursor->reader, lane_chunk(cursor, lane)->offset,
+			    "TRAPS chunk: no record at byte %zu of its contents; left out the rest", lane->at);
+	return 0;
+}
+
 /*
  * Size of the record at lane->at, 0 at the end of the chunk or where no record
  * can be: then the rest of the chunk is given up.
  */
-static size_t record_bytes(struct tape_cursor *cursor, const struct lane *lane, uint64_t *tsc)
+static inline size_t record_bytes(struct tape_cursor *cursor, const struct lane *lane, uint64_t *tsc)
 {
-	const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
-	size_t left_bytes = chunk->header.raw_bytes - lane->at, size_bytes = 0;
+	size_t left_bytes = lane->end_bytes - lane->at, size_bytes = 0;
 	const uint8_t *record = lane->raw.data + lane->at;
 
 	if (!left_bytes)
 		return 0;
 	if (left_bytes >= sizeof(struct trap_record))
 		size_bytes = get_le32(record + offsetof(struct trap_record, size_bytes));
-	if (size_bytes < sizeof(struct trap_record) || size_bytes > left_bytes || size_bytes & 7) {
-		tape_reader_problem(cursor->reader, chunk->offset,
-				    "TRAPS chunk: no record at byte %zu of its contents; left out the rest", lane->at);
-		return 0;
-	}
+	if (size_bytes < sizeof(struct trap_record) || size_bytes > left_bytes || size_bytes & 7)
+		return no_record(cursor, lane);
 	*tsc = get_le64(record + offsetof(struct trap_record, tsc));
 	return size_bytes;
 }
 
-/* Steps over the record at the top of the heap, and those before what was sought. */
-static void step(struct tape_cursor *cursor, struct lane *lane, size_t size_bytes)
+/* Steps over the record at the top of the heap. */
+static inline void step(struct tape_cursor *cursor, struct lane *lane, size_t size_bytes)
 {
 	uint64_t tsc = 0;
 
@@ -192,7 +300,8 @@ static void step(struct tape_cursor *cursor, struct lane *lane, size_t size_byte
 		return;
 	}
 	lane->key = tsc;
-	sift_down(cursor, 0);
+	if (!is_first(cursor))
+		sift_down(cursor, 0);
 }
 
 /* ---- the cursor ------------------------------------------------------ */
@@ -214,6 +323,7 @@ static void rewind_lane(struct tape_cursor *cursor, struct lane *lane)
 
 static void rewind_lanes(struct tape_cursor *cursor)
 {
+	stop_ahead(cursor);
 	cursor->nr_heap = 0;
 	cursor->pending_bytes = 0;
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
@@ -258,6 +368,7 @@ void tape_cursor_destroy(struct tape_cursor *cursor)
 {
 	if (!cursor)
 		return;
+	tape_ahead_destroy(cursor->ahead);
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
 		free(cursor->lanes[i].raw.data);
 	free(cursor->carried.raw.data);
@@ -296,6 +407,21 @@ int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, st
 	return 0;
 }
 
+int tape_cursor_read_ahead(struct tape_cursor *cursor, unsigned nr_threads, struct tape_error *error)
+{
+	int result;
+
+	stop_ahead(cursor);
+	tape_ahead_destroy(cursor->ahead);
+	cursor->ahead = NULL;
+	if (!nr_threads)
+		return 0;
+	result = tape_ahead_create(&cursor->ahead, nr_threads);
+	return result ? tape_fail(error, result, TAPE_NO_OFFSET, "cannot read ahead in %u threads: %s", nr_threads,
+				  strerror(-result))
+		      : 0;
+}
+
 bool tape_cursor_is_carried(const struct tape_cursor *cursor)
 {
 	return cursor->pending_bytes && cursor->nr_heap && cursor->heap[0] == &cursor->carried;
@@ -322,11 +448,8 @@ int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error
 static int ready(struct tape_cursor *cursor, struct lane *lane, struct tape_error *error)
 {
 	uint64_t tsc = 0;
-	int result;
+	int result = load(cursor, lane);
 
-	if (lane->loaded)
-		return 0;
-	result = load(cursor, lane);
 	if (result == -EBADMSG) {
 		/* Overwritten since it was chosen: the next slot's says the same, and more. */
 		if (lane == &cursor->carried && lane->end < cursor->reader->nr_carried)
@@ -358,13 +481,34 @@ static int ready(struct tape_cursor *cursor, struct lane *lane, struct tape_erro
 }
 
 /* NULL, or why this record is not one that its lane may have. */
-static const char *judge(const struct lane *lane, const struct trap_view *view)
+static inline const char *judge(const struct lane *lane, const struct trap_view *view)
 {
 	if (view->header.type == TRAP_PAD)
 		return "it is filler";
 	if (lane->vcpu == TAPE_NO_VCPU)
 		return view->header.type == TRAP_IDENTITY ? NULL : "it says of no task what it is";
 	return view->header.vcpu == lane->vcpu ? NULL : "it is of another vCPU";
+}
+
+/* Opens the record that the lane is at: 1, or, when it is left out, 0. */
+static inline int open_record(struct tape_cursor *cursor, const struct lane *lane, size_t size_bytes,
+			      struct trap_view *out)
+{
+	const uint8_t *record = lane->raw.data + lane->at;
+	const char *why = "it is filler";
+	int result = 1;
+
+	if (lane->is_sound)
+		trap_view_open(out, record);
+	else
+		result = trap_view_parse(out, record, size_bytes, &why);
+	if (result > 0)
+		why = judge(lane, out);
+	if (result > 0 && !why)
+		return 1;
+	tape_reader_problem(cursor->reader, lane_chunk(cursor, lane)->offset,
+			    "TRAPS chunk: record at byte %zu left out: %s", lane->at, why);
+	return 0;
 }
 
 int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error)
@@ -374,30 +518,26 @@ int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct t
 	cursor->pending_bytes = 0;
 	while (cursor->nr_heap) {
 		struct lane *lane = cursor->heap[0];
-		const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
-		const char *why = "it is filler";
 		size_t size_bytes;
-		uint64_t tsc;
-		int result = ready(cursor, lane, error);
 
-		if (result < 0)
-			return result;
-		if (result)
-			continue;
+		if (!lane->loaded) {
+			int result = ready(cursor, lane, error);
+
+			if (result < 0)
+				return result;
+			if (result)
+				continue;
+		}
 		if (lane->key > cursor->until_tsc)
 			return 0;
-		size_bytes = record_bytes(cursor, lane, &tsc);
-		result = trap_view_parse(out, lane->raw.data + lane->at, size_bytes, &why);
-		if (result > 0)
-			why = judge(lane, out);
-		if (result > 0 && !why) {
+		/* It was looked at when the lane came to it. */
+		size_bytes = get_le32(lane->raw.data + lane->at + offsetof(struct trap_record, size_bytes));
+		if (open_record(cursor, lane, size_bytes, out)) {
 			cursor->pending_bytes = size_bytes;
-			if (tsc > cursor->given_tsc)
-				cursor->given_tsc = tsc;
+			if (lane->key > cursor->given_tsc)
+				cursor->given_tsc = lane->key;
 			return 1;
 		}
-		tape_reader_problem(cursor->reader, chunk->offset, "TRAPS chunk: record at byte %zu left out: %s",
-				    lane->at, why);
 		step(cursor, lane, size_bytes);
 	}
 	return 0;
@@ -426,6 +566,7 @@ void tape_cursor_rest(struct tape_cursor *cursor)
 	if (cursor->pending_bytes && cursor->nr_heap)
 		step(cursor, cursor->heap[0], cursor->pending_bytes);
 	cursor->pending_bytes = 0;
+	stop_ahead(cursor);
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
 		rest_lane(cursor, &cursor->lanes[i]);
 	rest_lane(cursor, &cursor->carried);

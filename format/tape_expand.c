@@ -1,18 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tape_expand.c - decoder of TRAPS layout 2, for bytes from outside. Each
- * stream is read to its own end only, each record must fit into what is left
- * of the rows; time is linear in payload and rows.
+ * tape_expand.c - decoder of TRAPS layout 2, for bytes from outside. A stream
+ * may be read past its end, into the next one or the slack, before that is
+ * found out; each record must fit into what is left of the rows; time is linear
+ * in payload and rows.
  */
 #include "tape_compact.h"
+#include "trap_record.h"
+
+/*
+ * Streams from which nearly each record takes something. They are looked at only every RECORDS_AT_ONCE records, whether
+ * they were long enough: what lies behind them is other streams, or the slack. The compiler keeps them in registers,
+ * which it can't do with what a byte that is stored might overlap.
+ */
+struct ahead {
+	const uint8_t *time_0, *time_1, *time_1_exit, *masks, *tokens;
+	const uint8_t *controls, *one, *low, *next, *rest;
+	uint64_t seq, tsc;
+};
+
+#define RECORDS_AT_ONCE 8u
+_Static_assert(COMPACT_SLACK_BYTES >= RECORDS_AT_ONCE * 6 * (COMPACT_REGS + 1) + 8, "what so many records can take");
+
+/* What a record without its fragments takes at most, and what is written behind it before that comes. */
+#define ROOM_BYTES (sizeof(struct trap_record) + 8 * COMPACT_REGS)
 
 struct expansion {
 	struct compact_model *model;
-	const uint8_t *at[COMPACT_STREAMS];
+	const uint8_t *at[COMPACT_STREAMS]; /* of those that are not in struct ahead */
 	const uint8_t *end[COMPACT_STREAMS];
 	uint8_t *row; /* where the next record goes */
 	uint8_t *rows;
 	uint8_t *rows_end;
+	bool is_sound;
+	uint8_t last[ROOM_BYTES]; /* a record for which there may be no room */
 };
 
 static inline size_t left_in(const struct expansion *x, enum compact_stream stream)
@@ -47,25 +68,26 @@ static bool take_varint(struct expansion *x, uint64_t *out)
 
 /* ---- head ------------------------------------------------------------ */
 
-static bool get_time(struct expansion *x, bool is_exit)
+static ALWAYS_INLINE bool get_time(struct expansion *x, struct ahead *ahead, bool is_exit)
 {
-	const uint8_t *low = take(x, COMPACT_TIME_0, 1);
-	const uint8_t *next = take(x, is_exit ? COMPACT_TIME_1_EXIT : COMPACT_TIME_1, 1);
+	uint8_t low = *ahead->time_0++, next = is_exit ? *ahead->time_1_exit : *ahead->time_1;
 	uint64_t upper = 0;
 
-	if (!low || !next || (*next == 255 && !take_varint(x, &upper)))
+	ahead->time_1_exit += is_exit;
+	ahead->time_1 += !is_exit;
+	if (next == 255 && !take_varint(x, &upper))
 		return false;
-	x->model->last_tsc += ((upper + *next) << 8) + *low;
+	ahead->tsc += ((upper + next) << 8) + low;
 	return true;
 }
 
-static bool get_seq(struct expansion *x)
+static ALWAYS_INLINE bool get_seq(struct expansion *x, struct ahead *ahead)
 {
 	uint64_t jump;
 
 	if (!take_varint(x, &jump))
 		return false;
-	x->model->next_seq += compact_unzigzag(jump);
+	ahead->seq += compact_unzigzag(jump);
 	return true;
 }
 
@@ -89,6 +111,14 @@ static bool get_task(struct expansion *x)
 	return true;
 }
 
+static bool is_plain(const uint8_t *head)
+{
+	struct trap_record record = {0};
+
+	memcpy((uint8_t *)&record + COMPACT_HEAD_AT, head, COMPACT_HEAD_BYTES);
+	return trap_record_is_plain(&record);
+}
+
 /* The code of a shape, which may be new; false: it is not there, or names none. */
 static bool get_code(struct expansion *x, unsigned *code)
 {
@@ -103,6 +133,7 @@ static bool get_code(struct expansion *x, unsigned *code)
 	head = take(x, COMPACT_AUX, COMPACT_HEAD_BYTES);
 	if (!head)
 		return false;
+	x->is_sound &= is_plain(head);
 	*code = compact_shape_add(x->model, head);
 	shape = &x->model->shapes[*code];
 	return shape->call_at == COMPACT_NONE || take_varint(x, &shape->call);
@@ -110,138 +141,110 @@ static bool get_code(struct expansion *x, unsigned *code)
 
 /* ---- registers ------------------------------------------------------- */
 
-enum base { BASE_ROW, BASE_TASK, BASE_ZERO, BASE_STEP, BASE_AGAIN, BASE_TASK_REG, BASES = BASE_TASK_REG + 4 };
-
-static const struct {
-	uint8_t base;
-	uint8_t size_bytes;
-} controls[COMPACT_CONTROLS_MAX + 1] = {
-	[COMPACT_SAME] = {BASE_TASK, 0},
-	[COMPACT_ROW_DELTA + 1] = {BASE_ROW, 1},
-	[COMPACT_ROW_DELTA + 2] = {BASE_ROW, 2},
-	[COMPACT_ROW_DELTA + 3] = {BASE_ROW, 3},
-	[COMPACT_ROW_DELTA + 4] = {BASE_ROW, 4},
-	[COMPACT_ROW_DELTA + 5] = {BASE_ROW, 5},
-	[COMPACT_ROW_DELTA + 6] = {BASE_ROW, 6},
-	[COMPACT_ROW_DELTA + 7] = {BASE_ROW, 7},
-	[COMPACT_ROW_DELTA + 8] = {BASE_ROW, 8},
-	[COMPACT_SMALL + 1] = {BASE_ZERO, 1},
-	[COMPACT_SMALL + 2] = {BASE_ZERO, 2},
-	[COMPACT_AGAIN] = {BASE_AGAIN, 0},
-	[COMPACT_TASK_DELTA + 1] = {BASE_TASK, 1},
-	[COMPACT_TASK_DELTA + 2] = {BASE_TASK, 2},
-	[COMPACT_TASK_DELTA + 3] = {BASE_TASK, 3},
-	[COMPACT_TASK_DELTA + 4] = {BASE_TASK, 4},
-	[COMPACT_TASK_DELTA + 5] = {BASE_TASK, 5},
-	[COMPACT_TASK_DELTA + 6] = {BASE_TASK, 6},
-	[COMPACT_TASK_DELTA + 7] = {BASE_TASK, 7},
-	[COMPACT_TASK_DELTA + 8] = {BASE_TASK, 8},
-	[COMPACT_TASK_REG + 0] = {BASE_TASK_REG + 0, 0},
-	[COMPACT_TASK_REG + 1] = {BASE_TASK_REG + 1, 0},
-	[COMPACT_TASK_REG + 2] = {BASE_TASK_REG + 2, 0},
-	[COMPACT_TASK_REG + 3] = {BASE_TASK_REG + 3, 0},
-	[COMPACT_STEP] = {BASE_STEP, 0},
+/*
+ * What a control says: of which of these a value is the sum, and how many bytes of each stream its difference has.
+ * There is no branch on it: it is as good as random.
+ */
+struct control {
+	uint64_t row, task, step, again;
+	uint64_t one, longer; /* bits of the difference, by where it stands */
+	uint8_t nr_one, nr_longer, nr_rest;
+	bool is_other; /* of the task: this register, or the one that is coded */
+	uint8_t other;
 };
 
-/* Are there values for any record? Then none of them has to be looked for. */
-static inline bool has_plenty(const struct expansion *x)
+#define ALL       UINT64_MAX
+#define BITS(n)   (ALL >> (64 - 8 * (n)))
+#define ONE       .one = 0xff, .nr_one = 1
+#define LONGER(n) .longer = BITS(n), .nr_longer = 1, .nr_rest = (n)-2
+
+static const struct control controls[COMPACT_CONTROLS_MAX + 1] __attribute__((aligned(64))) = {
+	[COMPACT_SAME] = {.task = ALL},
+	[COMPACT_ROW_DELTA + 1] = {.row = ALL, ONE},
+	[COMPACT_ROW_DELTA + 2] = {.row = ALL, LONGER(2)},
+	[COMPACT_ROW_DELTA + 3] = {.row = ALL, LONGER(3)},
+	[COMPACT_ROW_DELTA + 4] = {.row = ALL, LONGER(4)},
+	[COMPACT_ROW_DELTA + 5] = {.row = ALL, LONGER(5)},
+	[COMPACT_ROW_DELTA + 6] = {.row = ALL, LONGER(6)},
+	[COMPACT_ROW_DELTA + 7] = {.row = ALL, LONGER(7)},
+	[COMPACT_ROW_DELTA + 8] = {.row = ALL, LONGER(8)},
+	[COMPACT_SMALL + 1] = {ONE},
+	[COMPACT_SMALL + 2] = {LONGER(2)},
+	[COMPACT_AGAIN] = {.row = ALL, .again = ALL},
+	[COMPACT_TASK_DELTA + 1] = {.task = ALL, ONE},
+	[COMPACT_TASK_DELTA + 2] = {.task = ALL, LONGER(2)},
+	[COMPACT_TASK_DELTA + 3] = {.task = ALL, LONGER(3)},
+	[COMPACT_TASK_DELTA + 4] = {.task = ALL, LONGER(4)},
+	[COMPACT_TASK_DELTA + 5] = {.task = ALL, LONGER(5)},
+	[COMPACT_TASK_DELTA + 6] = {.task = ALL, LONGER(6)},
+	[COMPACT_TASK_DELTA + 7] = {.task = ALL, LONGER(7)},
+	[COMPACT_TASK_DELTA + 8] = {.task = ALL, LONGER(8)},
+	[COMPACT_TASK_REG + 0] = {.task = ALL, .is_other = true, .other = TRAP_REG_RAX},
+	[COMPACT_TASK_REG + 1] = {.task = ALL, .is_other = true, .other = TRAP_REG_RDX},
+	[COMPACT_TASK_REG + 2] = {.task = ALL, .is_other = true, .other = TRAP_REG_RSI},
+	[COMPACT_TASK_REG + 3] = {.task = ALL, .is_other = true, .other = TRAP_REG_RDI},
+	[COMPACT_STEP] = {.row = ALL, .step = ALL},
+};
+
+#undef ALL
+#undef BITS
+#undef ONE
+#undef LONGER
+
+/* One changed register; false: its control is wrong. */
+static ALWAYS_INLINE bool get_value(struct ahead *ahead, const uint64_t *task, uint64_t row, int32_t step, unsigned reg,
+				    uint64_t *last, uint64_t *out)
 {
-	return left_in(x, COMPACT_CONTROLS) > COMPACT_REGS && left_in(x, COMPACT_VALUES_1) > COMPACT_REGS &&
-	       left_in(x, COMPACT_VALUES_LOW) > COMPACT_REGS && left_in(x, COMPACT_VALUES_NEXT) > COMPACT_REGS &&
-	       left_in(x, COMPACT_VALUES_REST) > 6 * COMPACT_REGS;
-}
+	unsigned number = *ahead->controls++;
+	const struct control *control = &controls[number <= COMPACT_CONTROLS_MAX ? number : 0];
+	uint64_t longer = *ahead->low | (uint64_t)*ahead->next << 8 | get_le64(ahead->rest) << 16;
+	uint64_t value = (*ahead->one & control->one) | (longer & control->longer);
 
-static inline unsigned rest_bytes(unsigned size_bytes)
-{
-	return size_bytes > 2 ? size_bytes - 2 : 0;
-}
-
-static inline bool has_value(const struct expansion *x, unsigned size_bytes)
-{
-	return left_in(x, COMPACT_VALUES_1) >= (size_bytes == 1) &&
-	       left_in(x, COMPACT_VALUES_LOW) >= (size_bytes > 1) &&
-	       left_in(x, COMPACT_VALUES_NEXT) >= (size_bytes > 1) &&
-	       left_in(x, COMPACT_VALUES_REST) >= rest_bytes(size_bytes);
-}
-
-/* A value that is there. Its size is as good as random: there is no branch on it. */
-static inline uint64_t take_value(struct expansion *x, unsigned size_bytes)
-{
-	static const uint64_t masks[] = {
-		0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff, UINT64_MAX};
-	uint64_t longer = *x->at[COMPACT_VALUES_LOW] | (uint64_t)*x->at[COMPACT_VALUES_NEXT] << 8 |
-			  get_le64(x->at[COMPACT_VALUES_REST]) << 16;
-	uint64_t value = size_bytes == 1 ? *x->at[COMPACT_VALUES_1] : longer & masks[size_bytes];
-
-	x->at[COMPACT_VALUES_1] += size_bytes == 1;
-	x->at[COMPACT_VALUES_LOW] += size_bytes > 1;
-	x->at[COMPACT_VALUES_NEXT] += size_bytes > 1;
-	x->at[COMPACT_VALUES_REST] += rest_bytes(size_bytes);
-	return value;
-}
-
-/* One changed register; false: its control is wrong, or its value is not there. */
-static inline bool get_value(struct expansion *x, bool plenty, uint64_t row, int32_t step, unsigned reg, uint64_t *last,
-			     uint64_t *out)
-{
-	const uint64_t *task = x->model->task->regs;
-	uint8_t control = *x->at[COMPACT_CONTROLS]++;
-	uint64_t bases[BASES], value;
-	unsigned size_bytes;
-
-	if (control > COMPACT_CONTROLS_MAX)
-		return false;
-	size_bytes = controls[control].size_bytes;
-	if (!plenty && !has_value(x, size_bytes))
-		return false;
-	bases[BASE_ROW] = row;
-	bases[BASE_TASK] = task[reg];
-	bases[BASE_ZERO] = 0;
-	bases[BASE_STEP] = row + (uint64_t)(int64_t)step;
-	bases[BASE_AGAIN] = row + *last;
-	for (unsigned i = 0; i < sizeof(compact_task_regs); i++)
-		bases[BASE_TASK_REG + i] = task[compact_task_regs[i]];
-	value = bases[controls[control].base] + compact_unzigzag(take_value(x, size_bytes));
+	ahead->one += control->nr_one;
+	ahead->low += control->nr_longer;
+	ahead->next += control->nr_longer;
+	ahead->rest += control->nr_rest;
+	value = compact_unzigzag(value) + (row & control->row) + (*last & control->again) +
+		((uint64_t)(int64_t)step & control->step) +
+		(task[control->is_other ? control->other : reg] & control->task);
 	*last = value - row;
 	*out = value;
-	return true;
+	return number <= COMPACT_CONTROLS_MAX;
 }
 
-/* The mask of registers that are to be read, if it is another one; false: they or their controls are not there, or
- * can't be. */
-static inline bool get_mask(struct expansion *x, bool plenty, const struct compact_shape *shape, unsigned token,
-			    uint32_t *mask)
+/* The mask of registers that are to be read, if it is another one; false: it can't be. */
+static ALWAYS_INLINE bool get_mask(struct ahead *ahead, const struct compact_shape *shape, unsigned token,
+				   uint32_t *mask)
 {
-
 	if (token & COMPACT_T_MASK) {
-		const uint8_t *bytes = take(x, COMPACT_MASKS, shape->mask_bytes);
-
-		if (!bytes)
-			return false;
-		*mask = (uint32_t)(get_le32(bytes) & ((1ull << 8 * shape->mask_bytes) - 1));
+		*mask = (uint32_t)(get_le32(ahead->masks) & ((1ull << 8 * shape->mask_bytes) - 1));
+		ahead->masks += shape->mask_bytes;
 	}
-	return !(*mask & shape->known_mask) &&
-	       (plenty || left_in(x, COMPACT_CONTROLS) >= (size_t)__builtin_popcount(*mask));
+	return !(*mask & shape->known_mask);
 }
 
-/* An RSP that is not what was expected; false: it is not there. */
-static inline bool get_stack(struct expansion *x, bool plenty, unsigned token, uint64_t *expected, uint64_t *last)
+/* An RSP that is not what was expected; false: it can't be. */
+static ALWAYS_INLINE bool get_stack(struct ahead *ahead, struct compact_task *task, unsigned token, uint64_t *expected,
+				    uint64_t *last)
 {
-	struct compact_task *task = x->model->task;
+	uint64_t rsp = *expected;
 
 	if (token & COMPACT_T_STACK) {
-		if (!left_in(x, COMPACT_CONTROLS) ||
-		    !get_value(x, plenty, *expected, 0, TRAP_REG_RSP, last, &task->regs[TRAP_REG_RSP]))
+		if (!get_value(ahead, task->regs, rsp, 0, TRAP_REG_RSP, last, &rsp))
 			return false;
-		*expected = task->regs[TRAP_REG_RSP];
+		task->regs[TRAP_REG_RSP] = rsp;
+		*expected = rsp;
 	}
-	task->rsp = *expected;
+	task->rsp = rsp;
 	return true;
 }
 
+static const char wrong_value[] = "a register's value is wrong";
+static const char wrong_mask[] = "a mask is wrong";
+
 /* The registers of an exit behind its entry. */
-static ALWAYS_INLINE const char *get_exit(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
-					  uint8_t *regs)
+static ALWAYS_INLINE const char *get_exit(struct expansion *x, struct ahead *ahead, struct compact_shape *shape,
+					  unsigned token, uint8_t *regs)
 {
 	struct compact_model *model = x->model;
 	struct compact_task *task = model->task;
@@ -249,8 +252,8 @@ static ALWAYS_INLINE const char *get_exit(struct expansion *x, bool plenty, stru
 	const uint8_t *from = compact_pair(model, shape);
 	uint64_t last = 0, value;
 
-	if (shape->stack_at != COMPACT_NONE && !get_stack(x, plenty, token, &task->rsp, &last))
-		return "a register's value is missing";
+	if (shape->stack_at != COMPACT_NONE && !get_stack(ahead, task, token, &task->rsp, &last))
+		return wrong_value;
 	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
 		put_le64(regs + 8 * i, row->values[from[i]]);
 	if (shape->stack_at != COMPACT_NONE)
@@ -259,13 +262,13 @@ static ALWAYS_INLINE const char *get_exit(struct expansion *x, bool plenty, stru
 		put_le64(regs + 8 * shape->task_at, task->key);
 	if (shape->call_at != COMPACT_NONE)
 		put_le64(regs + 8 * shape->call_at, shape->call);
-	if (!get_mask(x, plenty, shape, token, &row->exit_mask))
-		return "a mask is missing or wrong, or has no controls";
+	if (!get_mask(ahead, shape, token, &row->exit_mask))
+		return wrong_mask;
 	for (uint32_t changed = row->exit_mask; changed; changed &= changed - 1) {
 		unsigned i = (unsigned)__builtin_ctz(changed), at = from[i], reg = shape->reg[i];
 
-		if (!get_value(x, plenty, row->values[at], row->steps[at], reg, &last, &value))
-			return "a register's value is missing";
+		if (!get_value(ahead, task->regs, row->values[at], row->steps[at], reg, &last, &value))
+			return wrong_value;
 		put_le64(regs + 8 * i, value);
 		task->regs[reg] = value;
 		if (at < COMPACT_RESULTS)
@@ -275,7 +278,7 @@ static ALWAYS_INLINE const char *get_exit(struct expansion *x, bool plenty, stru
 }
 
 /* Those of any other record. */
-static ALWAYS_INLINE const char *get_others(struct expansion *x, bool plenty, struct compact_shape *shape,
+static ALWAYS_INLINE const char *get_others(struct expansion *x, struct ahead *ahead, struct compact_shape *shape,
 					    unsigned token, uint8_t *regs)
 {
 	struct compact_model *model = x->model;
@@ -284,31 +287,26 @@ static ALWAYS_INLINE const char *get_others(struct expansion *x, bool plenty, st
 	struct compact_row *row;
 
 	if (shape->stack_at != COMPACT_NONE) {
-		if (!get_stack(x, plenty, token, compact_stack(model, shape), &last))
-			return "a register's value is missing";
+		if (!get_stack(ahead, task, token, compact_stack(model, shape), &last))
+			return wrong_value;
 		rsp = task->rsp;
 	}
 	row = compact_row(model, shape, rsp);
 	compact_know(row->values + COMPACT_RESULTS, shape, rsp, task->key);
-	if (!get_mask(x, plenty, shape, token, &row->mask))
-		return "a mask is missing or wrong, or has no controls";
+	if (!get_mask(ahead, shape, token, &row->mask))
+		return wrong_mask;
 	for (uint32_t changed = row->mask; changed; changed &= changed - 1) {
 		unsigned i = (unsigned)__builtin_ctz(changed), at = COMPACT_RESULTS + i, reg = shape->reg[i];
 
-		if (!get_value(x, plenty, row->values[at], row->steps[at], reg, &last, &value))
-			return "a register's value is missing";
+		if (!get_value(ahead, task->regs, row->values[at], row->steps[at], reg, &last, &value))
+			return wrong_value;
 		task->regs[reg] = value;
 		compact_learn(row, at, value);
 	}
-	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
-		put_le64(regs + 8 * i, row->values[COMPACT_RESULTS + i]);
+	/* Four at a time: what is too much lies in the row, and where what follows in the record will be. */
+	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i += 4)
+		put_le64s(regs + 8 * i, &row->values[COMPACT_RESULTS + i], 4);
 	return NULL;
-}
-
-static inline const char *get_regs(struct expansion *x, bool plenty, struct compact_shape *shape, unsigned token,
-				   bool is_paired, uint8_t *regs)
-{
-	return is_paired ? get_exit(x, plenty, shape, token, regs) : get_others(x, plenty, shape, token, regs);
 }
 
 /* ---- fragments ------------------------------------------------------- */
@@ -326,6 +324,7 @@ static bool get_template(struct expansion *x, const struct compact_shape *shape,
 		template->status = bytes[1];
 		template->label = bytes[2];
 		template->want = bytes[3];
+		x->is_sound &= (template->status & ~TRAP_FRAG_AGAIN) < TRAP_FRAG_STATUSES;
 	}
 	/* The first one is zeros, which a record without registers can't use. */
 	return (template->source < shape->nr_regs ||
@@ -464,9 +463,10 @@ static const char *get_fragment(struct expansion *x, struct compact_shape *shape
 
 /* ---- records --------------------------------------------------------- */
 
-static const char *get_raw(struct expansion *x)
+static const char *get_raw(struct expansion *x, uint64_t *seq, uint64_t *tsc)
 {
 	const uint8_t *bytes;
+	struct trap_view view;
 	uint64_t size_bytes;
 
 	if (!take_varint(x, &size_bytes) || size_bytes < sizeof(struct trap_record) / 8 ||
@@ -480,72 +480,149 @@ static const char *get_raw(struct expansion *x)
 		return "a record's bytes are missing";
 	put_le32(x->row, (uint32_t)size_bytes);
 	memcpy(x->row + COMPACT_HEAD_AT, bytes, size_bytes - COMPACT_HEAD_AT);
-	x->model->last_tsc = get_le64(x->row + offsetof(struct trap_record, tsc));
-	x->model->next_seq = get_le64(x->row + offsetof(struct trap_record, seq)) + 1;
+	*tsc = get_le64(x->row + offsetof(struct trap_record, tsc));
+	*seq = get_le64(x->row + offsetof(struct trap_record, seq)) + 1;
+	x->is_sound &= trap_view_parse(&view, x->row, size_bytes, NULL) > 0;
 	x->row += size_bytes;
 	return NULL;
 }
 
-static inline const char *get_record(struct expansion *x)
+static const char *get_fragments(struct expansion *x, struct compact_shape *shape, uint8_t *record)
+{
+	for (unsigned i = 0; i < shape->nr_fragments; i++) {
+		const char *why = get_fragment(x, shape, i, record + sizeof(struct trap_record));
+
+		if (why)
+			return why;
+	}
+	if ((size_t)(x->row - record) > TRAP_RECORD_MAX_BYTES)
+		return "a record is longer than any";
+	put_le32(record, (uint32_t)(x->row - record));
+	return NULL;
+}
+
+static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *ahead)
 {
 	struct compact_model *model = x->model;
-	const uint8_t *next = take(x, COMPACT_TOKENS, 1);
+	unsigned token = *ahead->tokens++, code;
+	bool is_paired, is_last = room_bytes(x) < ROOM_BYTES;
+	uint8_t *record = is_last ? x->last : x->row, *follower;
 	struct compact_shape *shape;
-	uint8_t *record = x->row, *follower;
-	unsigned token, code;
+	uint32_t size_bytes;
 	const char *why;
-	bool is_paired;
 
-	if (!next)
-		return "tokens end early";
-	token = *next;
-	if (token == COMPACT_RAW)
-		return get_raw(x);
+	if (token == COMPACT_RAW) {
+		uint64_t seq = 0, tsc = 0;
+
+		why = get_raw(x, &seq, &tsc);
+		ahead->seq = seq;
+		ahead->tsc = tsc;
+		return why;
+	}
 	if (token > COMPACT_RAW)
 		return "a token is wrong";
 	if (token & COMPACT_T_TASK && !get_task(x))
 		return "a task is missing or wrong";
 	code = compact_expected_code(model, &follower);
 	if (token & COMPACT_T_CODE) {
-		if (!get_code(x, &code))
+		unsigned other;
+
+		if (!get_code(x, &other))
 			return "a code is missing or names no shape";
+		code = other;
 		/* Those that it had may be forgotten now. */
 		compact_expected_code(model, &follower);
 	} else if (code == COMPACT_NONE) {
 		return "no shape is expected";
 	}
-	if (token & COMPACT_T_SEQ && !get_seq(x))
+	if (token & COMPACT_T_SEQ && !get_seq(x, ahead))
 		return "a sequence number is missing";
 	shape = &model->shapes[code];
-	if (!get_time(x, shape->is_exit))
+	if (!get_time(x, ahead, shape->is_exit))
 		return "a time is missing";
-	if (room_bytes(x) < sizeof(struct trap_record) + 8u * shape->nr_regs)
+	size_bytes = (uint32_t)sizeof(struct trap_record) + 8u * shape->nr_regs;
+	if (is_last && room_bytes(x) < size_bytes)
 		return "a record is longer than the rows";
+	put_le32(record, size_bytes);
 	memcpy(record + COMPACT_HEAD_AT, shape->head, COMPACT_HEAD_BYTES);
-	put_le64(record + offsetof(struct trap_record, seq), model->next_seq++);
-	put_le64(record + offsetof(struct trap_record, tsc), model->last_tsc);
-	x->row += sizeof(struct trap_record) + 8u * shape->nr_regs;
+	put_le64(record + offsetof(struct trap_record, seq), ahead->seq++);
+	put_le64(record + offsetof(struct trap_record, tsc), ahead->tsc);
 	is_paired = compact_follow(model, shape, follower, code);
-	if (has_plenty(x))
-		why = get_regs(x, true, shape, token, is_paired, record + sizeof(struct trap_record));
-	else
-		why = get_regs(x, false, shape, token, is_paired, record + sizeof(struct trap_record));
+	why = is_paired ? get_exit(x, ahead, shape, token, record + sizeof(struct trap_record))
+			: get_others(x, ahead, shape, token, record + sizeof(struct trap_record));
+	if (why)
+		return why;
 	if (!shape->is_enter)
 		compact_prefetch(model);
-	for (unsigned i = 0; !why && i < shape->nr_fragments; i++)
-		why = get_fragment(x, shape, i, record + sizeof(struct trap_record));
-	if (!why && (size_t)(x->row - record) > TRAP_RECORD_MAX_BYTES)
-		return "a record is longer than any";
-	put_le32(record, (uint32_t)(x->row - record));
-	return why;
+	if (is_last)
+		record = memcpy(x->row, x->last, size_bytes);
+	x->row += size_bytes;
+	return shape->nr_fragments ? get_fragments(x, shape, record) : NULL;
+}
+
+/* Where the streams are that are read ahead of their ends, and whether they are there yet. */
+static struct ahead take_ahead(const struct expansion *x)
+{
+	return (struct ahead){.time_0 = x->at[COMPACT_TIME_0],
+			      .time_1 = x->at[COMPACT_TIME_1],
+			      .time_1_exit = x->at[COMPACT_TIME_1_EXIT],
+			      .masks = x->at[COMPACT_MASKS],
+			      .tokens = x->at[COMPACT_TOKENS],
+			      .controls = x->at[COMPACT_CONTROLS],
+			      .one = x->at[COMPACT_VALUES_1],
+			      .low = x->at[COMPACT_VALUES_LOW],
+			      .next = x->at[COMPACT_VALUES_NEXT],
+			      .rest = x->at[COMPACT_VALUES_REST]};
+}
+
+static ALWAYS_INLINE bool is_past(const struct expansion *x, const struct ahead *ahead)
+{
+	return (ahead->time_0 > x->end[COMPACT_TIME_0]) | (ahead->time_1 > x->end[COMPACT_TIME_1]) |
+	       (ahead->time_1_exit > x->end[COMPACT_TIME_1_EXIT]) | (ahead->masks > x->end[COMPACT_MASKS]) |
+	       (ahead->tokens > x->end[COMPACT_TOKENS]) | (ahead->controls > x->end[COMPACT_CONTROLS]) |
+	       (ahead->one > x->end[COMPACT_VALUES_1]) | (ahead->low > x->end[COMPACT_VALUES_LOW]) |
+	       (ahead->next > x->end[COMPACT_VALUES_NEXT]) | (ahead->rest > x->end[COMPACT_VALUES_REST]);
+}
+
+/* Are all streams at their ends, where they are to be behind the last record? */
+static bool is_used_up(struct expansion *x, const struct ahead *ahead)
+{
+	x->at[COMPACT_TIME_0] = ahead->time_0;
+	x->at[COMPACT_TIME_1] = ahead->time_1;
+	x->at[COMPACT_TIME_1_EXIT] = ahead->time_1_exit;
+	x->at[COMPACT_MASKS] = ahead->masks;
+	x->at[COMPACT_TOKENS] = ahead->tokens;
+	x->at[COMPACT_CONTROLS] = ahead->controls;
+	x->at[COMPACT_VALUES_1] = ahead->one;
+	x->at[COMPACT_VALUES_LOW] = ahead->low;
+	x->at[COMPACT_VALUES_NEXT] = ahead->next;
+	x->at[COMPACT_VALUES_REST] = ahead->rest;
+	return !memcmp(x->at, x->end, sizeof(x->at));
+}
+
+static const char *get_records(struct expansion *x)
+{
+	struct ahead ahead = take_ahead(x);
+	const char *why = NULL;
+
+	while (!why && x->row < x->rows_end) {
+		for (unsigned i = 0; i < RECORDS_AT_ONCE && !why && x->row < x->rows_end; i++)
+			why = get_record(x, &ahead);
+		/* What was made of bytes behind a stream's end may be wrong in any way. */
+		if (is_past(x, &ahead))
+			why = "its streams end early";
+	}
+	return why || is_used_up(x, &ahead) ? why : "its streams hold more than the rows";
 }
 
 const char *tape_expand(struct compact_model *model, uint8_t *rows, size_t rows_bytes, const uint8_t *payload,
 			size_t size_bytes)
 {
-	struct expansion x = {.model = model, .row = rows, .rows = rows, .rows_end = rows + rows_bytes};
+	struct expansion x = {
+		.model = model, .row = rows, .rows = rows, .rows_end = rows + rows_bytes, .is_sound = true};
 	struct byte_reader reader = byte_reader(payload, size_bytes);
 	uint64_t lengths[COMPACT_STREAMS];
+	const char *why;
 
 	for (unsigned i = 0; i < COMPACT_STREAMS; i++)
 		lengths[i] = byte_reader_varint(&reader);
@@ -558,14 +635,7 @@ const char *tape_expand(struct compact_model *model, uint8_t *rows, size_t rows_
 	if (reader.left_bytes)
 		return "it is longer than its streams";
 	compact_model_init(model);
-	while (x.row < x.rows_end) {
-		const char *why = get_record(&x);
-
-		if (why)
-			return why;
-	}
-	for (unsigned i = 0; i < COMPACT_STREAMS; i++)
-		if (x.at[i] != x.end[i])
-			return "its streams hold more than the rows";
-	return NULL;
+	why = get_records(&x);
+	model->is_sound = x.is_sound;
+	return why;
 }

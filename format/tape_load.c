@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* tape_load.c - reads, checks and decompresses one chunk; one that fails is marked bad and reported once. */
+/* tape_load.c - loads chunks for the reader; one that fails is marked bad and reported once. */
 #include <errno.h>
-#include <stdio.h>
 
 #include "tape_read.h"
+
+struct tape_origin tape_chunk_origin(const struct tape_reader *reader, const struct tape_stored_chunk *chunk)
+{
+	return (struct tape_origin){&reader->source, reader->tag, reader->slots[chunk->slot].seq};
+}
 
 /* Has a recorder that is still at work on a ring tape taken the slot's place since it was looked at? */
 static bool is_overwritten(const struct tape_reader *reader, const struct tape_slot *slot)
@@ -17,8 +21,10 @@ static bool is_overwritten(const struct tape_reader *reader, const struct tape_s
 	       tape_get_slot_header(bytes, &header) && header.seq > slot->seq;
 }
 
-static int turn_bad(struct tape_reader *reader, struct tape_stored_chunk *chunk, const char *why)
+int tape_load_failed(struct tape_reader *reader, struct tape_stored_chunk *chunk, int result, const char *why)
 {
+	if (result != -EBADMSG)
+		return result;
 	chunk->bad = true;
 	if (is_overwritten(reader, &reader->slots[chunk->slot])) {
 		if (!reader->told_overwritten)
@@ -31,127 +37,29 @@ static int turn_bad(struct tape_reader *reader, struct tape_stored_chunk *chunk,
 	return tape_reader_problem(reader, chunk->offset, "%s chunk %s", tape_type_name(chunk->header.type), why);
 }
 
-/* What an index entry and the header before the payload must both say. */
-static bool same_header(const struct tape_chunk_header *a, const struct tape_chunk_header *b)
-{
-	return a->type == b->type && a->codec == b->codec && a->layout == b->layout &&
-	       a->stored_bytes == b->stored_bytes && a->raw_bytes == b->raw_bytes && a->vcpu == b->vcpu &&
-	       a->flags == b->flags && a->number == b->number && a->nr_items == b->nr_items &&
-	       a->min_tsc == b->min_tsc && a->max_tsc == b->max_tsc && a->first_seq == b->first_seq &&
-	       a->last_seq == b->last_seq;
-}
-
 int tape_check_header(struct tape_reader *reader, struct tape_stored_chunk *chunk)
 {
-	uint8_t bytes[TAPE_CHUNK_HEADER_BYTES];
-	struct tape_chunk_header header;
-	int result = tape_source_read(&reader->source, chunk->offset, bytes, sizeof(bytes));
+	struct tape_origin from = tape_chunk_origin(reader, chunk);
 
-	if (result)
-		return turn_bad(reader, chunk, result == -ENODATA ? "is cut off" : strerror(-result));
-	if (!tape_get_chunk_header(bytes, &header))
-		return turn_bad(reader, chunk, "has a damaged header (checksum)");
-	if (!same_header(&header, &chunk->header) || header.tag != reader->tag ||
-	    header.slot_seq != (uint32_t)reader->slots[chunk->slot].seq)
-		return turn_bad(reader, chunk, "is not the one that the slot's index tells of");
-	chunk->header = header;
-	chunk->from_index = false;
-	return 0;
+	return tape_load_failed(reader, chunk, tape_loader_header(&reader->loader, &from, chunk), reader->loader.why);
 }
 
 int tape_load_stored(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t **out)
 {
-	int result;
+	struct tape_origin from = tape_chunk_origin(reader, chunk);
 
 	if (chunk->bad)
 		return -EBADMSG;
-	if (chunk->from_index && tape_check_header(reader, chunk))
-		return -EBADMSG;
-	result = tape_source_get(&reader->source, chunk->offset + TAPE_CHUNK_HEADER_BYTES, chunk->header.stored_bytes,
-				 &reader->scratch, out);
-	if (result == -ENOMEM)
-		return result;
-	if (result)
-		return turn_bad(reader, chunk, result == -ENODATA ? "is cut off" : strerror(-result));
-	if (tape_hash(*out, chunk->header.stored_bytes) != chunk->header.payload_hash)
-		return turn_bad(reader, chunk, "is damaged (checksum)");
-	return 0;
-}
-
-/* Payload as its layout has it, in out->data, which has room. Returns its size, or 0 and *why. */
-static size_t get_payload(struct tape_reader *reader, const struct tape_chunk_header *header, const uint8_t *stored,
-			  struct tape_scratch *out, const char **why)
-{
-	size_t size_bytes = header->stored_bytes, list_bytes;
-	uint64_t ids[TAPE_PAGES_MAX];
-
-	if (header->type == TAPE_CHUNK_PAGES && header->layout == TAPE_LAYOUT_2) {
-		if (!tape_page_ids_decode(ids, &list_bytes, header, stored, size_bytes)) {
-			*why = "has page numbers that cannot be";
-			return 0;
-		}
-		stored += list_bytes;
-		size_bytes -= list_bytes;
-	}
-	if (header->codec == TAPE_STORED && size_bytes > header->raw_bytes) {
-		*why = "says two lengths";
-		return 0;
-	}
-	if (header->codec == TAPE_STORED) {
-		memcpy(out->data, stored, size_bytes);
-		return size_bytes;
-	}
-	size_bytes = ZSTD_decompressDCtx(reader->zstd, out->data, header->raw_bytes, stored, size_bytes);
-	if (!ZSTD_isError(size_bytes))
-		return size_bytes;
-	*why = "does not decompress to its length";
-	return 0;
-}
-
-/* Rows of a chunk of layout 2 in raw->data. */
-static int expand(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t *stored,
-		  struct tape_scratch *raw)
-{
-	const struct tape_chunk_header *header = &chunk->header;
-	const char *why = NULL;
-	size_t size_bytes;
-	char text[96];
-
-	if (!reader->model)
-		reader->model = malloc(sizeof(*reader->model));
-	if (!reader->model || tape_scratch_reserve(&reader->compact, header->raw_bytes + COMPACT_SLACK_BYTES))
-		return -ENOMEM;
-	size_bytes = get_payload(reader, header, stored, &reader->compact, &why);
-	if (why)
-		return turn_bad(reader, chunk, why);
-	memset(reader->compact.data + size_bytes, 0, COMPACT_SLACK_BYTES);
-	why = tape_expand(reader->model, raw->data, header->raw_bytes, reader->compact.data, size_bytes);
-	if (!why)
-		return 0;
-	snprintf(text, sizeof(text), "does not give its records: %s", why);
-	return turn_bad(reader, chunk, text);
+	return tape_load_failed(reader, chunk, tape_loader_stored(&reader->loader, &from, chunk, out),
+				reader->loader.why);
 }
 
 int tape_load(struct tape_reader *reader, struct tape_stored_chunk *chunk, struct tape_scratch *raw)
 {
-	const struct tape_chunk_header *header = &chunk->header;
-	const char *why = NULL;
-	const uint8_t *stored;
-	int result = tape_load_stored(reader, chunk, &stored);
+	struct tape_origin from = tape_chunk_origin(reader, chunk);
 
-	if (result)
-		return result;
-	/* A header that an index repeated was not judged before. */
-	why = tape_judge_header(header);
-	if (why)
-		return turn_bad(reader, chunk, why);
-	if (header->codec == TAPE_ZSTD && !reader->zstd)
-		reader->zstd = ZSTD_createDCtx();
-	if ((header->codec == TAPE_ZSTD && !reader->zstd) || tape_scratch_reserve(raw, header->raw_bytes))
-		return -ENOMEM;
-	if (header->type == TAPE_CHUNK_TRAPS && header->layout == TAPE_LAYOUT_2)
-		return expand(reader, chunk, stored, raw);
-	if (get_payload(reader, header, stored, raw, &why) != header->raw_bytes && !why)
-		why = "does not decompress to its length";
-	return why ? turn_bad(reader, chunk, why) : 0;
+	if (chunk->bad)
+		return -EBADMSG;
+	return tape_load_failed(reader, chunk, tape_loader_load(&reader->loader, &from, chunk, raw),
+				reader->loader.why);
 }

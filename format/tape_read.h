@@ -33,6 +33,8 @@ struct tape_stored_chunk {
 	struct tape_chunk_header header;
 };
 
+#include "tape_loader.h"
+
 struct tape_slot {
 	uint64_t start; /* of its place in the file */
 	uint64_t seq;
@@ -125,10 +127,8 @@ struct tape_reader {
 	uint8_t expected_key[TAPE_PUBLIC_KEY_BYTES];
 	uint8_t expected_value[TAPE_CHAIN_BYTES];
 
-	ZSTD_DCtx *zstd;
-	struct tape_scratch scratch; /* of stored payloads */
-	struct tape_scratch compact; /* of payloads of layout 2 */
-	struct compact_model *model; /* made with the first of them */
+	struct tape_loader loader;
+	struct tape_scratch scratch; /* of pieces of the file that are looked at */
 	struct tape_view views[TAPE_VIEWS];
 	struct tape_cached_pages cache[TAPE_PAGE_CACHE];
 	uint64_t clock;      /* of use, for views and cache */
@@ -186,11 +186,14 @@ int tape_reader_take(struct tape_reader *reader, size_t from, struct tape_error 
 
 /* ---- tape_load.c ----------------------------------------------------- */
 
+struct tape_origin tape_chunk_origin(const struct tape_reader *reader, const struct tape_stored_chunk *chunk);
+/* What a loader has returned, and why: one that is bad is marked so, and reported. Returns result. */
+int tape_load_failed(struct tape_reader *reader, struct tape_stored_chunk *chunk, int result, const char *why);
 /* The file's header of this chunk is intact and agrees with what is known of it; else it turns bad: -EBADMSG. */
 int tape_check_header(struct tape_reader *reader, struct tape_stored_chunk *chunk);
-/* Checked stored bytes of a chunk, in reader->scratch or in place. */
+/* Checked stored bytes of a chunk, which live until the next load. */
 int tape_load_stored(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t **out);
-/* Checked raw payload in *raw. -EBADMSG: the chunk is bad, and a problem is listed. */
+/* Checked raw payload in *raw; reader->loader.is_sound tells of it. -EBADMSG: the chunk is bad, a problem is listed. */
 int tape_load(struct tape_reader *reader, struct tape_stored_chunk *chunk, struct tape_scratch *raw);
 
 /* ---- tape_snapshot.c ------------------------------------------------- */

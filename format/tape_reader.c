@@ -413,9 +413,7 @@ void tape_reader_close(struct tape_reader *reader)
 	free(reader->maps);
 	free(reader->end_reason);
 	free(reader->scratch.data);
-	free(reader->compact.data);
-	free(reader->model);
-	ZSTD_freeDCtx(reader->zstd);
+	tape_loader_deinit(&reader->loader);
 	tape_source_close(&reader->source);
 	free(reader);
 }

@@ -19,6 +19,14 @@ static size_t padded(size_t size_bytes)
 	return (size_bytes + 7) & ~(size_t)7;
 }
 
+/* Without the instruction that not every machine has, the compiler's own way is a call. */
+static inline unsigned count_bits(uint32_t mask)
+{
+	mask -= mask >> 1 & 0x55555555;
+	mask = (mask & 0x33333333) + (mask >> 2 & 0x33333333);
+	return ((mask + (mask >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
+}
+
 static size_t body_bytes(uint8_t type)
 {
 	switch (type) {
@@ -55,70 +63,96 @@ static int check_fragments(const struct trap_view *view, const char **why)
 	return 0;
 }
 
-int trap_view_parse(struct trap_view *out, const void *data, size_t size_bytes, const char **why)
+/* NULL, or what no record's header may say. */
+static const char *judge_header(const struct trap_record *header)
 {
-	const uint8_t *bytes = data;
-	struct trap_record *header = &out->header;
-	size_t at = sizeof(*header);
-
-	if (size_bytes < sizeof(*header))
-		return -EAGAIN;
-	memcpy(header, bytes, sizeof(*header));
-	if (header->size_bytes < sizeof(*header) || header->size_bytes > TRAP_RECORD_MAX_BYTES ||
-	    header->size_bytes % 8)
-		return bad(why, "impossible record size");
 	if (header->type == TRAP_PAD || header->type >= TRAP_TYPES)
-		return bad(why, "unknown record type");
+		return "unknown record type";
 	if (header->abi >= TRAP_ABIS)
-		return bad(why, "unknown system-call ABI");
+		return "unknown system-call ABI";
 	if (header->via >= TRAP_VIAS)
-		return bad(why, "unknown instruction of entry or exit");
+		return "unknown instruction of entry or exit";
 	if (header->flags & ~TRAP_F_ALL)
-		return bad(why, "unknown record flags");
+		return "unknown record flags";
 	if (header->reg_mask >> TRAP_REGS)
-		return bad(why, "unknown registers");
-	if (header->size_bytes > size_bytes)
-		return -EAGAIN;
-
-	out->raw = bytes;
-	out->body = NULL;
-	out->fragments = NULL;
-	out->fragments_bytes = 0;
-	memset(out->regs, 0, sizeof(out->regs));
-
-	if (body_bytes(header->type)) {
-		if (header->reg_mask || header->nr_fragments)
-			return bad(why, "registers or fragments in a record that has none");
-		if (header->size_bytes != at + body_bytes(header->type))
-			return bad(why, "record size does not match its type");
-		out->body = bytes + at;
-		return (int)header->size_bytes;
-	}
-
-	if (header->size_bytes - at < 8 * (size_t)__builtin_popcount(header->reg_mask))
-		return bad(why, "registers lie past the end of their record");
-	for (unsigned reg = 0; reg < TRAP_REGS; reg++) {
-		if (!trap_view_has(out, reg))
-			continue;
-		memcpy(&out->regs[reg], bytes + at, 8);
-		at += 8;
-	}
-	out->fragments = bytes + at;
-	out->fragments_bytes = header->size_bytes - at;
-	if (check_fragments(out, why))
-		return -EBADMSG;
-	return (int)header->size_bytes;
+		return "unknown registers";
+	if (body_bytes(header->type) && (header->reg_mask || header->nr_fragments))
+		return "registers or fragments in a record that has none";
+	return NULL;
 }
 
-bool trap_view_next_fragment(const struct trap_view *view, size_t *position, struct trap_fragment *out,
-			     const uint8_t **bytes)
+bool trap_record_is_plain(const struct trap_record *header)
 {
-	if (*position >= view->fragments_bytes)
-		return false;
-	memcpy(out, view->fragments + *position, sizeof(*out));
-	*bytes = view->fragments + *position + sizeof(*out);
-	*position += sizeof(*out) + padded(out->len_bytes);
-	return true;
+	return !judge_header(header) && !body_bytes(header->type);
+}
+
+/*
+ * A call of memset() costs more than these stores, and a string instruction, which a compiler makes of a loop, more
+ * than both.
+ */
+static inline void clear_regs(uint64_t *regs)
+{
+	static const uint64_t zeros[8];
+
+	_Static_assert(TRAP_REGS == 25, "as many as are cleared");
+	memcpy(regs, zeros, sizeof(zeros));
+	memcpy(regs + 8, zeros, sizeof(zeros));
+	memcpy(regs + 16, zeros, sizeof(zeros));
+	regs[24] = 0;
+}
+
+/* Returns what lies behind them. */
+static inline const uint8_t *take_regs(struct trap_view *out, const uint8_t *bytes)
+{
+	clear_regs(out->regs);
+	for (uint32_t mask = out->header.reg_mask; mask; mask &= mask - 1) {
+		memcpy(&out->regs[__builtin_ctz(mask)], bytes, 8);
+		bytes += 8;
+	}
+	return bytes;
+}
+
+void trap_view_open(struct trap_view *out, const void *record)
+{
+	const uint8_t *bytes = record;
+
+	memcpy(&out->header, bytes, sizeof(out->header));
+	out->raw = bytes;
+	bytes = take_regs(out, bytes + sizeof(out->header));
+	out->body = NULL;
+	out->fragments = bytes;
+	out->fragments_bytes = (size_t)(out->raw + out->header.size_bytes - bytes);
+	if (out->header.type < TRAP_GAP)
+		return;
+	out->body = bytes;
+	out->fragments = NULL;
+	out->fragments_bytes = 0;
+}
+
+int trap_view_parse(struct trap_view *out, const void *data, size_t size_bytes, const char **why)
+{
+	struct trap_record *header = &out->header;
+	const size_t at = sizeof(*header);
+	const char *wrong;
+
+	if (size_bytes < at)
+		return -EAGAIN;
+	memcpy(header, data, at);
+	if (header->size_bytes < at || header->size_bytes > TRAP_RECORD_MAX_BYTES || header->size_bytes % 8)
+		return bad(why, "impossible record size");
+	wrong = judge_header(header);
+	if (wrong)
+		return bad(why, wrong);
+	if (header->size_bytes > size_bytes)
+		return -EAGAIN;
+	if (body_bytes(header->type) && header->size_bytes != at + body_bytes(header->type))
+		return bad(why, "record size does not match its type");
+	if (header->size_bytes - at < 8 * (size_t)count_bits(header->reg_mask))
+		return bad(why, "registers lie past the end of their record");
+	trap_view_open(out, data);
+	if (!out->body && check_fragments(out, why))
+		return -EBADMSG;
+	return (int)header->size_bytes;
 }
 
 /* A view of another type gives zeros. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "trap_abi.h"
 
@@ -28,14 +29,28 @@ struct trap_view {
  */
 int trap_view_parse(struct trap_view *out, const void *data, size_t size_bytes, const char **why);
 
+/* The same of a record that was checked so before: nothing is checked again. */
+void trap_view_open(struct trap_view *out, const void *record);
+
+/* Is it the header of an ENTER, EXIT or IDENTITY record, whatever its size? */
+bool trap_record_is_plain(const struct trap_record *header);
+
 static inline bool trap_view_has(const struct trap_view *view, enum trap_reg reg)
 {
 	return view->header.reg_mask >> reg & 1;
 }
 
 /* Fragments in order: start with position 0; false at the end. bytes points into the record. */
-bool trap_view_next_fragment(const struct trap_view *view, size_t *position, struct trap_fragment *out,
-			     const uint8_t **bytes);
+static inline bool trap_view_next_fragment(const struct trap_view *view, size_t *position, struct trap_fragment *out,
+					   const uint8_t **bytes)
+{
+	if (*position >= view->fragments_bytes)
+		return false;
+	memcpy(out, view->fragments + *position, sizeof(*out));
+	*bytes = view->fragments + *position + sizeof(*out);
+	*position += sizeof(*out) + ((out->len_bytes + (size_t)7) & ~(size_t)7);
+	return true;
+}
 
 void trap_view_gap(const struct trap_view *view, struct trap_gap *out);
 void trap_view_mark(const struct trap_view *view, struct trap_mark *out);

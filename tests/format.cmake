@@ -21,6 +21,7 @@ vmtape_test(NAME tape_snapshot LABEL unit SOURCES unit/test_tape_snapshot.c unit
 vmtape_test(NAME tape_ring LABEL unit SOURCES unit/test_tape_ring.c unit/tape_fixture.c LIBS vmtape-format
             TIMEOUT 1500)
 vmtape_test(NAME tape_follow LABEL unit SOURCES unit/test_tape_follow.c unit/tape_fixture.c LIBS vmtape-format TIMEOUT 600)
+vmtape_test(NAME tape_ahead LABEL unit SOURCES unit/test_tape_ahead.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_million LABEL unit SOURCES unit/test_tape_million.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_fault LABEL unit SOURCES unit/test_tape_fault.c unit/tape_fixture.c LIBS vmtape-format TIMEOUT 600)
 vmtape_test(NAME tape_hostile LABEL unit SOURCES unit/test_tape_hostile.c unit/tape_fixture.c LIBS vmtape-format)

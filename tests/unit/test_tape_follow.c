@@ -104,6 +104,7 @@ static void look(struct world *world, bool pages)
 			return;
 		}
 		CHECK_INT(tape_cursor_create(&world->cursor, world->reader, NULL), 0);
+		CHECK_INT(tape_cursor_read_ahead(world->cursor, fixture_random(&world->random) % 3, NULL), 0);
 	}
 	tape_cursor_rest(world->cursor);
 	result = tape_reader_refresh(world->reader, &error);
