@@ -19,9 +19,11 @@ struct lane {
 	size_t now;        /* chunk that the position is in */
 	struct tape_scratch raw;
 	bool loaded;
-	bool seeking; /* nothing at or behind the time that was sought was found yet */
-	size_t at;    /* of the next record, in the chunk */
-	uint64_t key; /* its TSC, or, at the start of a chunk, the least TSC of that */
+	bool seeking;      /* nothing at or behind the time that was sought was found yet */
+	size_t at;         /* of the next record, in the chunk */
+	uint64_t key;      /* its TSC, or, at the start of a chunk, the least TSC of that */
+	bool is_brief;     /* of a chunk that is skipped; has its rows */
+	size_t rows_bytes; /* of those */
 	/* While the reader is refreshed: */
 	uint64_t rest_slot; /* the chunk that it is in, or, with passed, was in last: its slot's number, */
 	uint32_t rest_number;
@@ -41,6 +43,7 @@ struct tape_cursor {
 	size_t pending_bytes; /* of the record that was given out last, at the top of the heap */
 	struct lane carried;  /* in the heap, not among the lanes */
 	bool wants_carried;
+	struct tape_skipper skipper;
 	uint64_t until_tsc;
 	uint64_t given_tsc; /* of the latest record that was given out */
 	bool forgets;       /* chunks that it has passed */
@@ -90,10 +93,15 @@ static struct tape_stored_chunk *lane_chunk(const struct tape_cursor *cursor, co
 	return &cursor->reader->chunks[list[lane->now]];
 }
 
+static size_t contents_bytes(const struct tape_cursor *cursor, const struct lane *lane)
+{
+	return lane->is_brief ? lane->rows_bytes : lane_chunk(cursor, lane)->header.raw_bytes;
+}
+
 static void unload(struct tape_cursor *cursor, struct lane *lane)
 {
 	if (lane->loaded) {
-		cursor->loaded_bytes -= lane_chunk(cursor, lane)->header.raw_bytes;
+		cursor->loaded_bytes -= contents_bytes(cursor, lane);
 		lane_chunk(cursor, lane)->held = false;
 	}
 	lane->loaded = false;
@@ -122,11 +130,38 @@ static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
 	give_back(last);
 }
 
+/* Asks whether the chunk that comes is wanted. 1: it is not, and its rows are there. */
+static int load_brief(struct tape_cursor *cursor, struct lane *lane)
+{
+	const struct tape_skipper *skipper = &cursor->skipper;
+	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
+	size_t number = (size_t)(chunk - cursor->reader->chunks);
+	struct tape_chunk_brief brief;
+	int result;
+
+	if (!skipper->may || lane == &cursor->carried || (lane->at && !lane->is_brief) ||
+	    !skipper->may(skipper->ctx, number))
+		return 0;
+	result = tape_reader_brief(cursor->reader, number, &brief);
+	if (result || (!lane->is_brief && !(brief.known && skipper->skip(skipper->ctx, &brief))))
+		return result;
+	if (tape_scratch_reserve(&lane->raw, brief.rows_bytes + 1))
+		return -ENOMEM;
+	if (brief.rows_bytes)
+		memcpy(lane->raw.data, brief.rows, brief.rows_bytes);
+	lane->rows_bytes = brief.rows_bytes;
+	lane->is_brief = lane->loaded = chunk->held = true;
+	cursor->loaded_bytes += lane->rows_bytes;
+	return 1;
+}
+
 static int load(struct tape_cursor *cursor, struct lane *lane)
 {
 	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
-	int result;
+	int result = load_brief(cursor, lane);
 
+	if (result)
+		return result < 0 ? result : 0;
 	if (cursor->loaded_bytes + chunk->header.raw_bytes > cursor->max_loaded_bytes)
 		evict_one(cursor, lane);
 	result = tape_load(cursor->reader, chunk, &lane->raw);
@@ -146,6 +181,7 @@ static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
 		cursor->reader->nr_gone++;
 	}
 	lane->at = 0;
+	lane->is_brief = false;
 	if (++lane->now == lane->end) {
 		give_back(lane);
 		remove_top(cursor);
@@ -165,7 +201,7 @@ static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
 static size_t record_bytes(struct tape_cursor *cursor, const struct lane *lane, uint64_t *tsc)
 {
 	const struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
-	size_t left_bytes = chunk->header.raw_bytes - lane->at, size_bytes = 0;
+	size_t left_bytes = contents_bytes(cursor, lane) - lane->at, size_bytes = 0;
 	const uint8_t *record = lane->raw.data + lane->at;
 
 	if (!left_bytes)
@@ -202,6 +238,7 @@ static void rewind_lane(struct tape_cursor *cursor, struct lane *lane)
 	if (lane->now < lane->end)
 		unload(cursor, lane);
 	lane->at = 0;
+	lane->is_brief = false;
 	lane->seeking = true;
 	for (lane->now = lane->first; lane->now < lane->end; lane->now++)
 		if (lane_chunk(cursor, lane)->header.max_tsc >= cursor->seek_tsc)
@@ -298,7 +335,13 @@ int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, st
 
 bool tape_cursor_is_carried(const struct tape_cursor *cursor)
 {
-	return cursor->pending_bytes && cursor->nr_heap && cursor->heap[0] == &cursor->carried;
+	return cursor->pending_bytes && cursor->nr_heap &&
+	       (cursor->heap[0] == &cursor->carried || cursor->heap[0]->is_brief);
+}
+
+void tape_cursor_skip(struct tape_cursor *cursor, const struct tape_skipper *skipper)
+{
+	cursor->skipper = skipper ? *skipper : (struct tape_skipper){0};
 }
 
 void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes)

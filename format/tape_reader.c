@@ -415,6 +415,7 @@ void tape_reader_close(struct tape_reader *reader)
 	free(reader->scratch.data);
 	free(reader->compact.data);
 	free(reader->model);
+	tape_brief_cache_destroy(reader->briefs);
 	ZSTD_freeDCtx(reader->zstd);
 	tape_source_close(&reader->source);
 	free(reader);
