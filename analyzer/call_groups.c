@@ -403,6 +403,7 @@ struct vmtape_error *call_groups_count(struct call_groups *groups, struct sessio
 	bool more = true;
 
 	with_fds.fds |= groups->by[CALL_KEY_FILE];
+	with_fds.filter = filter;
 	error = call_stream_create(&stream, session, &with_fds);
 
 	if (error)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "skip_plan.h"
 #include "tracker.h"
 #include "u64_map.h"
 
@@ -52,6 +53,7 @@ struct ahead {
 struct call_stream {
 	struct session *session;
 	struct call_stream_options options;
+	struct skip_plan *skip; /* NULL: nothing is left out */
 	struct tracker *tracker;
 	struct waiting *window; /* ring of options.window_calls */
 	uint64_t head, tail;    /* numbers of calls: oldest that waits, next to come */
@@ -184,6 +186,8 @@ static struct vmtape_error *resolve_head(struct call_stream *s)
 		error = tracker_create(&s->ahead.tracker, s->session, &sink, s->options.from_tsc);
 		if (!error && s->options.fds)
 			error = tracker_want_fds(s->ahead.tracker);
+		if (!error && s->skip)
+			tracker_skip(s->ahead.tracker, s->skip);
 		if (error)
 			return error;
 	}
@@ -238,6 +242,15 @@ static bool is_late(struct call_stream *s, const struct trap_view *view)
 	return s->closed;
 }
 
+/* What can't match need not wait here, and could wait for an end that is passed over. */
+static bool is_wanted(const struct call_stream *s, const struct trap_view *view, enum trap_reg reg)
+{
+	uint32_t nr = trap_syscall_nr(view->header.abi, view->regs[reg]);
+
+	return !s->skip ||
+	       skip_plan_wants(s->skip, view->header.tsc, view->header.abi, trap_view_has(view, reg) ? &nr : NULL);
+}
+
 static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, const struct call_thread *thread)
 {
 	struct call_stream *s = ctx;
@@ -246,7 +259,7 @@ static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, 
 	if (is_late(s, enter))
 		return;
 	waiting = new_waiting(s, number, enter);
-	if (!waiting)
+	if (!waiting || !is_wanted(s, enter, TRAP_REG_RAX))
 		return;
 	waiting->kind = WAITING_CALL;
 	waiting->done = false;
@@ -288,8 +301,10 @@ static void on_exit_only(void *ctx, uint64_t number, const struct trap_view *exi
 		return;
 	waiting = new_waiting(s, number, exit);
 	/* A tape entered in its middle has most such entries before the time asked for, not lost. */
-	if (!waiting || (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR) &&
-			 !s->options.spanning))
+	if (!waiting || !is_wanted(s, exit, TRAP_REG_NR) ||
+	    (tracker_has_passed(s->tracker) && trap_view_has(exit, TRAP_REG_NR)) ||
+	    (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR) &&
+	     !s->options.spanning))
 		return;
 	waiting->kind = WAITING_CALL;
 	waiting->state = CALL_EXIT_ONLY;
@@ -312,6 +327,17 @@ static void on_gap(void *ctx, uint64_t number, const struct trap_view *view)
 	keep(s, &waiting->enter, view);
 }
 
+/* Descriptors are changed by nearly every part of a tape. */
+static struct vmtape_error *make_skip_plan(struct call_stream *s)
+{
+	const struct call_stream_options *o = &s->options;
+	const struct skip_question question = {o->filter, o->from_tsc, o->to_tsc, o->fds || o->read_all};
+
+	if (o->spanning || (!o->filter && !o->from_tsc && o->to_tsc == UINT64_MAX))
+		return NULL;
+	return skip_plan_create(&s->skip, s->session, &question);
+}
+
 struct vmtape_error *call_stream_create(struct call_stream **out, struct session *session,
 					const struct call_stream_options *options)
 {
@@ -326,9 +352,13 @@ struct vmtape_error *call_stream_create(struct call_stream **out, struct session
 	if (!s->options.window_calls)
 		s->options.window_calls = CALL_WINDOW_CALLS;
 	s->window = calloc(s->options.window_calls, sizeof(*s->window));
-	error = s->window ? tracker_create(&s->tracker, session, &sink, options->from_tsc) : &vmtape_error_no_memory;
+	error = s->window ? make_skip_plan(s) : &vmtape_error_no_memory;
+	if (!error)
+		error = tracker_create(&s->tracker, session, &sink, options->from_tsc);
 	if (!error && options->fds)
 		error = tracker_want_fds(s->tracker);
+	if (!error && s->skip)
+		tracker_skip(s->tracker, s->skip);
 	if (error) {
 		call_stream_destroy(s);
 		return error;
@@ -343,6 +373,7 @@ void call_stream_destroy(struct call_stream *s)
 		return;
 	tracker_destroy(s->tracker);
 	tracker_destroy(s->ahead.tracker);
+	skip_plan_destroy(s->skip);
 	for (; s->window && s->head < s->tail; s->head++)
 		drop_waiting(&s->window[s->head % s->options.window_calls]);
 	for (size_t i = 0; i < s->ahead.resolved.room; i++) {

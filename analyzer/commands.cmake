@@ -18,6 +18,7 @@ target_sources(vmtape-analyzer PRIVATE
   fd_table.c
   filter.c
   filter_parse.c
+  filter_reach.c
   histogram.c
   memory_image.c
   out_file.c
@@ -37,6 +38,7 @@ target_sources(vmtape-analyzer PRIVATE
   processes.c
   sequence.c
   session.c
+  skip_plan.c
   table.c
   tape_census.c
   terminal.c

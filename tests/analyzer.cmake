@@ -18,6 +18,7 @@ vmtape_test(NAME process_list LABEL unit SOURCES unit/test_process_list.c LIBS c
 vmtape_test(NAME filter LABEL unit SOURCES unit/test_filter.c LIBS vmtape-analyzer)
 vmtape_fuzz(NAME filter LIBS vmtape-analyzer)
 vmtape_test(NAME call_stream LABEL unit SOURCES unit/test_call_stream.c LIBS call_fixture)
+vmtape_test(NAME skip_plan LABEL unit SOURCES unit/test_skip_plan.c LIBS call_fixture)
 vmtape_test(NAME output LABEL golden SOURCES unit/test_output.c LIBS call_fixture)
 
 vmtape_test(NAME sandbox LABEL unit SOURCES unit/test_sandbox.c ${PROJECT_SOURCE_DIR}/analyzer/sandbox.c
