@@ -60,7 +60,8 @@ struct tape_view { /* where each page is, as of one snapshot */
 
 struct tape_cached_pages {
 	uint8_t *data;
-	size_t chunk;
+	size_t room_bytes;
+	size_t chunk; /* SIZE_MAX: none */
 	uint64_t used;
 };
 
