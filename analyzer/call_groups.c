@@ -543,6 +543,7 @@ struct vmtape_error *call_groups_count(struct call_groups *groups, struct sessio
 	if (!pool_options.nr_threads)
 		pool_options.nr_threads = call_pool_default_threads();
 	with_fds.fds |= groups->by[CALL_KEY_FILE];
+	with_fds.filter = filter;
 	error = call_stream_create(&stream, session, &with_fds);
 	if (error)
 		return error;

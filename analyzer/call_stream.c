@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "call_batch.h"
+#include "skip_plan.h"
 #include "tracker.h"
 #include "u64_map.h"
 
@@ -38,6 +39,7 @@ struct ahead {
 struct call_stream {
 	struct session *session;
 	struct call_stream_options options;
+	struct skip_plan *skip; /* NULL: nothing is left out */
 	struct tracker *tracker;
 	struct stored_call
 		*window; /* ring of at least options.window_calls; what is not within head and tail is void */
@@ -179,6 +181,8 @@ static struct vmtape_error *resolve_head(struct call_stream *s)
 		error = tracker_create(&s->ahead.tracker, s->session, &sink, s->options.from_tsc);
 		if (!error && s->options.fds)
 			error = tracker_want_fds(s->ahead.tracker);
+		if (!error && s->skip)
+			tracker_skip(s->ahead.tracker, s->skip);
 		if (error)
 			return error;
 	}
@@ -225,7 +229,7 @@ static struct stored_call *new_call(struct call_stream *s, uint64_t number, cons
 	call->uncertain = false;
 	if (fds)
 		*fds = (struct call_fds){0};
-	if (view->header.tsc < s->options.from_tsc)
+	if (view->header.tsc < s->options.from_tsc || kind == STORED_NOTHING)
 		return NULL;
 	call->kind = (uint8_t)kind;
 	return call;
@@ -238,6 +242,15 @@ static bool is_late(struct call_stream *s, const struct trap_view *view)
 	return s->closed;
 }
 
+/* What can't match need not wait here, and could wait for an end that is passed over. */
+static bool is_wanted(const struct call_stream *s, const struct trap_view *view, enum trap_reg reg)
+{
+	uint32_t nr = trap_syscall_nr(view->header.abi, view->regs[reg]);
+
+	return !s->skip ||
+	       skip_plan_wants(s->skip, view->header.tsc, view->header.abi, trap_view_has(view, reg) ? &nr : NULL);
+}
+
 static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, const struct call_thread *thread)
 {
 	struct call_stream *s = ctx;
@@ -245,7 +258,7 @@ static void on_begin(void *ctx, uint64_t number, const struct trap_view *enter, 
 
 	if (is_late(s, enter))
 		return;
-	call = new_call(s, number, enter, STORED_CALL);
+	call = new_call(s, number, enter, is_wanted(s, enter, TRAP_REG_RAX) ? STORED_CALL : STORED_NOTHING);
 	if (!call)
 		return;
 	call->done = false;
@@ -283,18 +296,18 @@ static void on_exit_only(void *ctx, uint64_t number, const struct trap_view *exi
 {
 	struct call_stream *s = ctx;
 	struct stored_call *call;
+	bool is_shown;
 
 	if (is_late(s, exit))
 		return;
-	call = new_call(s, number, exit, STORED_CALL);
+	/* A tape entered in its middle has most such entries before the time asked for, not lost. */
+	is_shown = is_wanted(s, exit, TRAP_REG_NR) &&
+		   !(tracker_has_passed(s->tracker) && trap_view_has(exit, TRAP_REG_NR)) &&
+		   !(tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR) &&
+		     !s->options.spanning);
+	call = new_call(s, number, exit, is_shown ? STORED_CALL : STORED_NOTHING);
 	if (!call)
 		return;
-	/* A tape entered in its middle has most such entries before the time asked for, not lost. */
-	if (tracker_has_skipped(s->tracker) && !s->gap_seen && trap_view_has(exit, TRAP_REG_NR) &&
-	    !s->options.spanning) {
-		call->kind = STORED_NOTHING;
-		return;
-	}
 	call->state = CALL_EXIT_ONLY;
 	call->thread = *thread;
 	keep(s, &call->exit, exit);
@@ -311,6 +324,17 @@ static void on_gap(void *ctx, uint64_t number, const struct trap_view *view)
 	call = new_call(s, number, view, STORED_GAP);
 	if (call)
 		keep(s, &call->enter, view);
+}
+
+/* Descriptors are changed by nearly every part of a tape. */
+static struct vmtape_error *make_skip_plan(struct call_stream *s)
+{
+	const struct call_stream_options *o = &s->options;
+	const struct skip_question question = {o->filter, o->from_tsc, o->to_tsc, o->fds || o->read_all};
+
+	if (o->spanning || (!o->filter && !o->from_tsc && o->to_tsc == UINT64_MAX))
+		return NULL;
+	return skip_plan_create(&s->skip, s->session, &question);
 }
 
 struct vmtape_error *call_stream_create(struct call_stream **out, struct session *session,
@@ -333,11 +357,13 @@ struct vmtape_error *call_stream_create(struct call_stream **out, struct session
 	s->window = calloc(s->window_mask + 1, sizeof(*s->window));
 	if (options->fds)
 		s->window_fds = calloc(s->window_mask + 1, sizeof(*s->window_fds));
-	error = s->window && (s->window_fds || !options->fds)
-			? tracker_create(&s->tracker, session, &sink, options->from_tsc)
-			: &vmtape_error_no_memory;
+	error = s->window && (s->window_fds || !options->fds) ? make_skip_plan(s) : &vmtape_error_no_memory;
+	if (!error)
+		error = tracker_create(&s->tracker, session, &sink, options->from_tsc);
 	if (!error && options->fds)
 		error = tracker_want_fds(s->tracker);
+	if (!error && s->skip)
+		tracker_skip(s->tracker, s->skip);
 	if (error) {
 		call_stream_destroy(s);
 		return error;
@@ -354,6 +380,7 @@ void call_stream_destroy(struct call_stream *s)
 	call_batch_deinit(&s->shown);
 	tracker_destroy(s->tracker);
 	tracker_destroy(s->ahead.tracker);
+	skip_plan_destroy(s->skip);
 	for (; s->window && s->head < s->tail; s->head++) {
 		record_store_drop(&s->records, &at(s, s->head)->enter);
 		record_store_drop(&s->records, &at(s, s->head)->exit);

@@ -9,6 +9,7 @@
 #define CALL_STREAM_H
 
 #include "call.h"
+#include "filter.h"
 #include "session.h"
 
 /* Calls, and bytes of their records, that may wait behind one that has not ended yet. */
@@ -30,6 +31,9 @@ struct call_stream_options {
 	size_t window_bytes;   /* likewise */
 	bool spanning;         /* also exits of calls that began before from_tsc, as CALL_EXIT_ONLY */
 	bool fds;              /* follow descriptors: call.fds, and what else struct call_thread says of it */
+	/* Calls that can't match may be left out, and parts of the tape with them. Borrowed. */
+	const struct filter *filter;
+	bool read_all; /* nevertheless read all parts */
 };
 
 struct call_stream;

@@ -7,6 +7,7 @@
 
 #include "call_pool.h"
 #include "events.h"
+#include "skip_plan.h"
 #include "tracker.h"
 
 static const char help[] =
@@ -17,11 +18,13 @@ static const char help[] =
 	"      --to TIME         entered before TIME\n"
 	"      --format FORMAT   text (default), json: one object a line, nitro: Nitro's array of raw traps\n"
 	"      --show-fds        text: what each descriptor is, as in 3</etc/passwd>\n"
+	"      --no-fds          json: without descriptors, which take reading all of the tape\n"
 	"      --traps           raw traps instead of calls\n"
 	"      --local           times in the local time zone, not UTC\n"
 	"      --assume-linux    name the calls of an unknown guest by Linux's numbers\n"
 	"      --count N         stop after N calls, or traps\n"
 	"      --threads N       work by N threads; by default as many as there are CPUs, and 4 at most\n"
+	"      --read-all        read also what the tape's index says cannot match\n"
 	"      --follow          go on as the tape is written, and in the next one of its series; each call when it\n"
 	"                        is over, until the end of the recording, or SIGINT\n"
 	"      --new             with --follow: only what enters from now on\n"
@@ -70,6 +73,8 @@ static int read_options(struct events *e, int argc, char **argv)
 		OPT_COLOR,
 		OPT_PAGER,
 		OPT_CHECK,
+		OPT_READ_ALL,
+		OPT_NO_FDS,
 		OPT_HELP
 	};
 	static const struct option options[] = {
@@ -81,6 +86,7 @@ static int read_options(struct events *e, int argc, char **argv)
 		{"follow", no_argument, NULL, OPT_FOLLOW},     {"new", no_argument, NULL, OPT_NEW},
 		{"check", no_argument, NULL, OPT_CHECK},       {"hooks", required_argument, NULL, OPT_HOOKS},
 		{"color", required_argument, NULL, OPT_COLOR}, {"no-pager", no_argument, NULL, OPT_PAGER},
+		{"read-all", no_argument, NULL, OPT_READ_ALL}, {"no-fds", no_argument, NULL, OPT_NO_FDS},
 		{"help", no_argument, NULL, OPT_HELP},         {0},
 	};
 	int c;
@@ -129,6 +135,12 @@ static int read_options(struct events *e, int argc, char **argv)
 				return command_misused("events", "--threads \"%s\": want a number from 1 to %u", optarg,
 						       CALL_POOL_MAX_THREADS);
 			break;
+		case OPT_NO_FDS:
+			e->no_fds = true;
+			break;
+		case OPT_READ_ALL:
+			e->read_all = true;
+			break;
 		case OPT_FOLLOW:
 			e->follow = true;
 			break;
@@ -160,6 +172,8 @@ static int read_options(struct events *e, int argc, char **argv)
 		return command_misused("events", "--new goes with --follow only, and not with --from");
 	if (e->follow && e->span.to)
 		return command_misused("events", "--to does not go with --follow");
+	if (e->no_fds && e->show_fds)
+		return command_misused("events", "--no-fds does not go with --show-fds");
 	if (e->check && !e->filter_text)
 		return command_misused("events", "--check: there is no filter");
 	return STATUS_GO_ON;
@@ -346,7 +360,11 @@ static struct vmtape_error *show_by_threads(struct showing *showing, struct call
 
 static struct vmtape_error *show_calls(struct events *e)
 {
-	struct call_stream_options options = {.from_tsc = e->span.from_tsc, .to_tsc = e->span.to_tsc, .fds = e->fds};
+	struct call_stream_options options = {.from_tsc = e->span.from_tsc,
+					      .to_tsc = e->span.to_tsc,
+					      .fds = e->fds,
+					      .filter = e->filter,
+					      .read_all = e->read_all};
 	struct showing showing = {.events = e};
 	struct call_stream *stream;
 	struct vmtape_error *error = call_stream_create(&stream, e->session, &options);
@@ -400,14 +418,24 @@ void events_show_trap(void *ctx, const struct trap_view *view, const struct call
 
 static struct vmtape_error *show_traps(struct events *e)
 {
+	const struct skip_question question = {e->filter, e->span.from_tsc, e->span.to_tsc, e->read_all};
 	struct tracker_sink sink = {.record = events_show_trap, .ctx = e};
 	struct tracker *tracker;
+	struct skip_plan *skip;
 	struct progress progress;
 	struct vmtape_error *error = tracker_create(&tracker, e->session, &sink, e->span.from_tsc);
 	bool more = true;
 
 	if (error)
 		return error;
+	/* Without a filter, records that are no calls are shown, too. */
+	error = skip_plan_create(&skip, e->session, &question);
+	if (error) {
+		tracker_destroy(tracker);
+		return error;
+	}
+	if (e->filter)
+		tracker_skip(tracker, skip);
 	if (e->format == FORMAT_NITRO)
 		strbuf_put_char(&e->line, '[');
 	progress_start(&progress, "events", session_info(e->session)->nr_records);
@@ -422,6 +450,7 @@ static struct vmtape_error *show_traps(struct events *e)
 		command_write(&e->line);
 	}
 	tracker_destroy(tracker);
+	skip_plan_destroy(skip);
 	return error;
 }
 
@@ -436,7 +465,7 @@ struct vmtape_error *events_prepare(struct events *e)
 		error = vmtape_error_create(VMTAPE_ERROR_USAGE,
 					    "fields of descriptors, and proc.cwd, proc.cmdline, "
 					    "proc.pidns, container.id are of calls, not of raw traps");
-	e->fds = e->show_fds || e->format == FORMAT_JSON || filter_needs_fds(e->filter);
+	e->fds = e->show_fds || (e->format == FORMAT_JSON && !e->no_fds) || filter_needs_fds(e->filter);
 	return error ? error : command_resolve_span(&e->span, e->session, e->output.local);
 }
 

@@ -38,7 +38,7 @@ static const struct table_column columns[NR_COLUMNS] = {
 };
 
 struct stats {
-	bool local;
+	bool local, read_all;
 	const char *filter_text, *fields, *by;
 	struct command_span span;
 	struct terminal terminal;
@@ -66,6 +66,7 @@ static const char help[] =
 	"      --format FORMAT   text (default), csv, or json: one object a line\n"
 	"      --color WHEN      auto (default), always or never\n"
 	"      --no-pager        no pager on a terminal\n"
+	"      --read-all        read also what the tape's index says cannot match\n"
 	"      --local           times of the options are local time, not UTC\n"
 	"      --threads N       work by N threads; by default as many as there are CPUs, and 4 at most\n"
 	"      --help            this text\n\n"
@@ -122,16 +123,25 @@ static int read_options(struct stats *s, int argc, char **argv)
 		OPT_PAGER,
 		OPT_LOCAL,
 		OPT_THREADS,
+		OPT_READ_ALL,
 		OPT_HELP
 	};
 	static const struct option options[] = {
-		{"by", required_argument, NULL, OPT_BY},         {"filter", required_argument, NULL, 'f'},
-		{"from", required_argument, NULL, OPT_FROM},     {"to", required_argument, NULL, OPT_TO},
-		{"sort", required_argument, NULL, OPT_SORT},     {"top", required_argument, NULL, OPT_TOP},
-		{"fields", required_argument, NULL, OPT_FIELDS}, {"format", required_argument, NULL, OPT_FORMAT},
-		{"color", required_argument, NULL, OPT_COLOR},   {"no-pager", no_argument, NULL, OPT_PAGER},
-		{"local", no_argument, NULL, OPT_LOCAL},         {"threads", required_argument, NULL, OPT_THREADS},
-		{"help", no_argument, NULL, OPT_HELP},           {0},
+		{"by", required_argument, NULL, OPT_BY},
+		{"filter", required_argument, NULL, 'f'},
+		{"from", required_argument, NULL, OPT_FROM},
+		{"to", required_argument, NULL, OPT_TO},
+		{"sort", required_argument, NULL, OPT_SORT},
+		{"top", required_argument, NULL, OPT_TOP},
+		{"fields", required_argument, NULL, OPT_FIELDS},
+		{"format", required_argument, NULL, OPT_FORMAT},
+		{"color", required_argument, NULL, OPT_COLOR},
+		{"no-pager", no_argument, NULL, OPT_PAGER},
+		{"local", no_argument, NULL, OPT_LOCAL},
+		{"threads", required_argument, NULL, OPT_THREADS},
+		{"read-all", no_argument, NULL, OPT_READ_ALL},
+		{"help", no_argument, NULL, OPT_HELP},
+		{0},
 	};
 	uint64_t top;
 	int c;
@@ -165,6 +175,9 @@ static int read_options(struct stats *s, int argc, char **argv)
 			if (!command_number(optarg, &top) || !top)
 				return command_misused("stats", "--top: want a number, not %s", optarg);
 			s->top = (size_t)top;
+			break;
+		case OPT_READ_ALL:
+			s->read_all = true;
 			break;
 		case OPT_FIELDS:
 			s->fields = optarg;
@@ -356,6 +369,7 @@ static struct vmtape_error *run(struct stats *s, const char *path)
 	options.from_tsc = s->span.from_tsc;
 	options.to_tsc = s->span.to_tsc;
 	options.fds = filter_needs_fds(s->filter);
+	options.read_all = s->read_all;
 	progress_start(&s->progress, "stats", session_info(s->session)->nr_records);
 	error = call_groups_count(&s->groups, s->session, s->filter, &options, progressed, &s->progress);
 	progress_end(&s->progress);

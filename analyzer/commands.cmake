@@ -23,6 +23,7 @@ target_sources(vmtape-analyzer PRIVATE
   fd_table.c
   filter.c
   filter_parse.c
+  filter_reach.c
   histogram.c
   memory_image.c
   out_file.c
@@ -45,6 +46,7 @@ target_sources(vmtape-analyzer PRIVATE
   record_store.c
   sequence.c
   session.c
+  skip_plan.c
   table.c
   tape_census.c
   terminal.c

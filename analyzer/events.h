@@ -21,6 +21,8 @@ struct events {
 	enum format format;
 	bool traps, assume_linux, follow, only_new, check;
 	bool show_fds;       /* text: names behind descriptors */
+	bool read_all;       /* though the index says where nothing can match */
+	bool no_fds;         /* json: without them */
 	bool fds;            /* descriptors are to be followed */
 	uint64_t count;      /* to be shown; 0: all */
 	unsigned nr_threads; /* 0: call_pool_default_threads() */

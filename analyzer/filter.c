@@ -343,6 +343,11 @@ static bool match(const struct filter *f, uint32_t i, const struct call *call, c
 	}
 }
 
+bool filter_match_node(const struct filter *filter, uint32_t node, const struct call *call, char dir)
+{
+	return match(filter, node, call, dir);
+}
+
 bool filter_match(const struct filter *filter, const struct call *call, char dir)
 {
 	return !filter || match(filter, filter->root, call, dir);

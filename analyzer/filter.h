@@ -35,6 +35,18 @@ bool filter_needs_fds(const struct filter *filter);
 /* dir: '>' or '<' of a single trap, 0: the whole call. A NULL filter matches all. */
 bool filter_match(const struct filter *filter, const struct call *call, char dir);
 
+/*
+ * Can a call match of which only this is known? Never false of one that matches. call has abi, nr, nr_known and
+ * syscall; its time is between from_ns and to_ns (0 and INT64_MAX: not known). A NULL filter matches all.
+ */
+struct filter_reach {
+	const struct call *call; /* NULL: any */
+	int64_t from_ns, to_ns;
+};
+bool filter_may_match(const struct filter *filter, const struct filter_reach *reach);
+/* It asks for the time of a call. */
+bool filter_asks_time(const struct filter *filter);
+
 /* The call's name as shown, "syscall_500" when it has none, "?" when not even its number is known. */
 const char *call_shown_name(const struct call *call, char *buffer, size_t size_bytes);
 

@@ -94,6 +94,9 @@ struct filter {
 	char *strings; /* all texts, one after the other */
 };
 
+/* One node of the tree, as filter_match() has it. */
+bool filter_match_node(const struct filter *filter, uint32_t node, const struct call *call, char dir);
+
 enum filter_kind filter_kind_of(enum filter_field field);
 
 #endif

@@ -372,6 +372,16 @@ void pairing_end_task(struct pairing *p, uint64_t task)
 		end_open(p, i, CALL_NO_EXIT, false, NULL);
 }
 
+bool pairing_open_call(const struct pairing *p, uint64_t task, struct pairing_open *out)
+{
+	uint32_t i = find_slot(p, task);
+
+	if (!is_open(p, i) || !p->calls[i].by_task)
+		return false;
+	*out = (struct pairing_open){p->calls[i].tsc, p->calls[i].nr, p->calls[i].abi};
+	return true;
+}
+
 void pairing_finish(struct pairing *p)
 {
 	while (p->oldest != NONE)

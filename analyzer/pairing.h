@@ -59,6 +59,14 @@ void pairing_finish(struct pairing *pairing);
 /* A number for something else that is shown among the calls. */
 uint64_t pairing_take_number(struct pairing *pairing);
 
+/* The open call of this task; false: none. */
+struct pairing_open {
+	uint64_t tsc;
+	uint32_t nr;
+	uint8_t abi;
+};
+bool pairing_open_call(const struct pairing *pairing, uint64_t task, struct pairing_open *out);
+
 /* Calls whose pairing had no task word to go by. */
 uint64_t pairing_guesses(const struct pairing *pairing);
 

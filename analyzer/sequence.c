@@ -54,3 +54,11 @@ bool sequence_next(struct sequence *sequence, const struct trap_view *view, stru
 	vcpu->last_tsc = view->header.tsc;
 	return missing;
 }
+
+void sequence_pass(struct sequence *sequence, uint32_t vcpu, uint64_t last_seq, uint64_t last_tsc)
+{
+	struct sequence_vcpu *at = of_vcpu(sequence, vcpu);
+
+	if (at)
+		*at = (struct sequence_vcpu){.started = true, .next_seq = last_seq + 1, .last_tsc = last_tsc};
+}

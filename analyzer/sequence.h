@@ -26,4 +26,7 @@ void sequence_deinit(struct sequence *sequence);
  */
 bool sequence_next(struct sequence *sequence, const struct trap_view *view, struct trap_gap *out);
 
+/* The vCPU's next records, up to this one, are there and are not read. */
+void sequence_pass(struct sequence *sequence, uint32_t vcpu, uint64_t last_seq, uint64_t last_tsc);
+
 #endif

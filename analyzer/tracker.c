@@ -10,6 +10,7 @@
 #include "plan.h"
 #include "process_fds.h"
 #include "sequence.h"
+#include "u64_map.h"
 
 #define FD_CALLS    1024 /* numbers that a table may have; beyond, no call is about descriptors */
 #define MAX_PLAN_ID 4096
@@ -42,6 +43,10 @@ struct tracker {
 	struct linux_state *state;
 	bool fds_wanted;
 	bool plans_seen, any_leaves_out; /* what any_leaves_out() found */
+	struct skip_plan *skip;          /* NULL: all is read */
+	struct u64_map passed;           /* tasks that are in what is passed over, and until when that is */
+	bool has_passed;                 /* that of the record at hand */
+	uint64_t doubted_tsc;            /* up to here, what the tape carried of its tasks may be outdated */
 };
 
 /* Only of what begins a call, or who asks: half of all records are exits, whose call knows its thread. */
@@ -95,10 +100,23 @@ static bool on_exe(void *ctx, uint64_t tsc, const struct process_exe *exe, char 
 	       session_exe_path(t->session, tsc, GVA(exe->mnt), GVA(exe->dentry), out, size_bytes);
 }
 
+/* Until its end, what is passed over may tell more of the task. */
+static bool forget_passed(struct tracker *t, uint64_t task)
+{
+	uint64_t until_tsc;
+
+	if (!t->passed.count || !u64_map_get(&t->passed, task, &until_tsc))
+		return false;
+	if (until_tsc < t->tsc)
+		u64_map_remove(&t->passed, task);
+	return true;
+}
+
 static void on_gone(void *ctx, uint64_t task)
 {
 	struct tracker *t = ctx;
 
+	forget_passed(t, task);
 	pairing_end_task(t->pairing, task);
 }
 
@@ -253,6 +271,7 @@ void tracker_destroy(struct tracker *t)
 		free(t->fd_calls_known[abi]);
 	}
 	sequence_deinit(&t->sequence);
+	u64_map_deinit(&t->passed);
 	free(t);
 }
 
@@ -381,6 +400,67 @@ static void follow_fds(struct tracker *t, const struct trap_view *view)
 	}
 }
 
+/* ---- chunks that are not wanted -------------------------------------- */
+
+static bool may_skip(void *ctx, size_t number)
+{
+	struct tracker *t = ctx;
+
+	return !skip_plan_needs(t->skip, number);
+}
+
+/* Who has a call open that counts may not be passed over: it would end there. */
+static bool is_waited_for(struct tracker *t, uint64_t task)
+{
+	struct pairing_open open;
+	enum call_role role;
+
+	if (!pairing_open_call(t->pairing, task, &open))
+		return false;
+	role = session_role(t->session, open.tsc, open.abi, open.nr);
+	return (role != CALL_ROLE_NONE && role != CALL_ROLE_SIGRETURN) ||
+	       skip_plan_wants(t->skip, open.tsc, open.abi, &open.nr);
+}
+
+static bool note_passed(struct tracker *t, uint64_t task, uint64_t until_tsc)
+{
+	uint64_t before = 0;
+
+	u64_map_get(&t->passed, task, &before);
+	return u64_map_set(&t->passed, task, before > until_tsc ? before : until_tsc);
+}
+
+static bool skip(void *ctx, const struct tape_chunk_brief *brief)
+{
+	struct tracker *t = ctx;
+	struct trap_view row;
+
+	if (brief->min_tsc <= t->doubted_tsc || (t->carried_since_tsc && brief->min_tsc <= t->carried_since_tsc))
+		return false;
+	for (size_t at = 0; at < brief->rows_bytes; at += row.header.size_bytes)
+		if (trap_view_parse(&row, brief->rows + at, brief->rows_bytes - at, NULL) <= 0 ||
+		    is_waited_for(t, row.regs[TRAP_REG_TASK]))
+			return false;
+	for (size_t at = 0; skip_plan_by_time(t->skip) && at < brief->rows_bytes; at += row.header.size_bytes)
+		if (trap_view_parse(&row, brief->rows + at, brief->rows_bytes - at, NULL) <= 0 ||
+		    !note_passed(t, row.regs[TRAP_REG_TASK], brief->max_tsc))
+			return false;
+	sequence_pass(&t->sequence, brief->vcpu, brief->last_seq, brief->max_tsc);
+	t->records += brief->nr_records;
+	return true;
+}
+
+bool tracker_has_passed(const struct tracker *t)
+{
+	return t->has_passed;
+}
+
+void tracker_skip(struct tracker *t, struct skip_plan *plan)
+{
+	t->skip = plan;
+	tape_cursor_skip(t->cursor, &(struct tape_skipper){may_skip, skip, t});
+}
+
 struct processes *tracker_processes(struct tracker *t)
 {
 	return t->processes;
@@ -439,6 +519,9 @@ static struct vmtape_error *follow(struct tracker *t, const struct trap_view *vi
 	if (error)
 		return error;
 	t->is_identified = false;
+	/* Behind what the table learnt: a thread that is another one now was not passed over. */
+	t->has_passed = (view->header.type == TRAP_ENTER || view->header.type == TRAP_EXIT) &&
+			forget_passed(t, view->regs[TRAP_REG_TASK]);
 	/* With descriptors, its directory is as before the record, should it be asked for. */
 	if (t->sink.record || (tracker_fds(t) && !(view->header.type == TRAP_EXIT && pairing_is_end(t->pairing, view))))
 		identify(t, view);
@@ -486,6 +569,7 @@ static void doubt_once(struct tracker *t)
 
 	if (t->carried_since_tsc > (last ? last->info.tsc : 0))
 		processes_doubt(t->processes, t->carried_since_tsc);
+	t->doubted_tsc = t->carried_since_tsc > t->doubted_tsc ? t->carried_since_tsc : t->doubted_tsc;
 	t->carried_since_tsc = 0;
 }
 

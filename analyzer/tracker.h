@@ -10,6 +10,7 @@
 #include "pairing.h"
 #include "processes.h"
 #include "session.h"
+#include "skip_plan.h"
 
 /* Any may be NULL. Views and threads are lent. Numbers rise in order of time. */
 struct tracker_sink {
@@ -36,6 +37,13 @@ void tracker_destroy(struct tracker *tracker);
  * sink gets have them then.
  */
 struct vmtape_error *tracker_want_fds(struct tracker *tracker);
+/*
+ * Passes over chunks in which the plan finds nothing: before the first step, and not with descriptors. All that is
+ * known of who runs and which calls are open is as if they had been read. The plan is borrowed.
+ */
+void tracker_skip(struct tracker *tracker, struct skip_plan *plan);
+/* What the thread of the record at hand did last was passed over: the entry of an exit without one is there. */
+bool tracker_has_passed(const struct tracker *tracker);
 /* One record on; *more is false at the end, when the calls that are left have been ended as open. */
 struct vmtape_error *tracker_step(struct tracker *tracker, bool *more);
 /* The same, but only if the next record is at or before tsc, and ends no call. */

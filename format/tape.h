@@ -358,7 +358,7 @@ int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error
  * *since_tsc was lost, or left out for want of room (0: nothing). Begins anew.
  */
 int tape_cursor_want_carried(struct tape_cursor *cursor, uint64_t *since_tsc, struct tape_error *error);
-/* Was the record that was given last such a one? */
+/* Was the record that was given last such a one, or a row of a chunk that is skipped? */
 bool tape_cursor_is_carried(const struct tape_cursor *cursor);
 /* Gives out no record behind this time, until it is told another. */
 void tape_cursor_until(struct tape_cursor *cursor, uint64_t tsc);
@@ -371,6 +371,43 @@ void tape_cursor_until(struct tape_cursor *cursor, uint64_t tsc);
 int tape_cursor_read_ahead(struct tape_cursor *cursor, unsigned nr_threads, struct tape_error *error);
 /* 1 and a record (valid until the next call), 0 at the end, or a negative errno. */
 int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error);
+
+/*
+ * What a chunk of records holds, by the index of its slot, which only tape_reader_verify() compares with the records.
+ * Lent until the next one is asked for.
+ */
+struct tape_chunk_brief {
+	size_t number; /* of the chunk, until tape_reader_refresh() */
+	uint16_t vcpu;
+	uint32_t nr_records;
+	uint64_t min_tsc, max_tsc;
+	uint64_t first_seq, last_seq;
+	bool known;          /* false: anything may be in it, and what follows says nothing */
+	bool has_unnumbered; /* an exit whose call is not known */
+	bool has_nameless;   /* an entry or exit without a task word */
+	uint32_t nr_nrs;
+	const uint8_t *nrs; /* tape_brief_nr() */
+	/* TRAP_IDENTITY records, in order: who runs in it, and what is new of whom. */
+	const uint8_t *rows;
+	size_t rows_bytes;
+};
+/* Which call, of nr_nrs; the ABI is that of the entry or exit. */
+uint32_t tape_brief_nr(const struct tape_chunk_brief *brief, uint32_t i, uint8_t *abi);
+/* All chunks of records, in the order of the tape; their numbers are below *nr_chunks. 0 or a negative errno. */
+int tape_reader_briefs(struct tape_reader *reader, void (*found)(void *ctx, const struct tape_chunk_brief *brief),
+		       void *ctx, size_t *nr_chunks, struct tape_error *error);
+
+/*
+ * Chunks that are not wanted: asked before each is read, when all that comes before it was given out. The cursor gives
+ * out a skipped chunk's rows instead of its records; they are state, not events, as carried ones are. Before the first
+ * record. NULL: reads all.
+ */
+struct tape_skipper {
+	bool (*may)(void *ctx, size_t number); /* false: it must be read, and skip is not asked */
+	bool (*skip)(void *ctx, const struct tape_chunk_brief *brief);
+	void *ctx;
+};
+void tape_cursor_skip(struct tape_cursor *cursor, const struct tape_skipper *skipper);
 
 /*
  * Before tape_reader_refresh() the cursor steps over the record that it gave out last; after it, it takes in what came.

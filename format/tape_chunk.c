@@ -14,6 +14,7 @@ void tape_chunk_destroy(struct tape_chunk *chunk)
 		return;
 	tape_touched_deinit(&chunk->touched);
 	byte_buffer_deinit(&chunk->identities);
+	tape_brief_deinit(&chunk->brief);
 	free(chunk->buffer);
 	free(chunk);
 }

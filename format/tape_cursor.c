@@ -23,8 +23,9 @@ struct lane {
 	bool loaded;
 	bool is_sound;    /* its records need not be checked again */
 	bool seeking;     /* nothing at or behind the time that was sought was found yet */
+	bool is_brief;    /* of a chunk that is skipped; has its rows */
 	size_t at;        /* of the next record, in the chunk, */
-	size_t end_bytes; /* which is so long */
+	size_t end_bytes; /* which is so long; or its brief's rows are */
 	uint64_t key;     /* its TSC, or, at the start of a chunk, the least TSC of that */
 	/* While the reader is refreshed: */
 	uint64_t rest_slot; /* the chunk that it is in, or, with passed, was in last: its slot's number, */
@@ -46,6 +47,7 @@ struct tape_cursor {
 	size_t pending_bytes; /* of the record that was given out last, at the top of the heap */
 	struct lane carried;  /* in the heap, not among the lanes */
 	bool wants_carried;
+	struct tape_skipper skipper;
 	uint64_t until_tsc;
 	uint64_t given_tsc; /* of the latest record that was given out */
 	bool forgets;       /* chunks that it has passed */
@@ -105,7 +107,7 @@ static struct tape_stored_chunk *lane_chunk(const struct tape_cursor *cursor, co
 static void unload(struct tape_cursor *cursor, struct lane *lane)
 {
 	if (lane->loaded) {
-		cursor->loaded_bytes -= lane_chunk(cursor, lane)->header.raw_bytes;
+		cursor->loaded_bytes -= lane->end_bytes;
 		lane_chunk(cursor, lane)->held = false;
 	}
 	lane->loaded = false;
@@ -142,6 +144,13 @@ static size_t next_to_ask(const struct lane *lane)
 	return lane->asked > next ? lane->asked : next;
 }
 
+static bool may_skip(const struct tape_cursor *cursor, const struct tape_stored_chunk *chunk)
+{
+	const struct tape_skipper *skipper = &cursor->skipper;
+
+	return skipper->may && skipper->may(skipper->ctx, (size_t)(chunk - cursor->reader->chunks));
+}
+
 /* Asks for what will be needed next, as far as one can know: chunks are needed by their least TSC. */
 static void ask_ahead(struct tape_cursor *cursor)
 {
@@ -168,7 +177,7 @@ static void ask_ahead(struct tape_cursor *cursor)
 			return;
 		of->asked = next_to_ask(of);
 		from = tape_chunk_origin(reader, first);
-		if (!first->bad)
+		if (!first->bad && !may_skip(cursor, first))
 			tape_ahead_ask(cursor->ahead, of->asked, first, &from);
 		of->asked++;
 	}
@@ -219,11 +228,37 @@ static void stop_ahead(struct tape_cursor *cursor)
 		cursor->lanes[i].asked = 0;
 }
 
+/* Asks whether the chunk that comes is wanted. 1: it is not, and its rows are there. */
+static int load_brief(struct tape_cursor *cursor, struct lane *lane)
+{
+	const struct tape_skipper *skipper = &cursor->skipper;
+	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
+	struct tape_chunk_brief brief;
+	int result;
+
+	if (lane == &cursor->carried || (lane->at && !lane->is_brief) || !may_skip(cursor, chunk))
+		return 0;
+	result = tape_reader_brief(cursor->reader, (size_t)(chunk - cursor->reader->chunks), &brief);
+	if (result || (!lane->is_brief && !(brief.known && skipper->skip(skipper->ctx, &brief))))
+		return result;
+	if (tape_scratch_reserve(&lane->raw, brief.rows_bytes + 1))
+		return -ENOMEM;
+	if (brief.rows_bytes)
+		memcpy(lane->raw.data, brief.rows, brief.rows_bytes);
+	lane->end_bytes = brief.rows_bytes;
+	lane->is_brief = lane->loaded = chunk->held = true;
+	lane->is_sound = false;
+	cursor->loaded_bytes += lane->end_bytes;
+	return 1;
+}
+
 static int load(struct tape_cursor *cursor, struct lane *lane)
 {
 	struct tape_stored_chunk *chunk = lane_chunk(cursor, lane);
-	int result;
+	int result = load_brief(cursor, lane);
 
+	if (result)
+		return result < 0 ? result : 0;
 	if (cursor->loaded_bytes + chunk->header.raw_bytes > cursor->max_loaded_bytes)
 		evict_one(cursor, lane);
 	if (cursor->ahead && lane != &cursor->carried && !chunk->bad) {
@@ -236,7 +271,7 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 		return result;
 	lane->loaded = chunk->held = true;
 	lane->end_bytes = chunk->header.raw_bytes;
-	cursor->loaded_bytes += chunk->header.raw_bytes;
+	cursor->loaded_bytes += lane->end_bytes;
 	if (cursor->ahead)
 		ask_ahead(cursor);
 	return 0;
@@ -251,6 +286,7 @@ static void next_chunk(struct tape_cursor *cursor, struct lane *lane)
 		cursor->reader->nr_gone++;
 	}
 	lane->at = 0;
+	lane->is_brief = false;
 	if (++lane->now == lane->end) {
 		give_back(lane);
 		remove_top(cursor);
@@ -311,6 +347,7 @@ static void rewind_lane(struct tape_cursor *cursor, struct lane *lane)
 	if (lane->now < lane->end)
 		unload(cursor, lane);
 	lane->at = 0;
+	lane->is_brief = false;
 	lane->seeking = true;
 	for (lane->now = lane->first; lane->now < lane->end; lane->now++)
 		if (lane_chunk(cursor, lane)->header.max_tsc >= cursor->seek_tsc)
@@ -424,7 +461,13 @@ int tape_cursor_read_ahead(struct tape_cursor *cursor, unsigned nr_threads, stru
 
 bool tape_cursor_is_carried(const struct tape_cursor *cursor)
 {
-	return cursor->pending_bytes && cursor->nr_heap && cursor->heap[0] == &cursor->carried;
+	return cursor->pending_bytes && cursor->nr_heap &&
+	       (cursor->heap[0] == &cursor->carried || cursor->heap[0]->is_brief);
+}
+
+void tape_cursor_skip(struct tape_cursor *cursor, const struct tape_skipper *skipper)
+{
+	cursor->skipper = skipper ? *skipper : (struct tape_skipper){0};
 }
 
 void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes)

@@ -210,6 +210,11 @@ int tape_encoder_traps(struct tape_encoder *encoder, struct tape_chunk **out, ui
 			return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for who made the records");
 		}
 	}
+	if (!result && tape_brief_make(&(*out)->brief, records, size_bytes)) {
+		tape_chunk_destroy(*out);
+		*out = NULL;
+		return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for what the records are about");
+	}
 	return result;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tape_index.c - the index that closes a slot: its chunks, and bitmaps of the
- * system-call numbers and address spaces in it, to bytes and back.
+ * system-call numbers and address spaces in it, and briefs, to bytes and back.
  */
 #include <errno.h>
 
@@ -10,17 +10,23 @@
 /* More distinct address spaces in one slot: leave the set out, which means "any". */
 #define MAX_SPACES 16384u
 #define MAX_NRS    16384u
+/* Briefs take at most one of so many parts of a slot. */
+#define BRIEFS_SHARE    16u
+#define BRIEFS_MIN_SLOT (256u << 10)
 
 void tape_index_deinit(struct tape_index *index)
 {
 	tape_touched_deinit(&index->touched);
+	tape_briefs_deinit(&index->briefs);
 	free(index->entries);
 	*index = (struct tape_index){0};
 }
 
-void tape_index_reset(struct tape_index *index)
+void tape_index_reset(struct tape_index *index, uint32_t slot_bytes)
 {
 	tape_touched_deinit(&index->touched);
+	/* A small slot has few chunks, and nothing to spare. */
+	tape_briefs_reset(&index->briefs, slot_bytes < BRIEFS_MIN_SLOT ? 0 : slot_bytes / BRIEFS_SHARE);
 	index->nr_entries = 0;
 	index->has_nrs = index->has_spaces = true;
 }
@@ -35,15 +41,20 @@ static size_t spaces_bytes(const struct tape_touched *touched)
 	return touched->spaces ? roaring64_bitmap_portable_size_in_bytes(touched->spaces) : 8;
 }
 
+static bool has_brief(const struct tape_chunk *chunk)
+{
+	return chunk->header.type == TAPE_CHUNK_TRAPS && !(chunk->header.flags & TAPE_F_CARRIED);
+}
+
 size_t tape_index_bound(const struct tape_index *index, const struct tape_chunk *chunk)
 {
-	/* 32: two section heads and their padding. The union of two sets is no longer than both together. */
+	/* 40: three section heads and their padding. The union of two sets is no longer than both together. */
 	size_t bytes = TAPE_INDEX_HEAD_BYTES + (size_t)index->nr_entries * TAPE_INDEX_ENTRY_BYTES +
-		       nrs_bytes(&index->touched) + spaces_bytes(&index->touched) + 32;
+		       nrs_bytes(&index->touched) + spaces_bytes(&index->touched) + 40;
 
 	if (chunk)
 		bytes += TAPE_INDEX_ENTRY_BYTES + nrs_bytes(&chunk->touched) + spaces_bytes(&chunk->touched);
-	return bytes;
+	return bytes + tape_briefs_bound(&index->briefs, chunk && has_brief(chunk) ? &chunk->brief : NULL);
 }
 
 static int add_touched(struct tape_index *index, const struct tape_touched *touched)
@@ -91,6 +102,8 @@ int tape_index_add(struct tape_index *index, const struct tape_chunk *chunk, uin
 		index->room = room;
 	}
 	index->entries[index->nr_entries++] = (struct tape_index_entry){slot_offset, chunk->header};
+	if (has_brief(chunk) && tape_briefs_add(&index->briefs, &chunk->brief, &chunk->header))
+		return -ENOMEM;
 	return add_touched(index, &chunk->touched);
 }
 
@@ -137,13 +150,25 @@ static void encode_spaces(struct byte_buffer *out, const roaring64_bitmap_t *spa
 		roaring64_bitmap_portable_serialize(spaces, (char *)at);
 }
 
+static void encode_briefs(struct byte_buffer *out, const struct tape_briefs *briefs)
+{
+	size_t start;
+
+	byte_buffer_add_u32(out, TAPE_SECTION_BRIEFS);
+	byte_buffer_add_u32(out, 0);
+	start = out->size_bytes;
+	tape_briefs_encode(briefs, out);
+	if (!out->bad)
+		put_le32(out->data + start - 4, (uint32_t)(out->size_bytes - start));
+}
+
 void tape_index_encode(const struct tape_index *index, struct byte_buffer *out)
 {
 	struct tape_touched empty = {roaring_bitmap_create(), roaring64_bitmap_create()};
 	const struct tape_touched *touched = &index->touched;
 
 	byte_buffer_add_u32(out, index->nr_entries);
-	byte_buffer_add_u32(out, (uint32_t)index->has_nrs + index->has_spaces);
+	byte_buffer_add_u32(out, (uint32_t)index->has_nrs + index->has_spaces + (index->briefs.list.size_bytes > 0));
 	byte_buffer_add_u64(out, 0);
 	for (uint32_t i = 0; i < index->nr_entries; i++)
 		encode_entry(out, &index->entries[i]);
@@ -153,6 +178,8 @@ void tape_index_encode(const struct tape_index *index, struct byte_buffer *out)
 		encode_nrs(out, touched->nrs ? touched->nrs : empty.nrs);
 	if (index->has_spaces && !out->bad)
 		encode_spaces(out, touched->spaces ? touched->spaces : empty.spaces);
+	if (index->briefs.list.size_bytes && !out->bad)
+		encode_briefs(out, &index->briefs);
 	tape_touched_deinit(&empty);
 }
 
@@ -216,6 +243,9 @@ static const char *decode_section(struct tape_index *out, struct byte_reader *re
 		if (!out->touched.spaces || !roaring64_bitmap_internal_validate(out->touched.spaces, NULL) ||
 		    roaring64_bitmap_portable_size_in_bytes(out->touched.spaces) != size_bytes)
 			return "its set of address spaces is not valid";
+	} else if (id == TAPE_SECTION_BRIEFS) {
+		out->briefs_at = bytes;
+		out->briefs_bytes = size_bytes;
 	}
 	return NULL;
 }

@@ -11,6 +11,7 @@
 
 #include "bytes.h"
 #include "tape.h"
+#include "tape_brief.h"
 
 #define TAPE_VERSION            1
 #define TAPE_FEATURE_RING       1ull              /* the oldest slots are overwritten */
@@ -48,6 +49,7 @@ enum tape_codec {
 
 #define TAPE_SECTION_NRS    1 /* of an INDEX chunk */
 #define TAPE_SECTION_SPACES 2
+#define TAPE_SECTION_BRIEFS 3
 
 /* Page ids of tape maps in memory that name no stored page. */
 #define TAPE_PAGE_ZERO UINT64_MAX
@@ -254,6 +256,7 @@ struct tape_chunk {
 	struct tape_touched touched;
 	uint64_t lossy_tsc;            /* of TRAPS: records were lost up to here; 0: none */
 	struct byte_buffer identities; /* of TRAPS: the last identity record of each task in it, in no order */
+	struct tape_brief brief;       /* of TRAPS that are not carried */
 	bool has_digest;
 	uint8_t digest[TAPE_CHAIN_BYTES]; /* of payload and padding, for the hash chain */
 };
@@ -297,11 +300,15 @@ struct tape_index {
 	struct tape_index_entry *entries;
 	uint32_t nr_entries, room;
 	struct tape_touched touched;
-	bool has_nrs, has_spaces; /* false: nothing known, any may be there */
+	bool has_nrs, has_spaces;  /* false: nothing known, any may be there */
+	struct tape_briefs briefs; /* as they are written */
+	/* As they were read, in the payload; NULL: none. */
+	const uint8_t *briefs_at;
+	uint32_t briefs_bytes;
 };
 
 void tape_index_deinit(struct tape_index *index);
-void tape_index_reset(struct tape_index *index); /* for a new slot */
+void tape_index_reset(struct tape_index *index, uint32_t slot_bytes); /* for a new slot */
 /* Upper bound of the payload if chunk is added, too (NULL: as it is). */
 size_t tape_index_bound(const struct tape_index *index, const struct tape_chunk *chunk);
 int tape_index_add(struct tape_index *index, const struct tape_chunk *chunk, uint32_t slot_offset);

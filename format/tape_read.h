@@ -62,7 +62,8 @@ struct tape_view { /* where each page is, as of one snapshot */
 
 struct tape_cached_pages {
 	uint8_t *data;
-	size_t chunk;
+	size_t room_bytes;
+	size_t chunk; /* SIZE_MAX: none */
 	uint64_t used;
 };
 
@@ -129,6 +130,7 @@ struct tape_reader {
 
 	struct tape_loader loader;
 	struct tape_scratch scratch; /* of pieces of the file that are looked at */
+	struct tape_brief_cache *briefs; /* made with the first that is asked for */
 	struct tape_view views[TAPE_VIEWS];
 	struct tape_cached_pages cache[TAPE_PAGE_CACHE];
 	uint64_t clock;      /* of use, for views and cache */
@@ -148,6 +150,12 @@ int tape_source_get(const struct tape_source *source, uint64_t offset, size_t si
 /* First offset >= this that is not in a hole of the file; size_bytes when there is none. */
 uint64_t tape_source_next_data(const struct tape_source *source, uint64_t offset);
 int tape_scratch_reserve(struct tape_scratch *scratch, size_t size_bytes);
+
+/* ---- tape_brief_read.c ----------------------------------------------- */
+
+void tape_brief_cache_destroy(struct tape_brief_cache *cache);
+/* What the index of its slot says of a chunk. 0, -ENOMEM. */
+int tape_reader_brief(struct tape_reader *reader, size_t number, struct tape_chunk_brief *out);
 
 /* ---- tape_problem.c -------------------------------------------------- */
 

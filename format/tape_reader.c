@@ -414,6 +414,7 @@ void tape_reader_close(struct tape_reader *reader)
 	free(reader->end_reason);
 	free(reader->scratch.data);
 	tape_loader_deinit(&reader->loader);
+	tape_brief_cache_destroy(reader->briefs);
 	tape_source_close(&reader->source);
 	free(reader);
 }

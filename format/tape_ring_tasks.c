@@ -322,6 +322,7 @@ int ring_tasks_encode(struct ring_tasks *tasks, uint64_t since_tsc, struct tape_
 	chunk->header.last_seq = 0;
 	tape_touched_deinit(&chunk->touched);
 	byte_buffer_deinit(&chunk->identities);
+	tape_brief_deinit(&chunk->brief);
 	*out = chunk;
 	return 0;
 }

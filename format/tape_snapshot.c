@@ -430,7 +430,7 @@ static int get_pages(struct tape_reader *reader, struct tape_stored_chunk *chunk
 {
 	size_t number = (size_t)(chunk - reader->chunks);
 	struct tape_cached_pages *oldest = &reader->cache[0];
-	struct tape_scratch raw = {0};
+	struct tape_scratch raw;
 	int result;
 
 	for (unsigned i = 0; i < TAPE_PAGE_CACHE; i++) {
@@ -444,13 +444,14 @@ static int get_pages(struct tape_reader *reader, struct tape_stored_chunk *chunk
 		if (pages->used < oldest->used)
 			oldest = pages;
 	}
+	/* Its memory serves again: new memory costs a fault a page. */
+	raw = (struct tape_scratch){oldest->data, oldest->room_bytes};
 	result = tape_load(reader, chunk, &raw);
-	if (result) {
-		free(raw.data);
+	*oldest = (struct tape_cached_pages){raw.data, raw.room_bytes, SIZE_MAX, 0};
+	if (result)
 		return result;
-	}
-	free(oldest->data);
-	*oldest = (struct tape_cached_pages){raw.data, number, ++reader->clock};
+	oldest->chunk = number;
+	oldest->used = ++reader->clock;
 	*out = raw.data;
 	return 0;
 }

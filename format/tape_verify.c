@@ -21,6 +21,8 @@ struct verify {
 	bool slot_is_whole;                                     /* all its chunks could be read */
 	uint64_t nr_chunks, nr_records, nr_pages, nr_snapshots; /* before the end chunk */
 	bool saw_end;
+	struct tape_brief *briefs; /* of the slot's chunks of records */
+	uint32_t nr_briefs, briefs_room;
 	struct tape_seal_check seal;
 };
 
@@ -105,6 +107,26 @@ static bool do_rows_fit(const struct tape_chunk_header *header, const struct tap
 	       (rows->first_seq == header->first_seq && rows->last_seq == header->last_seq);
 }
 
+static int add_brief(struct verify *verify, size_t size_bytes)
+{
+	if (verify->nr_briefs == verify->briefs_room) {
+		uint32_t room = verify->briefs_room ? verify->briefs_room * 2 : 64;
+		struct tape_brief *briefs = reallocarray(verify->briefs, room, sizeof(*briefs));
+
+		if (!briefs)
+			return -ENOMEM;
+		verify->briefs = briefs;
+		verify->briefs_room = room;
+	}
+	return tape_brief_make(&verify->briefs[verify->nr_briefs++], verify->raw.data, size_bytes);
+}
+
+static void drop_briefs(struct verify *verify)
+{
+	while (verify->nr_briefs)
+		tape_brief_deinit(&verify->briefs[--verify->nr_briefs]);
+}
+
 static int check_traps(struct verify *verify, const struct tape_stored_chunk *chunk)
 {
 	const struct tape_chunk_header *header = &chunk->header;
@@ -126,6 +148,10 @@ static int check_traps(struct verify *verify, const struct tape_stored_chunk *ch
 		check_carried(verify, chunk, rows.nr_records);
 		tape_touched_deinit(&rows.touched);
 		return 0;
+	}
+	if (add_brief(verify, header->raw_bytes)) {
+		tape_touched_deinit(&rows.touched);
+		return -ENOMEM;
 	}
 	check_records(verify, chunk);
 	verify->nr_records += rows.nr_records;
@@ -180,6 +206,33 @@ static const char *compare_index(const struct verify *verify, const struct tape_
 	return NULL;
 }
 
+/* A brief that says nothing is right of any chunk. */
+static int check_briefs(const struct verify *verify, const struct tape_slot *slot, const struct tape_index *index,
+			const char **why)
+{
+	struct tape_briefs_view view;
+	struct tape_brief brief = {0};
+	uint32_t number = 0;
+	int result;
+
+	if (!index->briefs_at || !verify->slot_is_whole)
+		return 0;
+	result = tape_briefs_decode(&view, index->briefs_at, index->briefs_bytes, verify->nr_briefs, why);
+	for (size_t i = 0; i < slot->nr_chunks && !result && !*why; i++) {
+		const struct tape_chunk_header *header = &verify->reader->chunks[slot->first_chunk + i].header;
+
+		if (header->type != TAPE_CHUNK_TRAPS || header->flags & TAPE_F_CARRIED)
+			continue;
+		result = tape_brief_get(&view, number, header->vcpu, header->min_tsc, &brief);
+		if (!result && brief.flags && !tape_brief_equal(&brief, &verify->briefs[number]))
+			*why = "a brief of it is not that of its chunk's records";
+		number++;
+	}
+	tape_brief_deinit(&brief);
+	tape_briefs_view_deinit(&view);
+	return result == -ENOMEM ? result : 0;
+}
+
 static int check_index(struct verify *verify, const struct tape_slot *slot)
 {
 	struct tape_reader *reader = verify->reader;
@@ -200,10 +253,11 @@ static int check_index(struct verify *verify, const struct tape_slot *slot)
 		return result;
 	if (!why)
 		why = compare_index(verify, slot, &index);
+	result = why ? 0 : check_briefs(verify, slot, &index, &why);
 	if (why)
 		tape_reader_report(reader, chunk->offset, "INDEX chunk: %s", why);
 	tape_index_deinit(&index);
-	return 0;
+	return result;
 }
 
 static void check_padding(struct verify *verify, const struct tape_stored_chunk *chunk)
@@ -258,6 +312,7 @@ static int check_slot(struct verify *verify, const struct tape_slot *slot)
 	if (!result)
 		result = check_index(verify, slot);
 	tape_touched_deinit(&verify->touched);
+	drop_briefs(verify);
 	return result;
 }
 
@@ -403,6 +458,8 @@ uint64_t tape_reader_verify(struct tape_reader *reader, void (*report)(void *ctx
 	reader->report = NULL;
 	free(verify.sequences);
 	free(verify.raw.data);
+	drop_briefs(&verify);
+	free(verify.briefs);
 	tape_touched_deinit(&verify.touched);
 	return reader->nr_reported;
 }

@@ -234,7 +234,7 @@ static int open_slot(struct tape_writer *writer, struct tape_error *error)
 	tape_seal_open_slot(&writer->seal, bytes);
 	writer->position = writer->slot_start ? 0 : TAPE_FILE_HEADER_BYTES;
 	writer->nr_chunks = 0;
-	tape_index_reset(&writer->index);
+	tape_index_reset(&writer->index, writer->identity.slot_bytes);
 	writer->slot_is_open = true;
 	writer->position += TAPE_SLOT_HEADER_BYTES;
 	return write_bytes(writer, writer->slot_start + writer->position - TAPE_SLOT_HEADER_BYTES, bytes,

@@ -30,6 +30,7 @@ vmtape_test(NAME tape_seal LABEL unit SOURCES unit/test_tape_seal.c unit/seal_fi
             LIBS vmtape-format TIMEOUT 600)
 vmtape_test(NAME tape_forged LABEL unit SOURCES unit/test_tape_forged.c unit/seal_fixture.c unit/tape_fixture.c
             LIBS vmtape-format)
+vmtape_test(NAME tape_brief LABEL unit SOURCES unit/test_tape_brief.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_compact LABEL unit SOURCES unit/test_tape_compact.c unit/tape_fixture.c LIBS vmtape-format)
 vmtape_test(NAME tape_golden LABEL golden SOURCES unit/test_tape_golden.c unit/tape_fixture.c LIBS vmtape-format)
 add_executable(make_golden EXCLUDE_FROM_ALL golden/make_golden.c unit/tape_fixture.c)
@@ -43,6 +44,11 @@ if(PYTHON3)
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
     set_tests_properties(golden.tape_decode.${name} PROPERTIES LABELS golden)
   endforeach()
+  # The second decoder compares each brief with the records.
+  add_test(NAME unit.tape_decode_briefs
+           COMMAND sh -c "'$<TARGET_FILE:test_tape_brief>' briefs.vmt && \
+                          '${PYTHON3}' '${CMAKE_CURRENT_SOURCE_DIR}/tools/tape_decode.py' briefs.vmt >briefs.txt")
+  set_tests_properties(unit.tape_decode_briefs PROPERTIES LABELS unit)
 endif()
 add_library(tape_repair STATIC fuzz/tape_repair.c)
 target_link_libraries(tape_repair PUBLIC vmtape-format)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel_image.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* __START_KERNEL_map and its largest KERNEL_IMAGE_SIZE (arch/x86/include/asm/page_64_types.h). */
 #define KERNEL_MAP       0xffffffff80000000ull
@@ -15,6 +15,7 @@
 
 #define ENTRY_PRESENT  0x001ull
 #define ENTRY_LARGE    0x080ull
+#define ENTRY_NX       (1ull << 63)
 #define ENTRY_GPA_MASK 0x000ffffffffff000ull
 
 static uint64_t table_entry(const uint8_t *table, unsigned i)
@@ -65,11 +66,11 @@ static void copy_page(struct guest_memory *memory, uint64_t gpa, uint8_t *out)
 		memcpy(out, page, GUEST_PAGE_BYTES);
 }
 
-static void copy_slot(struct guest_memory *memory, uint64_t entry, uint8_t *out)
+static void copy_slot(struct guest_memory *memory, uint64_t entry, bool with_code, uint8_t *out)
 {
 	uint8_t table[GUEST_PAGE_BYTES] = {0};
 
-	if (!(entry & ENTRY_PRESENT))
+	if (!(entry & ENTRY_PRESENT) || (entry & ENTRY_LARGE && !(entry & ENTRY_NX) && !with_code))
 		return;
 	if (entry & ENTRY_LARGE) {
 		for (uint64_t at = 0; at < SLOT_BYTES; at += GUEST_PAGE_BYTES)
@@ -80,7 +81,7 @@ static void copy_slot(struct guest_memory *memory, uint64_t entry, uint8_t *out)
 	for (unsigned i = 0; i < 512; i++) {
 		uint64_t page = table_entry(table, i);
 
-		if (page & ENTRY_PRESENT)
+		if (page & ENTRY_PRESENT && (page & ENTRY_NX || with_code))
 			copy_page(memory, page & ENTRY_GPA_MASK, out + (size_t)i * GUEST_PAGE_BYTES);
 	}
 }
@@ -90,8 +91,22 @@ bool kernel_image_may_hold(gva_t lstar)
 	return lstar.v >= KERNEL_MAP && lstar.v - KERNEL_MAP < KERNEL_MAP_BYTES;
 }
 
+/* Zeros. A fault for each of 13,000 pages would take longer than to look for the symbols in them. */
+static bool map_room(struct kernel_image *image)
+{
+	uint8_t *room =
+		mmap(NULL, image->size_bytes + SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room == MAP_FAILED)
+		return false;
+	image->slack_bytes = -(uintptr_t)room % SLOT_BYTES;
+	image->bytes = room + image->slack_bytes;
+	madvise(image->bytes, image->size_bytes, MADV_HUGEPAGE);
+	return true;
+}
+
 struct vmtape_error *kernel_image_read(struct kernel_image *out, struct guest_memory *memory, struct guest_space space,
-				       gva_t lstar)
+				       gva_t lstar, bool with_code)
 {
 	uint64_t entries[NR_SLOTS];
 	struct vmtape_error *error;
@@ -119,17 +134,17 @@ struct vmtape_error *kernel_image_read(struct kernel_image *out, struct guest_me
 	}
 	out->size_bytes = (last - first + 1) * SLOT_BYTES;
 	out->start = GVA(KERNEL_MAP + first * SLOT_BYTES);
-	out->bytes = calloc(1, out->size_bytes);
-	if (!out->bytes)
+	if (!map_room(out))
 		return &vmtape_error_no_memory;
 	for (unsigned i = first; i <= last; i++)
-		copy_slot(memory, entries[i], out->bytes + (i - first) * SLOT_BYTES);
+		copy_slot(memory, entries[i], with_code, out->bytes + (i - first) * SLOT_BYTES);
 	return NULL;
 }
 
 void kernel_image_deinit(struct kernel_image *image)
 {
-	free(image->bytes);
+	if (image->bytes)
+		munmap(image->bytes - image->slack_bytes, image->size_bytes + SLOT_BYTES);
 	*image = (struct kernel_image){0};
 }
 

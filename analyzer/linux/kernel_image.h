@@ -14,15 +14,19 @@
 struct kernel_image {
 	gva_t start;
 	size_t size_bytes;
-	uint8_t *bytes;
+	uint8_t *bytes;           /* mapped: its pages are large ones where the host has them */
+	size_t slack_bytes;       /* mapped before them */
 	struct guest_space space; /* that it was read with */
 };
 
 /* Is LSTAR where x86-64 Linux, and nobody else, puts its entry code? */
 bool kernel_image_may_hold(gva_t lstar);
-/* NOT_FOUND: this address space maps no kernel there. */
+/*
+ * Without code, what may be executed reads as 0, too: a third of a kernel has nothing that tells what it is, once it
+ * has made the rest not executable. NOT_FOUND: this address space maps no kernel there.
+ */
 struct vmtape_error *kernel_image_read(struct kernel_image *out, struct guest_memory *memory, struct guest_space space,
-				       gva_t lstar);
+				       gva_t lstar, bool with_code);
 void kernel_image_deinit(struct kernel_image *image);
 /* The bytes at gva, or NULL unless all of them are inside. */
 const uint8_t *kernel_image_at(const struct kernel_image *image, uint64_t gva, size_t size_bytes);

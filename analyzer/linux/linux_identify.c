@@ -99,17 +99,29 @@ static bool is_running_kernel(void *ctx, const struct kallsyms *symbols)
 	return entry == id->lstar.v;
 }
 
-static bool try_space(struct identify *id, struct guest_space space)
+static struct vmtape_error *find_symbols(struct identify *id, struct guest_space space, bool with_code)
 {
 	struct vmtape_error *error;
 
 	kernel_image_deinit(&id->image);
-	error = kernel_image_read(&id->image, id->memory, space, id->lstar);
+	error = kernel_image_read(&id->image, id->memory, space, id->lstar, with_code);
 	if (!error) {
 		linux_note(id->log, "kernel image by CR3 0x%" PRIx64 " (%d levels): 0x%" PRIx64 ", %zu MiB", space.cr3,
 			   space.levels, id->image.start.v, id->image.size_bytes >> 20);
 		error = kallsyms_find(&id->guest->symbols, id->image.bytes, id->image.size_bytes, id->image.start.v,
 				      is_running_kernel, id);
+	}
+	return error;
+}
+
+static bool try_space(struct identify *id, struct guest_space space)
+{
+	struct vmtape_error *error = find_symbols(id, space, false);
+
+	/* A kernel that has only begun to boot may execute all of itself. */
+	if (error && id->image.bytes && error->code != VMTAPE_ERROR_NO_MEMORY) {
+		vmtape_error_destroy(error);
+		error = find_symbols(id, space, true);
 	}
 	if (!error) {
 		linux_note(id->log, "kallsyms: %u symbols, %s", id->guest->symbols->nr, id->guest->symbols->layout);

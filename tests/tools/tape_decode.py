@@ -572,7 +572,70 @@ class Tape:
             found[kind] = payload[at + 8:at + 8 + length]
             at += 8 + length
         need(at == len(payload), "bytes behind the index")
+        if 3 in found:
+            Tape.briefs(found[3], [chunk for chunk in chunks if chunk.type == TRAPS and not chunk.flags & 1])
         return roaring32(found[1])[0], roaring64(found[2])
+
+    @staticmethod
+    def briefs(section, chunks):
+        """Section 3 of an index, compared with the records."""
+        number, at = varint(section, 0)
+        texts = []
+        for _ in range(number):
+            size, = struct.unpack_from("<I", section, at)
+            texts.append(section[at:at + size])
+            at += size
+        need(len(set(texts)) == len(texts), "a text of briefs is there twice")
+        for chunk in chunks:
+            flags = section[at]
+            at += 1
+            if not flags:
+                continue
+            count, at = varint(section, at)
+            numbers, rows, last, tsc = [], [], 0, chunk.min_tsc
+            for _ in range(count):
+                step, at = varint(section, at)
+                last += step
+                numbers.append(last)
+            count, at = varint(section, at)
+            for _ in range(count):
+                text, at = varint(section, at)
+                step, at = varint(section, at)
+                tsc = (tsc + unzigzag(step)) % 2**64
+                rows.append((tsc, texts[text]))
+            need((flags, numbers, rows) == Tape.brief(chunk), f"brief of the chunk at {chunk.at}")
+        need(at == len(section), "bytes behind the briefs")
+
+    @staticmethod
+    def brief(chunk):
+        """What section 3 has to say of a chunk: flags, system calls, rows."""
+        flags, numbers, rows, known = 1, set(), [], {}
+        for tsc, _, _, kind, record in Tape.rows(chunk):
+            abi, fragments, mask = record[5], *struct.unpack_from("<HI", record, 10)
+            registers = [bit for bit in range(32) if mask >> bit & 1]
+            values = dict(zip(registers, struct.unpack_from(f"<{len(registers)}Q", record, 32)))
+            call = {1: 0, 2: 24}.get(kind)
+            if call is not None and call in values:
+                nr = values[call] & (0xbfffffff if abi == 1 else 0xffffffff)
+                numbers.add(abi << 28 | nr & 0xfffffff)
+            elif call is not None:
+                flags |= 2
+            if kind not in (1, 2, 3):
+                continue
+            if not values.get(22):
+                flags |= 4 * (kind != 3)
+                continue
+            names = {bit: values[bit] for bit in (22, 23) if bit in values}
+            tail = record[32 + 8 * len(registers):] if kind == 3 else b""
+            registers_kept = struct.pack(f"<{len(names)}Q", *names.values())
+            row = struct.pack("<IB5xHIQQ", 32 + len(registers_kept) + len(tail), 3, fragments if kind == 3 else 0,
+                              sum(1 << bit for bit in names), 0, 0) + registers_kept + tail
+            before = known.get(values[22])
+            if before and before[0] == names and (kind != 3 or before[1] == row):
+                continue
+            known[values[22]] = names, row if kind == 3 else None
+            rows.append((tsc, row))
+        return flags, sorted(numbers), rows
 
     # ---- contents ----
 
