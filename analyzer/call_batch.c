@@ -13,7 +13,9 @@ void call_batch_deinit(struct call_batch *batch)
 
 static bool open_record(const struct stored_record *record, struct trap_view *out)
 {
-	return record->block && trap_view_parse(out, record->bytes, stored_record_bytes(record), NULL) > 0;
+	if (record->block)
+		trap_view_open(out, record->bytes);
+	return record->block;
 }
 
 void call_batch_item(const struct call_batch *batch, uint32_t i, struct call_item *item)

@@ -544,6 +544,7 @@ struct vmtape_error *call_groups_count(struct call_groups *groups, struct sessio
 		pool_options.nr_threads = call_pool_default_threads();
 	with_fds.fds |= groups->by[CALL_KEY_FILE];
 	with_fds.filter = filter;
+	with_fds.read_ahead = call_pool_read_ahead(pool_options.nr_threads);
 	error = call_stream_create(&stream, session, &with_fds);
 	if (error)
 		return error;

@@ -150,6 +150,11 @@ unsigned call_pool_workers(unsigned nr_threads)
 	return nr_threads > 1 ? 2 * (nr_threads < CALL_POOL_MAX_THREADS ? nr_threads : CALL_POOL_MAX_THREADS) : 1;
 }
 
+unsigned call_pool_read_ahead(unsigned nr_threads)
+{
+	return nr_threads > 1;
+}
+
 unsigned call_pool_default_threads(void)
 {
 	cpu_set_t cpus;

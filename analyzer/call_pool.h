@@ -36,6 +36,8 @@ struct vmtape_error *call_pool_run(struct call_stream *stream, const struct call
 
 /* Batches that are on their way at a time; each has a worker of its own. */
 unsigned call_pool_workers(unsigned nr_threads);
+/* call_stream_options.read_ahead for them: loading takes less of a core than the rest of what is done one at a time. */
+unsigned call_pool_read_ahead(unsigned nr_threads);
 /* As many as there are CPUs for this process, and no more than CALL_POOL_DEFAULT_THREADS. */
 unsigned call_pool_default_threads(void);
 

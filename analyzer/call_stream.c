@@ -368,6 +368,8 @@ struct vmtape_error *call_stream_create(struct call_stream **out, struct session
 		call_stream_destroy(s);
 		return error;
 	}
+	if (options->read_ahead)
+		tracker_read_ahead(s->tracker, options->read_ahead);
 	*out = s;
 	return NULL;
 }

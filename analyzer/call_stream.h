@@ -30,6 +30,7 @@ struct call_stream_options {
 	uint32_t window_calls; /* 0: the default; small ones are for tests */
 	size_t window_bytes;   /* likewise */
 	bool spanning;         /* also exits of calls that began before from_tsc, as CALL_EXIT_ONLY */
+	unsigned read_ahead;   /* threads that load chunks before they are needed */
 	bool fds;              /* follow descriptors: call.fds, and what else struct call_thread says of it */
 	/* Calls that can't match may be left out, and parts of the tape with them. Borrowed. */
 	const struct filter *filter;

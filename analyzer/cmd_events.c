@@ -338,8 +338,6 @@ static struct vmtape_error *show_by_threads(struct showing *showing, struct call
 	struct lines *lines;
 	struct vmtape_error *error;
 
-	if (!options.nr_threads)
-		options.nr_threads = call_pool_default_threads();
 	lines = calloc(call_pool_workers(options.nr_threads), sizeof(*lines));
 	if (!lines)
 		return &vmtape_error_no_memory;
@@ -367,8 +365,12 @@ static struct vmtape_error *show_calls(struct events *e)
 					      .read_all = e->read_all};
 	struct showing showing = {.events = e};
 	struct call_stream *stream;
-	struct vmtape_error *error = call_stream_create(&stream, e->session, &options);
+	struct vmtape_error *error;
 
+	if (!e->nr_threads)
+		e->nr_threads = call_pool_default_threads();
+	options.read_ahead = e->plugin ? 0 : call_pool_read_ahead(e->nr_threads);
+	error = call_stream_create(&stream, e->session, &options);
 	if (error)
 		return error;
 	progress_start(&showing.progress, "events", session_info(e->session)->nr_records);

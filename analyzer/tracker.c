@@ -719,6 +719,13 @@ struct vmtape_error *tracker_go_on(struct tracker *t)
 	return NULL;
 }
 
+void tracker_read_ahead(struct tracker *t, unsigned nr_threads)
+{
+	struct tape_error tape_error;
+
+	tape_cursor_read_ahead(t->cursor, nr_threads, &tape_error);
+}
+
 const struct tape_cursor *tracker_cursor(const struct tracker *t)
 {
 	return t->cursor;

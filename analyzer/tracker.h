@@ -44,6 +44,11 @@ struct vmtape_error *tracker_want_fds(struct tracker *tracker);
 void tracker_skip(struct tracker *tracker, struct skip_plan *plan);
 /* What the thread of the record at hand did last was passed over: the entry of an exit without one is there. */
 bool tracker_has_passed(const struct tracker *tracker);
+/*
+ * Chunks are loaded by so many other threads before they are needed; where no thread can be made, they are not. Before
+ * the first step.
+ */
+void tracker_read_ahead(struct tracker *tracker, unsigned nr_threads);
 /* One record on; *more is false at the end, when the calls that are left have been ended as open. */
 struct vmtape_error *tracker_step(struct tracker *tracker, bool *more);
 /* The same, but only if the next record is at or before tsc, and ends no call. */
