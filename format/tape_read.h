@@ -129,7 +129,7 @@ struct tape_reader {
 	uint8_t expected_value[TAPE_CHAIN_BYTES];
 
 	struct tape_loader loader;
-	struct tape_scratch scratch; /* of pieces of the file that are looked at */
+	struct tape_scratch scratch;     /* of pieces of the file that are looked at */
 	struct tape_brief_cache *briefs; /* made with the first that is asked for */
 	struct tape_view views[TAPE_VIEWS];
 	struct tape_cached_pages cache[TAPE_PAGE_CACHE];
