@@ -79,17 +79,10 @@ void call_put_fd_name(const struct call *call, int i, struct strbuf *out)
 	strbuf_put(out, fds->uncertain & 1u << i ? "?>" : ">");
 }
 
-static void put_string(struct strbuf *out, const char *bytes, size_t n)
-{
-	strbuf_put_char(out, '"');
-	strbuf_put_json(out, bytes, n);
-	strbuf_put_char(out, '"');
-}
-
 static void put_text_field(struct strbuf *out, const char *key, const char *text)
 {
 	strbuf_put(out, key);
-	put_string(out, text, strlen(text));
+	strbuf_put_json_string(out, text, strlen(text));
 }
 
 static void put_endpoint(struct strbuf *out, const struct fd_object *object, const struct fd_endpoint *endpoint,
@@ -127,7 +120,7 @@ void fd_object_put_json(const struct fd_object *object, struct strbuf *out)
 	strbuf_put(out, ", \"name\": ");
 	strbuf_init_on(&name, memory, sizeof(memory));
 	if (fd_object_put_name(object, &name))
-		put_string(out, name.data, name.len);
+		strbuf_put_json_string(out, name.data, name.len);
 	else
 		strbuf_put(out, "null");
 	strbuf_deinit(&name);

@@ -4,7 +4,8 @@
  * batch from the stream, which is one at a time, and works on it beside the
  * others. What is delivered is as with one thread, and in order, by whoever has
  * just done what comes next. Memory is bounded: call_pool_workers() batches with
- * CALL_BATCH_BYTES of records each, and what the work makes of them.
+ * CALL_BATCH_BYTES of records each, what the work makes of them, and what
+ * call_pool_read_ahead() threads have loaded (tape_ahead.h).
  */
 #ifndef CALL_POOL_H
 #define CALL_POOL_H

@@ -33,7 +33,9 @@ static const char help[] =
 	"      --format FORMAT   text (default), json: one object a line, csv\n"
 	"      --local           the times of --at are in the local time zone, not UTC\n"
 	"      --help            this text\n\n"
-	"FL: c closed on exec, ? not sure since records were lost. Descriptors of which nothing is known are left "
+	"FL: c closed on exec, ? may be another, or called otherwise, by now: vmtape-fds(1). Descriptors of which "
+	"nothing is "
+	"known are left "
 	"out.\n"
 	"Exit status: 0 done, 1 nothing is known to be open, 2 bad usage or bad input.\n";
 

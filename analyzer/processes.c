@@ -466,13 +466,6 @@ const struct process_thread *processes_by_tid(const struct processes *p, int32_t
 	return i == PROCESS_NONE ? NULL : &p->threads[i].pub;
 }
 
-const struct process_thread *processes_by_task(const struct processes *p, uint64_t task)
-{
-	uint32_t i = task ? process_table_find(&p->by_task, task) : PROCESS_NONE;
-
-	return i == PROCESS_NONE ? NULL : &p->threads[i].pub;
-}
-
 int32_t processes_parent(const struct processes *p, const struct process_thread *thread)
 {
 	const struct thread_entry *t = (const struct thread_entry *)thread;

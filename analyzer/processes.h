@@ -80,7 +80,6 @@ struct vmtape_error *processes_hint(struct processes *processes, const struct li
 void processes_identify(struct processes *processes, const struct trap_view *view, struct call_thread *out);
 /* NULL: none. Valid until the table changes. */
 const struct process_thread *processes_by_tid(const struct processes *processes, int32_t tid);
-const struct process_thread *processes_by_task(const struct processes *processes, uint64_t task);
 /* Process id of the parent now: its new one, if its own has ended. */
 int32_t processes_parent(const struct processes *processes, const struct process_thread *thread);
 /* Some program, command line or directory had no room any more, and is shown as not known. */

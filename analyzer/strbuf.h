@@ -68,4 +68,12 @@ static inline void strbuf_put_char(struct strbuf *buf, char c)
 	buf->data[++buf->len] = '\0';
 }
 
+/* strbuf_put_json() between quotes. */
+static inline void strbuf_put_json_string(struct strbuf *buf, const void *bytes, size_t n)
+{
+	strbuf_put_char(buf, '"');
+	strbuf_put_json(buf, bytes, n);
+	strbuf_put_char(buf, '"');
+}
+
 #endif

@@ -92,13 +92,13 @@ def main():
             events["sysdig"] = make_scap(options.build, ours.tape, scap)
         else:
             say("no sysdig: it is not installed")
-        show = [vmtape, "events", "--assume-linux"]
+        show = [vmtape, "events", "--assume-linux", "--threads", "1"]
         read = "every field of every event, in order of time"
         ways = (
             (read, {"vmtape": [scan, ours.tape],
                     "babeltrace2": trace and ["babeltrace2", trace, "--component=sink.utils.dummy"],
                     "sysdig": scap and ["sysdig", "-r", scap, "evt.num<0"]}, "12 M/s, 8x, 2.5x"),
-            ("calls joined and counted (vmtape stats)", {"vmtape": [vmtape, "stats", ours.tape]}, ""),
+            ("calls joined and counted (vmtape stats)", {"vmtape": [vmtape, "stats", "--threads", "1", ours.tape]}, ""),
             ("as text", {"vmtape": show + [ours.tape], "babeltrace2": trace and ["babeltrace2", trace],
                          "sysdig": scap and ["sysdig", "-r", scap, "-p", SYSDIG_LINE]}, "2 M/s, 4x, 3.5x"),
             ("as JSON", {"vmtape": show + ["--format", "json", ours.tape],

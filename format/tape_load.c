@@ -37,13 +37,6 @@ int tape_load_failed(struct tape_reader *reader, struct tape_stored_chunk *chunk
 	return tape_reader_problem(reader, chunk->offset, "%s chunk %s", tape_type_name(chunk->header.type), why);
 }
 
-int tape_check_header(struct tape_reader *reader, struct tape_stored_chunk *chunk)
-{
-	struct tape_origin from = tape_chunk_origin(reader, chunk);
-
-	return tape_load_failed(reader, chunk, tape_loader_header(&reader->loader, &from, chunk), reader->loader.why);
-}
-
 int tape_load_stored(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t **out)
 {
 	struct tape_origin from = tape_chunk_origin(reader, chunk);

@@ -197,8 +197,6 @@ int tape_reader_take(struct tape_reader *reader, size_t from, struct tape_error 
 struct tape_origin tape_chunk_origin(const struct tape_reader *reader, const struct tape_stored_chunk *chunk);
 /* What a loader has returned, and why: one that is bad is marked so, and reported. Returns result. */
 int tape_load_failed(struct tape_reader *reader, struct tape_stored_chunk *chunk, int result, const char *why);
-/* The file's header of this chunk is intact and agrees with what is known of it; else it turns bad: -EBADMSG. */
-int tape_check_header(struct tape_reader *reader, struct tape_stored_chunk *chunk);
 /* Checked stored bytes of a chunk, which live until the next load. */
 int tape_load_stored(struct tape_reader *reader, struct tape_stored_chunk *chunk, const uint8_t **out);
 /* Checked raw payload in *raw; reader->loader.is_sound tells of it. -EBADMSG: the chunk is bad, a problem is listed. */

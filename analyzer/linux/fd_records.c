@@ -104,14 +104,14 @@ static bool has_name(uint8_t type)
 
 static void put_file_id(struct record_reader *r, uint8_t type, struct strbuf *out)
 {
-	uint32_t fsid[2] = {read_u32(r), read_u32(r)}, bytes = read_u32(r);
+	uint32_t first = read_u32(r), second = read_u32(r), bytes = read_u32(r);
 	int32_t kind = (int32_t)read_u32(r);
 	size_t left = r->len > r->at ? r->len - r->at : 0;
 
 	strbuf_put(out, ", fsid={val=[");
-	strbuf_put_hex(out, fsid[0]);
+	strbuf_put_hex(out, first);
 	strbuf_put(out, ", ");
-	strbuf_put_hex(out, fsid[1]);
+	strbuf_put_hex(out, second);
 	strbuf_put(out, "]}, handle_type=");
 	strbuf_put_i64(out, kind);
 	strbuf_put(out, ", f_handle=0x");

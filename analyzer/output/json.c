@@ -15,17 +15,10 @@
 /* What lies between a value and the next: one piece of text, whose length the compiler knows. */
 #define KEY(name) ", \"" name "\": "
 
-static void put_string(struct strbuf *out, const void *bytes, size_t n)
-{
-	strbuf_put_char(out, '"');
-	strbuf_put_json(out, bytes, n);
-	strbuf_put_char(out, '"');
-}
-
 static void put_text(struct strbuf *out, const char *text)
 {
 	if (text)
-		put_string(out, text, strlen(text));
+		strbuf_put_json_string(out, text, strlen(text));
 	else
 		strbuf_put(out, "null");
 }
@@ -101,15 +94,15 @@ static bool put_arg_text(struct strbuf *out, const struct strbuf *text)
 	size_t n;
 
 	if (is_bare_string(text, &n, &cut)) {
-		put_string(out, text->data + 1, n);
+		strbuf_put_json_string(out, text->data + 1, n);
 		return cut;
 	}
 	if (!text->len || text->data[0] != '"') {
-		put_string(out, text->data ? text->data : "", text->len);
+		strbuf_put_json_string(out, text->data ? text->data : "", text->len);
 		return false;
 	}
 	kind = text_to_plain(text->data, text->len, &plain);
-	put_string(out, plain.data ? plain.data : "", plain.len);
+	strbuf_put_json_string(out, plain.data ? plain.data : "", plain.len);
 	strbuf_deinit(&plain);
 	return kind == ARG_PLAIN_CUT;
 }
@@ -138,7 +131,7 @@ static void put_arg(struct strbuf *out, const struct call *call, int i)
 	strbuf_cut(&text, 0);
 	if (call_arg_records(call, i, &text)) {
 		strbuf_put(out, KEY("records"));
-		put_string(out, text.data, text.len);
+		strbuf_put_json_string(out, text.data, text.len);
 	}
 	strbuf_put_char(out, '}');
 	strbuf_deinit(&text);
