@@ -262,6 +262,9 @@ class Comparison:
             return []
         if have_whole and want_whole:
             return wrong
+        # A cut may go through a character, of which the longer string has all.
+        have = have if have_whole else have.rstrip("\ufffd")
+        want = want if want_whole else want.rstrip("\ufffd")
         length = min(len(have), len(want))
         shorter_is_cut = (len(have) >= len(want) or not have_whole) and (len(want) >= len(have) or not want_whole)
         if have[:length] != want[:length] or not shorter_is_cut or length < CUT_MIN_BYTES and not have_whole:
