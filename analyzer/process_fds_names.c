@@ -100,15 +100,14 @@ static enum match find(const struct fd_name_change *change, const char *name, si
 	enum match how, other;
 
 	*from_target = false;
-	if (is_deleted(name, n))
-		return NO_MATCH;
 	how = match(name, n, change->path, change->removes);
-	if (how == SAME || how == BELOW || change->removes)
-		return how;
-	other = match(name, n, change->target, !change->exchanges);
-	if (other == SAME || other == BELOW)
-		*from_target = true;
-	return other != NO_MATCH ? other : how;
+	if ((how == NO_MATCH || how == PERHAPS) && !change->removes) {
+		other = match(name, n, change->target, !change->exchanges);
+		*from_target = other == SAME || other == BELOW;
+		how = other == NO_MATCH ? how : other;
+	}
+	/* removed before, or one that is really called so: then it is this one */
+	return how == SAME && is_deleted(name, n) ? PERHAPS : how;
 }
 
 static bool may_concern(const struct fd_name_change *change, uint64_t mask)

@@ -64,6 +64,23 @@ static void test_own_file(void)
 	fds_stop();
 }
 
+/* A file may really be called so; and directories above a removed one are renamed as those above others. */
+static void test_called_deleted(void)
+{
+	fds_start();
+	fds_open(10, "/t/x (deleted)", MADE, 3);
+	fds_open(10, "/t/y (deleted)", MADE, 4);
+	fds_open(10, "/t/z", MADE, 5);
+	change(10, NR_RENAME, "/t/x (deleted)", "/t/x", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)?");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/y (deleted)");
+	change(10, NR_UNLINK, "/t/z", NULL, 0);
+	change(10, NR_RENAME, "/t", "/u", 0);
+	CHECK_STR(fds_shown(10, 10, 4), "/u/y (deleted)?");
+	CHECK_STR(fds_shown(10, 10, 5), "/u/z (deleted)?");
+	fds_stop();
+}
+
 /* What a name of a call's leads to may be a link, which was renamed alone; and another process may mean another file.
  */
 static void test_not_certain(void)
@@ -190,6 +207,7 @@ static void test_long_names(void)
 int main(void)
 {
 	test_own_file();
+	test_called_deleted();
 	test_not_certain();
 	test_directories();
 	test_unknown_places();
