@@ -238,17 +238,48 @@ bool process_fds_name_is_current(const struct processes *p, const struct fd_thre
 
 /* ---- the calls ------------------------------------------------------------- */
 
-/* Of the second path; one that is not known to its beginning keeps its end. */
+/* One whose beginning is not known, or that is too long, keeps its last part. */
 static struct fd_object *path_of(const struct fd_thread *t, const struct fd_object *base, const char *path, size_t n)
 {
 	struct fd_object *object;
+	const char *slash;
 
 	if (!path || !n)
 		return NULL;
 	object = fd_path_object(FD_FILE, t->fs ? t->fs->root : "", base ? base->name : NULL, path, n);
-	while (!object && n && path[n - 1] == '/')
+	if (object)
+		return object;
+	while (n && path[n - 1] == '/')
 		n--;
-	return object || !n ? object : fd_object_create(FD_FILE, path, n);
+	slash = memrchr(path, '/', n);
+	if (slash) {
+		n -= (size_t)(slash + 1 - path);
+		path = slash + 1;
+	}
+	return n && n < FD_NAME_BYTES ? fd_object_create(FD_FILE, path, n) : NULL;
+}
+
+/* dirfd: the argument that the path starts from, if it is relative; -1: none. */
+static struct fd_object *enter_path_of(struct processes *p, struct fd_thread *t, const struct trap_view *view, int arg,
+				       int dirfd, struct fd_object **base)
+{
+	size_t n;
+	const char *path = fd_record_string(view, arg, false, &n);
+
+	if (!path || path[0] != '/')
+		*base = process_fd_base(p, t, dirfd);
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	return path_of(t, *base, path, path ? n : 0);
+}
+
+static struct fd_object *late_path_of(struct processes *p, struct fd_thread *t, const struct trap_view *view, int arg,
+				      const struct fd_object *base)
+{
+	size_t n;
+	const char *path = fd_record_string(view, arg, true, &n);
+
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	return path_of(t, base, path, path ? n : 0);
 }
 
 static int target_path(const struct fd_call *call)
@@ -259,18 +290,12 @@ static int target_path(const struct fd_call *call)
 void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	const struct fd_call *call = t->call;
-	const char *path;
-	size_t n;
 
 	t->name_seq = ++p->fds->room.name_seq;
-	t->base = process_fd_base(p, t, call->dirfd);
-	path = fd_record_string(view, call->path, false, &n);
-	t->object = path_of(t, t->base, path, path ? n : 0);
-	if (call->action != FD_DO_RENAME)
-		return;
-	t->target_base = process_fd_base(p, t, call->dirfd < 0 ? -1 : call->dirfd + 2);
-	path = fd_record_string(view, target_path(call), false, &n);
-	t->target = path_of(t, t->target_base, path, path ? n : 0);
+	t->object = enter_path_of(p, t, view, call->path, call->dirfd, &t->base);
+	if (call->action == FD_DO_RENAME)
+		t->target = enter_path_of(p, t, view, target_path(call), call->dirfd < 0 ? -1 : call->dirfd + 2,
+					  &t->target_base);
 }
 
 /* At the exit of one that went well. */
@@ -280,15 +305,11 @@ void process_fds_names_changed(struct processes *p, struct fd_thread *t, const s
 	bool renames = call->action == FD_DO_RENAME, directory;
 	uint64_t flags = call->flags < 0 ? 0 : t->args[call->flags];
 	struct fd_name_change change = {.removes = !renames, .begin_seq = t->name_seq};
-	const char *path;
-	size_t n;
 
-	path = t->object ? NULL : fd_record_string(view, call->path, true, &n);
-	if (path)
-		t->object = path_of(t, t->base, path, n);
-	path = t->target || !renames ? NULL : fd_record_string(view, target_path(call), true, &n);
-	if (path)
-		t->target = path_of(t, t->target_base, path, n);
+	if (!t->object)
+		t->object = late_path_of(p, t, view, call->path, t->base);
+	if (!t->target && renames)
+		t->target = late_path_of(p, t, view, target_path(call), t->target_base);
 	/* another thread has gone elsewhere */
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq;
 	if (renames && t->object && t->target && fd_object_same(t->object, t->target))

@@ -201,6 +201,41 @@ static void test_long_names(void)
 	fds_open(10, path, MADE, 3);
 	change(10, NR_RENAME, "/t", "/a/longer/one/where/the/name/has/no/room", 0);
 	CHECK(strchr(fds_shown(10, 10, 3), '?'));
+	/* a path that is too long to be kept: its last part tells what may be meant */
+	fds_open(10, "/t/x", MADE, 3);
+	fds_open(10, "/t/y", MADE, 4);
+	snprintf(path, sizeof(path), "/t/%.990s/link/././x", long_name);
+	for (size_t i = 253; i < 900; i += 250)
+		path[i] = '/';
+	CHECK(strlen(path) < FD_NAME_BYTES);
+	for (int too_long = 0; too_long < 2; too_long++) {
+		char longer[2100];
+
+		snprintf(longer, sizeof(longer), "/%s%s", too_long ? long_name : "u", path);
+		fds_open(10, "/t/x", MADE, 3);
+		change(10, NR_UNLINK, longer, NULL, 0);
+		CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+		CHECK_STR(fds_shown(10, 10, 4), "/t/y");
+	}
+	fds_stop();
+}
+
+/* Below a root that is not known, of an absolute path the last part is. */
+static void test_roots(void)
+{
+	fds_start();
+	fds_open(10, "/t/x", MADE, 3);
+	fds_open(10, "/t/z", MADE, 4);
+	fds_call(10, 10, NR_CHROOT, 0x1000, 0, 0);
+	change(10, NR_RENAME, "/t/x", "/t/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/z");
+	fds_stop();
+	fds_start();
+	change(10, NR_CHROOT, "/jail", NULL, 0);
+	fds_open(10, "/x", MADE, 3);
+	change(10, NR_RENAME, "/x", "/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/jail/y");
 	fds_stop();
 }
 
@@ -213,5 +248,6 @@ int main(void)
 	test_unknown_places();
 	test_at_the_same_time();
 	test_long_names();
+	test_roots();
 	return 0;
 }
