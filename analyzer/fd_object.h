@@ -63,7 +63,7 @@ struct fd_socket {
 /* Where the name of a file or directory is from. */
 enum fd_name_origin {
 	FD_NAME_GIVEN,  /* a call's argument: symbolic links may be in it */
-	FD_NAME_MADE,   /* the same, but for its last part: the call made that file (O_EXCL) */
+	FD_NAME_MADE,   /* the same, but for its last part: the call made that file (O_EXCL), or has renamed it */
 	FD_NAME_KERNEL, /* a snapshot: where the file really is */
 };
 

@@ -141,7 +141,7 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 	const struct fd_object *old = file->object;
 	char name[FD_NAME_BYTES];
 	struct fd_object *fresh;
-	bool from_target, certain;
+	bool from_target, certain, keeps;
 	enum match how;
 	size_t n;
 
@@ -161,7 +161,9 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 	file->doubtful |= !fresh || !certain;
 	if (!fresh)
 		return;
-	fresh->origin = certain ? old->origin : FD_NAME_GIVEN;
+	/* above its last part, the new name is as the call gave it */
+	keeps = change->removes || (from_target && !change->exchanges);
+	fresh->origin = !certain ? FD_NAME_GIVEN : keeps ? old->origin : FD_NAME_MADE;
 	fd_file_set(file, fresh);
 	file->named_seq = p->fds->room.name_seq;
 }

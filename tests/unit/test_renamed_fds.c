@@ -105,6 +105,34 @@ static void test_not_certain(void)
 	fds_stop();
 }
 
+/* What a snapshot tells of a descriptor: names are the kernel's. */
+static void told_by_kernel(int32_t pid, uint64_t fd)
+{
+	fds_feed(fds_entry(pid, pid, NR_LSEEK, fd, 0, 0));
+	fds_last.objects[0]->origin = FD_NAME_KERNEL;
+	fds_leave(pid, pid, NR_LSEEK, 0);
+}
+
+/* Where the kernel's name was, a directory above is known, too; what a rename gives it is a call's name. */
+static void test_kernels_names(void)
+{
+	fds_start();
+	fds_open(10, "/t/a/x", 0, 3);
+	told_by_kernel(10, 3);
+	change(10, NR_RENAME, "/t/a", "/link/b", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/link/b/x");
+	change(10, NR_RENAME, "/link/b/x", "/link/b/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/link/b/y");
+	change(10, NR_RENAME, "/link/b", "/c", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/c/y?");
+	fds_open(10, "/t/z", 0, 3);
+	told_by_kernel(10, 3);
+	change(10, NR_UNLINK, "/t/z", NULL, 0);
+	change(10, NR_RENAME, "/t", "/u", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/u/z (deleted)");
+	fds_stop();
+}
+
 static void test_directories(void)
 {
 	fds_start();
@@ -244,6 +272,7 @@ int main(void)
 	test_own_file();
 	test_called_deleted();
 	test_not_certain();
+	test_kernels_names();
 	test_directories();
 	test_unknown_places();
 	test_at_the_same_time();
