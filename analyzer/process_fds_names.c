@@ -151,7 +151,7 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 	if (how == NO_MATCH)
 		return;
 	/* named while the call was under way: before the change, or behind it */
-	if (file->named_seq >= change->begin_seq) {
+	if (change->perhaps || file->named_seq >= change->begin_seq) {
 		file->doubtful = true;
 		return;
 	}
@@ -187,7 +187,7 @@ static void change_fs(struct processes *p, const struct fd_name_change *change, 
 		how = find(change, old, strlen(old), &from_target);
 		if (how == NO_MATCH)
 			continue;
-		n = put_name(change, from_target, how, old, strlen(old), name);
+		n = change->perhaps ? 0 : put_name(change, from_target, how, old, strlen(old), name);
 		if (n && root)
 			fs->root = process_table_directory(p, name, n);
 		else if (n)
@@ -300,32 +300,66 @@ void process_fds_names_enter(struct processes *p, struct fd_thread *t, const str
 					  &t->target_base);
 }
 
+static void fill(struct fd_name_change *change, const struct fd_thread *t)
+{
+	bool renames = t->call->action == FD_DO_RENAME;
+	uint64_t flags = t->call->flags < 0 ? 0 : t->args[t->call->flags];
+
+	change->path = t->object;
+	change->target = t->target;
+	change->removes = !renames;
+	change->exchanges = renames && flags & RENAME_EXCHANGE_;
+	change->directories = renames || t->call->removes_directory || (t->call->flags >= 0 && flags & AT_REMOVEDIR_);
+	change->begin_seq = t->name_seq;
+	change->mask = (t->object ? fd_last_name_mask(t->object) : 0) | (t->target ? fd_last_name_mask(t->target) : 0);
+}
+
+/* t: whose call it was; NULL: not known. */
+static void apply(struct processes *p, const struct fd_thread *t, struct fd_name_change *change)
+{
+	change->end_seq = ++p->fds->room.name_seq;
+	remember(p->fds, change);
+	for (struct fd_file *file = p->fds->room.files; file; file = file->next)
+		change_file(p, t, change, file);
+	for (uint32_t i = 0; change->directories && i < p->used; i++)
+		if (p->threads[i].used && p->threads[i].fd)
+			change_fs(p, change, p->threads[i].fd->fs);
+}
+
 /* At the exit of one that went well. */
 void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
-	const struct fd_call *call = t->call;
-	bool renames = call->action == FD_DO_RENAME, directory;
-	uint64_t flags = call->flags < 0 ? 0 : t->args[call->flags];
-	struct fd_name_change change = {.removes = !renames, .begin_seq = t->name_seq};
+	bool renames = t->call->action == FD_DO_RENAME;
+	struct fd_name_change change = {0};
 
 	if (!t->object)
-		t->object = late_path_of(p, t, view, call->path, t->base);
+		t->object = late_path_of(p, t, view, t->call->path, t->base);
 	if (!t->target && renames)
-		t->target = late_path_of(p, t, view, target_path(call), t->target_base);
+		t->target = late_path_of(p, t, view, target_path(t->call), t->target_base);
 	/* another thread has gone elsewhere */
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq;
 	if (renames && t->object && t->target && fd_object_same(t->object, t->target))
 		return;
-	change.path = t->object;
-	change.target = t->target;
-	change.exchanges = renames && flags & RENAME_EXCHANGE_;
-	change.mask = (t->object ? fd_last_name_mask(t->object) : 0) | (t->target ? fd_last_name_mask(t->target) : 0);
-	change.end_seq = ++p->fds->room.name_seq;
-	remember(p->fds, &change);
-	for (struct fd_file *file = p->fds->room.files; file; file = file->next)
-		change_file(p, t, &change, file);
-	directory = renames || call->removes_directory || (call->flags >= 0 && flags & AT_REMOVEDIR_);
-	for (uint32_t i = 0; directory && i < p->used; i++)
-		if (p->threads[i].used && p->threads[i].fd)
-			change_fs(p, &change, p->threads[i].fd->fs);
+	fill(&change, t);
+	apply(p, t, &change);
+}
+
+void process_fds_names_unseen(struct processes *p, const struct fd_thread *t)
+{
+	struct fd_name_change change = {.perhaps = true};
+
+	if (!t->in_call || (t->call->action != FD_DO_RENAME && t->call->action != FD_DO_UNLINK))
+		return;
+	fill(&change, t);
+	apply(p, NULL, &change);
+}
+
+void process_fds_names_alone(struct processes *p, const struct fd_call *call)
+{
+	bool renames = call->action == FD_DO_RENAME;
+	struct fd_name_change change = {.perhaps = true,
+					.removes = !renames,
+					.directories = renames || call->removes_directory || call->flags >= 0};
+
+	apply(p, NULL, &change);
 }

@@ -48,10 +48,7 @@ static void test_own_file(void)
 	fds_open(10, "/t/other", 0, 4);
 	change(10, NR_RENAME, "/t/x.new", "/t/x", -2);
 	CHECK_STR(fds_shown(10, 10, 3), "/t/x.new");
-	enter_change(10, 10, NR_RENAME, "/t/x.new", "/t/x");
-	CHECK_STR(fds_shown(10, 10, 3), "/t/x.new");
-	enter_change(10, 10, NR_RENAME, "/t/x.new", "/t/x");
-	fds_leave(10, 10, NR_RENAME, 0);
+	change(10, NR_RENAME, "/t/x.new", "/t/x", 0);
 	CHECK_STR(fds_shown(10, 10, 3), "/t/x");
 	CHECK_STR(fds_shown(10, 10, 4), "/t/other");
 	change(10, NR_UNLINK, "/t//./x", NULL, 0);
@@ -218,6 +215,62 @@ static void test_at_the_same_time(void)
 	fds_stop();
 }
 
+/* How a call ended was not seen: it may have happened, or not. */
+static void test_unseen_ends(void)
+{
+	enum { NEXT_ENTRY, OTHER_EXIT, GAP, NO_RESULT, KILLED, WAYS };
+
+	for (int way = 0; way < WAYS; way++) {
+		struct fixture_record r = fixture_exit(++fds_now, 20, 20, NR_RENAME, 0);
+
+		fds_start();
+		fds_open(10, "/t/x", MADE, 3);
+		fds_open(10, "/t/z", MADE, 4);
+		fds_open(10, "/t/a", 0200000, 5);
+		change_dir(10, "/t/job");
+		if (way == KILLED)
+			fds_call(20, 20, NR_CLONE, THREAD_FLAGS, 0, 21);
+		enter_change(20, way == KILLED ? 21 : 20, NR_RENAME, "/t/x", "/t/job");
+		if (way == GAP) {
+			fds_gap(0);
+			fds_open(10, "/t/x", MADE, 3);
+			fds_open(10, "/t/z", MADE, 4);
+			change_dir(10, "/t/job");
+			fds_leave(20, 20, NR_RENAME, -2);
+		} else if (way == OTHER_EXIT) {
+			fds_leave(20, 20, NR_LSEEK, 0);
+		} else if (way == NO_RESULT) {
+			r.flags = TRAP_F_DIVERTED;
+			fds_feed(r);
+		} else if (way == KILLED) {
+			fds_feed(fds_entry(20, 20, NR_EXIT_GROUP, 0, 0, 0));
+		} else {
+			fds_call(20, 20, NR_LSEEK, 0, 0, 0);
+		}
+		CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+		CHECK(fds_last_cwd_uncertain);
+		CHECK_STR(fds_shown(10, 10, 4), "/t/z");
+		fds_stop();
+	}
+}
+
+/* The entry was not seen: any name may be meant; but what fails changes nothing, and unlink takes no directory. */
+static void test_exit_alone(void)
+{
+	fds_start();
+	fds_open(10, "/t/x", MADE, 3);
+	change_dir(10, "/t/job");
+	fds_leave(20, 20, NR_UNLINK, -2);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x");
+	fds_leave(20, 20, NR_UNLINK, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK(!fds_last_cwd_uncertain);
+	fds_leave(20, 20, NR_RENAME, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK(fds_last_cwd_uncertain);
+	fds_stop();
+}
+
 static void test_long_names(void)
 {
 	char long_name[1000], path[1024];
@@ -276,6 +329,8 @@ int main(void)
 	test_directories();
 	test_unknown_places();
 	test_at_the_same_time();
+	test_unseen_ends();
+	test_exit_alone();
 	test_long_names();
 	test_roots();
 	return 0;
