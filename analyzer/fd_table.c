@@ -214,7 +214,12 @@ void fd_file_set(struct fd_file *file, struct fd_object *object)
 {
 	if (!object)
 		return;
-	/* a name more than there is room for is one of a few hundred bytes: the next file finds no room */
+	if (size_of(object) > size_of(file->object) &&
+	    file->room->nr_bytes + size_of(object) - size_of(file->object) > FD_BYTES_MAX) {
+		file->doubtful = true;
+		fd_object_release(object);
+		return;
+	}
 	file->room->nr_bytes += size_of(object) - size_of(file->object);
 	fd_object_release(file->object);
 	file->object = object;

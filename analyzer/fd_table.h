@@ -90,7 +90,7 @@ void fd_table_exec(struct fd_table *table);
 struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object);
 struct fd_file *fd_file_hold(struct fd_file *file);
 void fd_file_release(struct fd_file *file);
-/* Takes over the reference to the object. */
+/* Takes over the reference to the object; no room: it stays what it was, and is doubtful. */
 void fd_file_set(struct fd_file *file, struct fd_object *object);
 
 struct fd_fs {

@@ -301,6 +301,28 @@ static void test_long_names(void)
 	fds_stop();
 }
 
+/* What is kept of all files is bounded: where a longer name has no room, the old one is marked. */
+static void test_no_room(void)
+{
+	char long_name[1000] = "/";
+	int nr_old = 0, nr_new = 0;
+
+	fds_start();
+	memset(long_name + 1, 'n', sizeof(long_name) - 2);
+	for (int64_t fd = 0; fd < 65536; fd++)
+		fds_open(10, "/t/x", 0, fd);
+	change(20, NR_RENAME, "/t", long_name, 0);
+	for (uint64_t fd = 0; fd < 65536; fd += 64) {
+		const char *name = fds_shown(10, 10, fd);
+
+		CHECK(name[strlen(name) - 1] == '?');
+		nr_old += !strcmp(name, "/t/x?");
+		nr_new += !strncmp(name, long_name, sizeof(long_name) - 1);
+	}
+	CHECK(nr_old && nr_new && nr_old + nr_new == 1024);
+	fds_stop();
+}
+
 /* Below a root that is not known, of an absolute path the last part is. */
 static void test_roots(void)
 {
@@ -332,6 +354,7 @@ int main(void)
 	test_unseen_ends();
 	test_exit_alone();
 	test_long_names();
+	test_no_room();
 	test_roots();
 	return 0;
 }
