@@ -177,6 +177,7 @@ struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object)
 		return NULL;
 	}
 	room->nr_bytes += size_of(object);
+	fd_name_count(object, room->named, true);
 	*file = (struct fd_file){.refs = 1,
 				 .room = room,
 				 .object = object,
@@ -206,6 +207,7 @@ void fd_file_release(struct fd_file *file)
 	if (file->next)
 		file->next->back = file->back;
 	file->room->nr_bytes -= size_of(file->object);
+	fd_name_count(file->object, file->room->named, false);
 	fd_object_release(file->object);
 	free(file);
 }
@@ -221,6 +223,8 @@ void fd_file_set(struct fd_file *file, struct fd_object *object)
 		return;
 	}
 	file->room->nr_bytes += size_of(object) - size_of(file->object);
+	fd_name_count(file->object, file->room->named, false);
+	fd_name_count(object, file->room->named, true);
 	fd_object_release(file->object);
 	file->object = object;
 	file->mask = fd_name_mask(object);

@@ -115,24 +115,25 @@ static bool may_concern(const struct fd_name_change *change, uint64_t mask)
 	return !change->path || (!change->target && !change->removes) || change->mask & mask;
 }
 
-static bool has_file(const struct fd_table *files, const struct fd_file *file)
+/* Is there a file that it may concern? Each name that does has the last part of one of both paths. */
+static bool may_concern_any(const struct fd_room *room, const struct fd_name_change *change)
 {
-	for (uint32_t fd = 0; fd < files->room; fd++)
-		if (files->slots[fd].file == file)
-			return true;
-	return false;
+	if (!change->path || (!change->target && !change->removes))
+		return true;
+	return fd_last_name_count(change->path, room->named) ||
+	       (change->target && fd_last_name_count(change->target, room->named));
 }
 
 /*
  * Sure is the change of a file that the process itself has open, by a name that the kernel gave, or that it was made
  * by. Behind any other name there may be a symbolic link, which is what was changed.
  */
-static bool is_certain(const struct fd_thread *t, const struct fd_file *file, enum match how)
+static bool is_certain(const struct processes *p, const struct fd_thread *t, const struct fd_file *file, enum match how)
 {
 	uint8_t origin = file->object->origin;
 
 	return !t->unsure && !t->guessed && (origin == FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
-	       has_file(t->files, file);
+	       file->held_seq == p->fds->room.name_seq;
 }
 
 static void change_file(struct processes *p, const struct fd_thread *t, const struct fd_name_change *change,
@@ -155,7 +156,7 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 		file->doubtful = true;
 		return;
 	}
-	certain = is_certain(t, file, how);
+	certain = is_certain(p, t, file, how);
 	n = put_name(change, from_target, how, old->name, old->name_len, name);
 	fresh = n ? fd_object_create((enum fd_kind)old->kind, name, n) : NULL;
 	file->doubtful |= !fresh || !certain;
@@ -319,8 +320,13 @@ static void apply(struct processes *p, const struct fd_thread *t, struct fd_name
 {
 	change->end_seq = ++p->fds->room.name_seq;
 	remember(p->fds, change);
-	for (struct fd_file *file = p->fds->room.files; file; file = file->next)
-		change_file(p, t, change, file);
+	if (may_concern_any(&p->fds->room, change)) {
+		for (uint32_t fd = 0; t && fd < t->files->room; fd++)
+			if (t->files->slots[fd].file)
+				t->files->slots[fd].file->held_seq = change->end_seq;
+		for (struct fd_file *file = p->fds->room.files; file; file = file->next)
+			change_file(p, t, change, file);
+	}
 	for (uint32_t i = 0; change->directories && i < p->used; i++)
 		if (p->threads[i].used && p->threads[i].fd)
 			change_fs(p, change, p->threads[i].fd->fs);

@@ -323,6 +323,28 @@ static void test_no_room(void)
 	fds_stop();
 }
 
+/* Many files are open: what a change costs is seen in those that it may concern alone. */
+static void test_many_files(void)
+{
+	char name[32];
+
+	fds_start();
+	for (int fd = 0; fd < 30000; fd++) {
+		snprintf(name, sizeof(name), "/t/a/%d", fd % 100);
+		fds_open(10, name, MADE, fd);
+		told_by_kernel(10, (uint64_t)fd);
+	}
+	for (int i = 0; i < 30000; i++)
+		change(10, NR_UNLINK, "/t/none", NULL, 0);
+	change(10, NR_RENAME, "/t", "/u", 0);
+	CHECK_STR(fds_shown(10, 10, 29999), "/u/a/99");
+	change(10, NR_UNLINK, "/u/a/99", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 29999), "/u/a/99 (deleted)");
+	fds_call(10, 10, NR_CLOSE, 29999, 0, 0);
+	CHECK_STR(fds_shown(10, 10, 29899), "/u/a/99 (deleted)");
+	fds_stop();
+}
+
 /* Below a root that is not known, of an absolute path the last part is. */
 static void test_roots(void)
 {
@@ -355,6 +377,7 @@ int main(void)
 	test_exit_alone();
 	test_long_names();
 	test_no_room();
+	test_many_files();
 	test_roots();
 	return 0;
 }
