@@ -161,6 +161,15 @@ struct fd_message *fd_link_send(struct fd_file *file, uint32_t nr)
 	return message;
 }
 
+struct fd_message *fd_link_sending(struct fd_file *file, uint64_t id)
+{
+	struct fd_message *message = file && file->link ? file->link->first[!end_of(file)] : NULL;
+
+	while (message && message->id != id)
+		message = message->next;
+	return message;
+}
+
 void fd_link_sent(struct fd_file *file, uint64_t id, bool sent)
 {
 	struct fd_message **at;

@@ -21,6 +21,7 @@ struct fd_message {
 	bool overlaps;     /* another one was sent at the same time */
 	struct {
 		struct fd_file *file; /* NULL: not known */
+		int32_t fd;           /* the sender's number of it */
 		bool sure;
 	} files[];
 };
@@ -37,6 +38,8 @@ bool fd_link_is_whole(const struct fd_file *file, uint32_t gaps);
 void fd_link_break(struct fd_file *file);
 /* Of nr files, those that the caller then fills in; NULL: the link is broken. It is on its way to the peer. */
 struct fd_message *fd_link_send(struct fd_file *file, uint32_t nr);
+/* That which a call on file sends, as long as nobody has taken it; else NULL. */
+struct fd_message *fd_link_sending(struct fd_file *file, uint64_t id);
 /* The call that sent it has ended; sent: with success. */
 void fd_link_sent(struct fd_file *file, uint64_t id, bool sent);
 /* A call that may take a message from this file begins, or has ended. */

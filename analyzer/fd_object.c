@@ -66,36 +66,68 @@ bool fd_object_same(const struct fd_object *a, const struct fd_object *b)
 		same_endpoint(&a->socket.peer, &b->socket.peer));
 }
 
-static uint64_t component_bit(const char *text, size_t n)
+static uint64_t component_hash(const char *text, size_t n)
 {
 	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
 
 	for (size_t i = 0; i < n; i++)
 		hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3u;
-	return 1ull << (hash >> 58);
+	return hash;
+}
+
+/* The hash of the part at *at, which goes on to the next; false: there is none. */
+static bool next_part(const char **at, const char *end, uint64_t *hash)
+{
+	const char *slash, *stop;
+
+	if (*at >= end)
+		return false;
+	slash = memchr(*at + 1, '/', (size_t)(end - *at - 1));
+	stop = slash ? slash : end;
+	*hash = component_hash(*at + 1, (size_t)(stop - *at - 1));
+	*at = stop;
+	return true;
+}
+
+static uint64_t last_hash(const struct fd_object *object)
+{
+	const char *slash = memrchr(object->name, '/', object->name_len), *at = slash ? slash + 1 : object->name;
+
+	return component_hash(at, object->name_len - (size_t)(at - object->name));
+}
+
+static bool may_be_renamed(const struct fd_object *object)
+{
+	return (object->kind == FD_FILE || object->kind == FD_DIRECTORY) && object->name[0] == '/';
 }
 
 uint64_t fd_name_mask(const struct fd_object *object)
 {
 	const char *at = object->name, *end = object->name + object->name_len;
-	uint64_t mask = 0;
+	uint64_t mask = 0, hash;
 
-	if ((object->kind != FD_FILE && object->kind != FD_DIRECTORY) || at[0] != '/')
-		return 0;
-	while (at < end) {
-		const char *slash = memchr(at + 1, '/', (size_t)(end - at - 1)), *stop = slash ? slash : end;
-
-		mask |= component_bit(at + 1, (size_t)(stop - at - 1));
-		at = stop;
-	}
+	while (may_be_renamed(object) && next_part(&at, end, &hash))
+		mask |= 1ull << (hash >> 58);
 	return mask;
 }
 
 uint64_t fd_last_name_mask(const struct fd_object *object)
 {
-	const char *slash = memrchr(object->name, '/', object->name_len), *at = slash ? slash + 1 : object->name;
+	return 1ull << (last_hash(object) >> 58);
+}
 
-	return component_bit(at, object->name_len - (size_t)(at - object->name));
+void fd_name_count(const struct fd_object *object, uint32_t counts[FD_NAME_PARTS], bool more)
+{
+	const char *at = object->name, *end = object->name + object->name_len;
+	uint64_t hash;
+
+	while (may_be_renamed(object) && next_part(&at, end, &hash))
+		counts[hash % FD_NAME_PARTS] += more ? 1 : -1u;
+}
+
+uint32_t fd_last_name_count(const struct fd_object *object, const uint32_t counts[FD_NAME_PARTS])
+{
+	return counts[last_hash(object) % FD_NAME_PARTS];
 }
 
 bool fd_object_is_inet(const struct fd_object *object)

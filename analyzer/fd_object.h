@@ -63,7 +63,7 @@ struct fd_socket {
 /* Where the name of a file or directory is from. */
 enum fd_name_origin {
 	FD_NAME_GIVEN,  /* a call's argument: symbolic links may be in it */
-	FD_NAME_MADE,   /* the same, but for its last part: the call made that file (O_EXCL) */
+	FD_NAME_MADE,   /* the same, but for its last part: the call made that file (O_EXCL), or has renamed it */
 	FD_NAME_KERNEL, /* a snapshot: where the file really is */
 };
 
@@ -85,6 +85,11 @@ void fd_object_release(struct fd_object *object);
 /* A bit for each part of a path that may be renamed, and for the last of them; 0: it has no path. */
 uint64_t fd_name_mask(const struct fd_object *object);
 uint64_t fd_last_name_mask(const struct fd_object *object);
+/* How often parts are in the paths of several objects, by their hashes; one of these comes, or goes. */
+#define FD_NAME_PARTS 16384u
+void fd_name_count(const struct fd_object *object, uint32_t counts[FD_NAME_PARTS], bool more);
+/* For the last part of this one; 0: it is in none of them. */
+uint32_t fd_last_name_count(const struct fd_object *object, const uint32_t counts[FD_NAME_PARTS]);
 bool fd_object_same(const struct fd_object *a, const struct fd_object *b);
 
 /* As Falco names types: "file", "ipv4", "unix", "event"; NULL: not known. */

@@ -177,6 +177,7 @@ struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object)
 		return NULL;
 	}
 	room->nr_bytes += size_of(object);
+	fd_name_count(object, room->named, true);
 	*file = (struct fd_file){.refs = 1,
 				 .room = room,
 				 .object = object,
@@ -206,6 +207,7 @@ void fd_file_release(struct fd_file *file)
 	if (file->next)
 		file->next->back = file->back;
 	file->room->nr_bytes -= size_of(file->object);
+	fd_name_count(file->object, file->room->named, false);
 	fd_object_release(file->object);
 	free(file);
 }
@@ -214,8 +216,15 @@ void fd_file_set(struct fd_file *file, struct fd_object *object)
 {
 	if (!object)
 		return;
-	/* a name more than there is room for is one of a few hundred bytes: the next file finds no room */
+	if (size_of(object) > size_of(file->object) &&
+	    file->room->nr_bytes + size_of(object) - size_of(file->object) > FD_BYTES_MAX) {
+		file->doubtful = true;
+		fd_object_release(object);
+		return;
+	}
 	file->room->nr_bytes += size_of(object) - size_of(file->object);
+	fd_name_count(file->object, file->room->named, false);
+	fd_name_count(object, file->room->named, true);
 	fd_object_release(file->object);
 	file->object = object;
 	file->mask = fd_name_mask(object);

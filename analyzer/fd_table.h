@@ -22,7 +22,8 @@ struct fd_room {
 	size_t nr_messages;
 	uint64_t blind_sends; /* descriptors sent on sockets that are not known */
 	struct fd_file *files;
-	uint64_t name_seq; /* counts beginnings and ends of calls that change names */
+	uint64_t name_seq;             /* counts beginnings and ends of calls that change names */
+	uint32_t named[FD_NAME_PARTS]; /* fd_name_count() of all files */
 };
 
 /* An open file description: what dup and fork share. */
@@ -34,6 +35,7 @@ struct fd_file {
 	struct fd_file *next, **back; /* of all of the room */
 	uint64_t mask;                /* fd_name_mask() of its object */
 	uint64_t named_seq;           /* of the room, as its name was told */
+	uint64_t held_seq;            /* of the room: whose call changed names then has it open */
 	bool doubtful;                /* its name may have been changed since */
 };
 
@@ -90,7 +92,7 @@ void fd_table_exec(struct fd_table *table);
 struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object);
 struct fd_file *fd_file_hold(struct fd_file *file);
 void fd_file_release(struct fd_file *file);
-/* Takes over the reference to the object. */
+/* Takes over the reference to the object; no room: it stays what it was, and is doubtful. */
 void fd_file_set(struct fd_file *file, struct fd_object *object);
 
 struct fd_fs {

@@ -321,6 +321,9 @@ struct vmtape_error *guest_read_string(struct guest_memory *memory, struct guest
 			return NULL;
 		gva.v += n;
 		room -= n;
+		if (!gva.v && room)
+			return vmtape_error_create_at(VMTAPE_ERROR_NOT_FOUND, UINT64_MAX,
+						      "the string has no end where the address space ends");
 	}
 	return NULL;
 }

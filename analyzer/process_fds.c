@@ -666,6 +666,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	out->dir_args = call->dir_args;
 	if (!t || !t->files)
 		return;
+	process_fds_names_unseen(p, t);
 	process_fd_call_over(t);
 	t->in_call = true;
 	t->call = t->outer = call;
@@ -713,8 +714,10 @@ static bool makes_fd(const struct fd_call *call, const struct fd_thread *t)
 }
 
 /* The exit of a call whose entry was lost: a new descriptor is not known, and any may have been closed. */
-static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd_call *call, int64_t ret)
+static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd_call *call, bool known, int64_t ret)
 {
+	if ((call->action == FD_DO_RENAME || call->action == FD_DO_UNLINK) && (!known || ret >= 0))
+		process_fds_names_alone(p, call);
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
 	else if (call->action == FD_DO_SOCKETCALL)
@@ -950,8 +953,9 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 	if (!known)
 		ret = INT64_MIN;
 	if (!t->in_call || t->gaps != fd_gaps(p) || (call && call != t->outer)) {
+		process_fds_names_unseen(p, t);
 		if (call)
-			exit_alone(p, t, call, known ? ret : -1);
+			exit_alone(p, t, call, known, known ? ret : -1);
 		process_fd_call_over(t);
 		return;
 	}
@@ -963,6 +967,8 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		process_fds_rights_exit(p, t, view, known, ret);
 	else if (t->call->action != FD_DO_NOTHING && ret >= 0)
 		end(p, i, t, view, ret, out);
+	else if (!known && (t->call->action == FD_DO_RENAME || t->call->action == FD_DO_UNLINK))
+		process_fds_names_unseen(p, t);
 	else if (known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		restore_target(t);
 	else if (known && t->call->action == FD_DO_CLOSE && ret == EBADF_)

@@ -287,6 +287,7 @@ void process_fds_gone(struct processes *p, uint32_t i)
 	/* It may have been killed behind that, or before. */
 	if (t->in_call && t->files && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
+	process_fds_names_unseen(p, t);
 	entry->fd = NULL;
 	drop_thread(p, t);
 }

@@ -100,15 +100,14 @@ static enum match find(const struct fd_name_change *change, const char *name, si
 	enum match how, other;
 
 	*from_target = false;
-	if (is_deleted(name, n))
-		return NO_MATCH;
 	how = match(name, n, change->path, change->removes);
-	if (how == SAME || how == BELOW || change->removes)
-		return how;
-	other = match(name, n, change->target, !change->exchanges);
-	if (other == SAME || other == BELOW)
-		*from_target = true;
-	return other != NO_MATCH ? other : how;
+	if ((how == NO_MATCH || how == PERHAPS) && !change->removes) {
+		other = match(name, n, change->target, !change->exchanges);
+		*from_target = other == SAME || other == BELOW;
+		how = other == NO_MATCH ? how : other;
+	}
+	/* removed before, or one that is really called so: then it is this one */
+	return how == SAME && is_deleted(name, n) ? PERHAPS : how;
 }
 
 static bool may_concern(const struct fd_name_change *change, uint64_t mask)
@@ -116,24 +115,25 @@ static bool may_concern(const struct fd_name_change *change, uint64_t mask)
 	return !change->path || (!change->target && !change->removes) || change->mask & mask;
 }
 
-static bool has_file(const struct fd_table *files, const struct fd_file *file)
+/* Is there a file that it may concern? Each name that does has the last part of one of both paths. */
+static bool may_concern_any(const struct fd_room *room, const struct fd_name_change *change)
 {
-	for (uint32_t fd = 0; fd < files->room; fd++)
-		if (files->slots[fd].file == file)
-			return true;
-	return false;
+	if (!change->path || (!change->target && !change->removes))
+		return true;
+	return fd_last_name_count(change->path, room->named) ||
+	       (change->target && fd_last_name_count(change->target, room->named));
 }
 
 /*
  * Sure is the change of a file that the process itself has open, by a name that the kernel gave, or that it was made
  * by. Behind any other name there may be a symbolic link, which is what was changed.
  */
-static bool is_certain(const struct fd_thread *t, const struct fd_file *file, enum match how)
+static bool is_certain(const struct processes *p, const struct fd_thread *t, const struct fd_file *file, enum match how)
 {
 	uint8_t origin = file->object->origin;
 
 	return !t->unsure && !t->guessed && (origin == FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
-	       has_file(t->files, file);
+	       file->held_seq == p->fds->room.name_seq;
 }
 
 static void change_file(struct processes *p, const struct fd_thread *t, const struct fd_name_change *change,
@@ -142,7 +142,7 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 	const struct fd_object *old = file->object;
 	char name[FD_NAME_BYTES];
 	struct fd_object *fresh;
-	bool from_target, certain;
+	bool from_target, certain, keeps;
 	enum match how;
 	size_t n;
 
@@ -152,17 +152,19 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 	if (how == NO_MATCH)
 		return;
 	/* named while the call was under way: before the change, or behind it */
-	if (file->named_seq >= change->begin_seq) {
+	if (change->perhaps || file->named_seq >= change->begin_seq) {
 		file->doubtful = true;
 		return;
 	}
-	certain = is_certain(t, file, how);
+	certain = is_certain(p, t, file, how);
 	n = put_name(change, from_target, how, old->name, old->name_len, name);
 	fresh = n ? fd_object_create((enum fd_kind)old->kind, name, n) : NULL;
 	file->doubtful |= !fresh || !certain;
 	if (!fresh)
 		return;
-	fresh->origin = certain ? old->origin : FD_NAME_GIVEN;
+	/* above its last part, the new name is as the call gave it */
+	keeps = change->removes || (from_target && !change->exchanges);
+	fresh->origin = !certain ? FD_NAME_GIVEN : keeps ? old->origin : FD_NAME_MADE;
 	fd_file_set(file, fresh);
 	file->named_seq = p->fds->room.name_seq;
 }
@@ -186,7 +188,7 @@ static void change_fs(struct processes *p, const struct fd_name_change *change, 
 		how = find(change, old, strlen(old), &from_target);
 		if (how == NO_MATCH)
 			continue;
-		n = put_name(change, from_target, how, old, strlen(old), name);
+		n = change->perhaps ? 0 : put_name(change, from_target, how, old, strlen(old), name);
 		if (n && root)
 			fs->root = process_table_directory(p, name, n);
 		else if (n)
@@ -239,17 +241,48 @@ bool process_fds_name_is_current(const struct processes *p, const struct fd_thre
 
 /* ---- the calls ------------------------------------------------------------- */
 
-/* Of the second path; one that is not known to its beginning keeps its end. */
+/* One whose beginning is not known, or that is too long, keeps its last part. */
 static struct fd_object *path_of(const struct fd_thread *t, const struct fd_object *base, const char *path, size_t n)
 {
 	struct fd_object *object;
+	const char *slash;
 
 	if (!path || !n)
 		return NULL;
 	object = fd_path_object(FD_FILE, t->fs ? t->fs->root : "", base ? base->name : NULL, path, n);
-	while (!object && n && path[n - 1] == '/')
+	if (object)
+		return object;
+	while (n && path[n - 1] == '/')
 		n--;
-	return object || !n ? object : fd_object_create(FD_FILE, path, n);
+	slash = memrchr(path, '/', n);
+	if (slash) {
+		n -= (size_t)(slash + 1 - path);
+		path = slash + 1;
+	}
+	return n && n < FD_NAME_BYTES ? fd_object_create(FD_FILE, path, n) : NULL;
+}
+
+/* dirfd: the argument that the path starts from, if it is relative; -1: none. */
+static struct fd_object *enter_path_of(struct processes *p, struct fd_thread *t, const struct trap_view *view, int arg,
+				       int dirfd, struct fd_object **base)
+{
+	size_t n;
+	const char *path = fd_record_string(view, arg, false, &n);
+
+	if (!path || path[0] != '/')
+		*base = process_fd_base(p, t, dirfd);
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	return path_of(t, *base, path, path ? n : 0);
+}
+
+static struct fd_object *late_path_of(struct processes *p, struct fd_thread *t, const struct trap_view *view, int arg,
+				      const struct fd_object *base)
+{
+	size_t n;
+	const char *path = fd_record_string(view, arg, true, &n);
+
+	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	return path_of(t, base, path, path ? n : 0);
 }
 
 static int target_path(const struct fd_call *call)
@@ -260,50 +293,79 @@ static int target_path(const struct fd_call *call)
 void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	const struct fd_call *call = t->call;
-	const char *path;
-	size_t n;
 
 	t->name_seq = ++p->fds->room.name_seq;
-	t->base = process_fd_base(p, t, call->dirfd);
-	path = fd_record_string(view, call->path, false, &n);
-	t->object = path_of(t, t->base, path, path ? n : 0);
-	if (call->action != FD_DO_RENAME)
-		return;
-	t->target_base = process_fd_base(p, t, call->dirfd < 0 ? -1 : call->dirfd + 2);
-	path = fd_record_string(view, target_path(call), false, &n);
-	t->target = path_of(t, t->target_base, path, path ? n : 0);
+	t->object = enter_path_of(p, t, view, call->path, call->dirfd, &t->base);
+	if (call->action == FD_DO_RENAME)
+		t->target = enter_path_of(p, t, view, target_path(call), call->dirfd < 0 ? -1 : call->dirfd + 2,
+					  &t->target_base);
+}
+
+static void fill(struct fd_name_change *change, const struct fd_thread *t)
+{
+	bool renames = t->call->action == FD_DO_RENAME;
+	uint64_t flags = t->call->flags < 0 ? 0 : t->args[t->call->flags];
+
+	change->path = t->object;
+	change->target = t->target;
+	change->removes = !renames;
+	change->exchanges = renames && flags & RENAME_EXCHANGE_;
+	change->directories = renames || t->call->removes_directory || (t->call->flags >= 0 && flags & AT_REMOVEDIR_);
+	change->begin_seq = t->name_seq;
+	change->mask = (t->object ? fd_last_name_mask(t->object) : 0) | (t->target ? fd_last_name_mask(t->target) : 0);
+}
+
+/* t: whose call it was; NULL: not known. */
+static void apply(struct processes *p, const struct fd_thread *t, struct fd_name_change *change)
+{
+	change->end_seq = ++p->fds->room.name_seq;
+	remember(p->fds, change);
+	if (may_concern_any(&p->fds->room, change)) {
+		for (uint32_t fd = 0; t && fd < t->files->room; fd++)
+			if (t->files->slots[fd].file)
+				t->files->slots[fd].file->held_seq = change->end_seq;
+		for (struct fd_file *file = p->fds->room.files; file; file = file->next)
+			change_file(p, t, change, file);
+	}
+	for (uint32_t i = 0; change->directories && i < p->used; i++)
+		if (p->threads[i].used && p->threads[i].fd)
+			change_fs(p, change, p->threads[i].fd->fs);
 }
 
 /* At the exit of one that went well. */
 void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
-	const struct fd_call *call = t->call;
-	bool renames = call->action == FD_DO_RENAME, directory;
-	uint64_t flags = call->flags < 0 ? 0 : t->args[call->flags];
-	struct fd_name_change change = {.removes = !renames, .begin_seq = t->name_seq};
-	const char *path;
-	size_t n;
+	bool renames = t->call->action == FD_DO_RENAME;
+	struct fd_name_change change = {0};
 
-	path = t->object ? NULL : fd_record_string(view, call->path, true, &n);
-	if (path)
-		t->object = path_of(t, t->base, path, n);
-	path = t->target || !renames ? NULL : fd_record_string(view, target_path(call), true, &n);
-	if (path)
-		t->target = path_of(t, t->target_base, path, n);
+	if (!t->object)
+		t->object = late_path_of(p, t, view, t->call->path, t->base);
+	if (!t->target && renames)
+		t->target = late_path_of(p, t, view, target_path(t->call), t->target_base);
 	/* another thread has gone elsewhere */
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq;
 	if (renames && t->object && t->target && fd_object_same(t->object, t->target))
 		return;
-	change.path = t->object;
-	change.target = t->target;
-	change.exchanges = renames && flags & RENAME_EXCHANGE_;
-	change.mask = (t->object ? fd_last_name_mask(t->object) : 0) | (t->target ? fd_last_name_mask(t->target) : 0);
-	change.end_seq = ++p->fds->room.name_seq;
-	remember(p->fds, &change);
-	for (struct fd_file *file = p->fds->room.files; file; file = file->next)
-		change_file(p, t, &change, file);
-	directory = renames || call->removes_directory || (call->flags >= 0 && flags & AT_REMOVEDIR_);
-	for (uint32_t i = 0; directory && i < p->used; i++)
-		if (p->threads[i].used && p->threads[i].fd)
-			change_fs(p, &change, p->threads[i].fd->fs);
+	fill(&change, t);
+	apply(p, t, &change);
+}
+
+void process_fds_names_unseen(struct processes *p, const struct fd_thread *t)
+{
+	struct fd_name_change change = {.perhaps = true};
+
+	if (!t->in_call || (t->call->action != FD_DO_RENAME && t->call->action != FD_DO_UNLINK))
+		return;
+	fill(&change, t);
+	apply(p, NULL, &change);
+}
+
+void process_fds_names_alone(struct processes *p, const struct fd_call *call)
+{
+	bool renames = call->action == FD_DO_RENAME;
+	struct fd_name_change change = {.perhaps = true,
+					.removes = !renames,
+					.directories = renames || call->removes_directory || call->flags >= 0};
+
+	apply(p, NULL, &change);
 }

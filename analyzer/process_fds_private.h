@@ -58,6 +58,8 @@ struct fd_name_change {
 	uint64_t mask;                   /* of the last parts of both */
 	struct fd_object *path, *target; /* NULL: not known; not absolute: what is above is not known */
 	bool removes, exchanges;
+	bool directories; /* it may be of one */
+	bool perhaps;     /* whether it has happened was not seen */
 };
 #define FD_NAME_CHANGES 64u /* that are remembered for calls that were under way at the same time */
 
@@ -125,6 +127,10 @@ struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int 
 /* Calls that rename and unlink: their beginning, and their end if they went well. */
 void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+/* The call that t is in is over, and how it ended was not seen: it may be one of these, and have gone well. */
+void process_fds_names_unseen(struct processes *p, const struct fd_thread *t);
+/* One of these has gone well, or may have, and its entry was not seen. */
+void process_fds_names_alone(struct processes *p, const struct fd_call *call);
 void process_fds_names_deinit(struct process_fds *fds);
 /* Has nothing changed this name, as far as was seen, since the call of t began? */
 bool process_fds_name_is_current(const struct processes *p, const struct fd_thread *t, const struct fd_object *object);

@@ -133,9 +133,37 @@ static void enter_send(struct processes *p, struct fd_thread *t, const struct tr
 	for (uint32_t i = 0; i < rights.nr_seen; i++) {
 		const struct fd_slot *slot = fd_table_slot(t->files, rights.fds[i]);
 
+		message->files[i].fd = rights.fds[i];
 		message->files[i].file = slot ? fd_file_hold(slot->file) : NULL;
 		message->files[i].sure = slot && fd_is_sure(p, t, slot);
 	}
+}
+
+/*
+ * What the numbers refer to was looked up by the kernel between the call's entry and its end, or what it sent being
+ * taken: if they refer to something else now, which of the two was sent is not known.
+ */
+static void look_again(struct processes *p, const struct fd_thread *sender, struct fd_message *message)
+{
+	for (uint32_t i = 0; i < message->nr_files && i < FD_MESSAGE_FILES; i++) {
+		const struct fd_slot *slot = sender ? fd_table_slot(sender->files, message->files[i].fd) : NULL;
+
+		message->files[i].sure &= slot && slot->file == message->files[i].file && fd_is_sure(p, sender, slot);
+	}
+}
+
+/* Whose call sends this on the link of t->file; NULL: nobody's any more. */
+static const struct fd_thread *sender_of(const struct processes *p, const struct fd_thread *t,
+					 const struct fd_message *message)
+{
+	for (uint32_t i = 0; i < p->used; i++) {
+		const struct fd_thread *other = p->threads[i].used ? p->threads[i].fd : NULL;
+
+		if (other && other->in_call && other->message_id == message->id && other->file &&
+		    other->file->link == t->file->link)
+			return other;
+	}
+	return NULL;
 }
 
 void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
@@ -177,6 +205,8 @@ static void received(struct processes *p, struct fd_thread *t, const struct trap
 		else if (known)
 			fd_link_break(t->file);
 	}
+	if (message && !message->done)
+		look_again(p, sender_of(p, t, message), message);
 	for (uint32_t i = 0; i < rights.nr_seen; i++) {
 		struct fd_file *file = message ? message->files[i].file : NULL;
 		bool sure = file && message->files[i].sure;
@@ -196,12 +226,16 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 			     int64_t ret)
 {
 	bool happened = !known || ret >= 0;
+	struct fd_message *message;
 
 	/* another thread has put another file there, and which of the two the call is about is not known */
 	if (happened && t->file && t->file->link && !process_fd_is_still(p, t))
 		fd_link_break(t->file);
 	switch (t->call->action) {
 	case FD_DO_SENDMSG:
+		message = t->message_id ? fd_link_sending(t->file, t->message_id) : NULL;
+		if (message)
+			look_again(p, t, message);
 		if (t->message_id)
 			fd_link_sent(t->file, t->message_id, happened);
 		if (t->message_id && !known)

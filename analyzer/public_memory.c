@@ -395,13 +395,18 @@ static struct vmtape_error *read_snapshot(const struct public_call *call, enum v
 	return NULL;
 }
 
+static const char address_space_ends[] = "the address space ends before";
+
 struct vmtape_error *vmtape_call_read(const struct vmtape_call *shown, enum vmtape_direction when, uint64_t gva,
 				      void *out, size_t size_bytes, struct vmtape_read *result)
 {
 	const struct public_call *call = (const struct public_call *)shown;
+	bool wraps = size_bytes && size_bytes - 1 > UINT64_MAX - gva;
 	uint8_t *to = out;
 
 	read_begin(result);
+	if (wraps)
+		size_bytes = (size_t)(UINT64_MAX - gva) + 1;
 	while (result->size_bytes < size_bytes && !result->why) {
 		size_t done = result->size_bytes;
 		struct captured captured = captured_at(call, when, gva + done, size_bytes - done);
@@ -417,6 +422,8 @@ struct vmtape_error *vmtape_call_read(const struct vmtape_call *shown, enum vmta
 		if (error)
 			return error;
 	}
+	if (wraps && !result->why)
+		result->why = address_space_ends;
 	return NULL;
 }
 
@@ -428,9 +435,15 @@ struct vmtape_error *vmtape_call_read_string(const struct vmtape_call *call, enu
 	read_begin(result);
 	while (result->size_bytes < size_bytes) {
 		size_t done = result->size_bytes, n = size_bytes - done < STRING_STEP ? size_bytes - done : STRING_STEP;
-		struct vmtape_error *error = vmtape_call_read(call, when, gva + done, out + done, n, &part);
-		const char *end = memchr(out + done, 0, part.size_bytes);
+		struct vmtape_error *error;
+		const char *end;
 
+		if (done > UINT64_MAX - gva) {
+			result->why = address_space_ends;
+			return NULL;
+		}
+		error = vmtape_call_read(call, when, gva + done, out + done, n, &part);
+		end = memchr(out + done, 0, part.size_bytes);
 		result->size_bytes = end ? (size_t)(end - out) : done + part.size_bytes;
 		result->captured_bytes += part.captured_bytes < result->size_bytes - done ? part.captured_bytes
 											  : result->size_bytes - done;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_tape_copy.c - hostile tapes cut, filtered and merged: what comes of it is a tape that opens, with as many
- * records and snapshots as were counted.
+ * records and snapshots as were counted. An input goes one way, as its hash says: copied whole, filtered, or merged
+ * of two parts; once as it is, and once with all checksums right.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fuzz_hash.h"
 #include "fuzz_must.h"
 #include "tape_copy.h"
 #include "tape_repair.h"
@@ -122,8 +124,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 	if (!copy)
 		return 0;
 	memcpy(copy, data, size_bytes);
-	/* one way at a time, which the input says: a copy takes long */
-	way = size_bytes ? data[size_bytes - 1] % WAYS : WHOLE;
+	/* one way at a time: a copy takes long */
+	way = (enum way)(fuzz_hash(data, size_bytes) % WAYS);
 	copy_one(copy, size_bytes, way);
 	tape_repair(copy, size_bytes);
 	copy_one(copy, size_bytes, way);

@@ -32,6 +32,7 @@
 #define NR_RMDIR       84
 #define NR_UNLINK      87
 #define NR_CHROOT      161
+#define NR_EXIT_GROUP  231
 #define NR_OPENAT      257
 #define NR_UNLINKAT    263
 #define NR_RENAMEAT2   316

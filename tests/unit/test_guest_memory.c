@@ -203,6 +203,14 @@ static void virtual_reads(void)
 	expect(guest_read_string(memory, four, GVA(0x3000), text, sizeof(text)), VMTAPE_ERROR_NOT_RECORDED);
 	CHECK_STR(text, "");
 	expect(guest_read_virt(memory, four, GVA(UINT64_MAX - 3), bytes, 8), VMTAPE_ERROR_NOT_FOUND);
+	/* Nor does one go on at address 0. */
+	memset(ram.low[0x11] + 4092, 'y', 4);
+	guest_memory_destroy(memory);
+	memory = open_memory();
+	expect(guest_read_string(memory, four, GVA(UINT64_MAX - 3), text, sizeof(text)), VMTAPE_ERROR_NOT_FOUND);
+	CHECK_STR(text, "yyyy");
+	CHECK(!guest_read_string(memory, four, GVA(UINT64_MAX - 3), text, 5));
+	CHECK_STR(text, "yyyy");
 	CHECK(!guest_read_virt(memory, four, GVA(UINT64_MAX - 3), bytes, 4));
 	guest_memory_destroy(memory);
 }

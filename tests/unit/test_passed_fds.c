@@ -176,6 +176,37 @@ static void test_unseen(void)
 	}
 }
 
+/* While a send is under way, another thread gives its number to another file: which of them was sent is not known. */
+static void test_sent_number_is_taken(void)
+{
+	enum { NO_RACE, CLOSED, REPLACED, IN_DUP, CASES };
+
+	for (int which = 0; which < 2 * CASES; which++) {
+		bool taken_first = which >= CASES;
+
+		start_pair();
+		fds_open(10, "/a", 0, 3);
+		fds_open(10, "/b", 0, 4);
+		fds_call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 12);
+		enter_send(10, 10, 20, (const int32_t[]){3}, 1, 0);
+		if (which % CASES == CLOSED)
+			fds_call(10, 12, NR_CLOSE, 3, 0, 0);
+		else if (which % CASES == REPLACED)
+			fds_call(10, 12, NR_DUP2, 4, 3, 3);
+		else if (which % CASES == IN_DUP)
+			fds_feed(fds_entry(10, 12, NR_DUP2, 4, 3, 0));
+		if (!taken_first)
+			fds_leave(10, 10, NR_SENDMSG, 1);
+		receive_fds(11, 21, (const int32_t[]){5}, 1, 0);
+		/* behind that, it makes no difference */
+		fds_call(10, 12, NR_CLOSE, 3, 0, 0);
+		if (taken_first)
+			fds_leave(10, 10, NR_SENDMSG, 1);
+		CHECK_STR(fds_shown(11, 11, 5), which % CASES == NO_RACE ? "/a" : "/a?");
+		fds_stop();
+	}
+}
+
 /* Two at once: which one is first is not known. A third, behind them, is. */
 static void test_overlap(void)
 {
@@ -334,6 +365,7 @@ int main(void)
 	test_sent_and_received();
 	test_failed_send();
 	test_unseen();
+	test_sent_number_is_taken();
 	test_overlap();
 	test_cycles();
 	test_pidfds();

@@ -48,10 +48,7 @@ static void test_own_file(void)
 	fds_open(10, "/t/other", 0, 4);
 	change(10, NR_RENAME, "/t/x.new", "/t/x", -2);
 	CHECK_STR(fds_shown(10, 10, 3), "/t/x.new");
-	enter_change(10, 10, NR_RENAME, "/t/x.new", "/t/x");
-	CHECK_STR(fds_shown(10, 10, 3), "/t/x.new");
-	enter_change(10, 10, NR_RENAME, "/t/x.new", "/t/x");
-	fds_leave(10, 10, NR_RENAME, 0);
+	change(10, NR_RENAME, "/t/x.new", "/t/x", 0);
 	CHECK_STR(fds_shown(10, 10, 3), "/t/x");
 	CHECK_STR(fds_shown(10, 10, 4), "/t/other");
 	change(10, NR_UNLINK, "/t//./x", NULL, 0);
@@ -61,6 +58,23 @@ static void test_own_file(void)
 	change(10, NR_RENAME, "/t/x", "/t/y", 0);
 	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)");
 	CHECK_STR(fds_shown(10, 10, 5), "/t/y");
+	fds_stop();
+}
+
+/* A file may really be called so; and directories above a removed one are renamed as those above others. */
+static void test_called_deleted(void)
+{
+	fds_start();
+	fds_open(10, "/t/x (deleted)", MADE, 3);
+	fds_open(10, "/t/y (deleted)", MADE, 4);
+	fds_open(10, "/t/z", MADE, 5);
+	change(10, NR_RENAME, "/t/x (deleted)", "/t/x", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)?");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/y (deleted)");
+	change(10, NR_UNLINK, "/t/z", NULL, 0);
+	change(10, NR_RENAME, "/t", "/u", 0);
+	CHECK_STR(fds_shown(10, 10, 4), "/u/y (deleted)?");
+	CHECK_STR(fds_shown(10, 10, 5), "/u/z (deleted)?");
 	fds_stop();
 }
 
@@ -85,6 +99,34 @@ static void test_not_certain(void)
 	/* it is told anew */
 	fds_open(10, "/t/log.1", 0, 3);
 	CHECK_STR(fds_shown(10, 10, 3), "/t/log.1");
+	fds_stop();
+}
+
+/* What a snapshot tells of a descriptor: names are the kernel's. */
+static void told_by_kernel(int32_t pid, uint64_t fd)
+{
+	fds_feed(fds_entry(pid, pid, NR_LSEEK, fd, 0, 0));
+	fds_last.objects[0]->origin = FD_NAME_KERNEL;
+	fds_leave(pid, pid, NR_LSEEK, 0);
+}
+
+/* Where the kernel's name was, a directory above is known, too; what a rename gives it is a call's name. */
+static void test_kernels_names(void)
+{
+	fds_start();
+	fds_open(10, "/t/a/x", 0, 3);
+	told_by_kernel(10, 3);
+	change(10, NR_RENAME, "/t/a", "/link/b", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/link/b/x");
+	change(10, NR_RENAME, "/link/b/x", "/link/b/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/link/b/y");
+	change(10, NR_RENAME, "/link/b", "/c", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/c/y?");
+	fds_open(10, "/t/z", 0, 3);
+	told_by_kernel(10, 3);
+	change(10, NR_UNLINK, "/t/z", NULL, 0);
+	change(10, NR_RENAME, "/t", "/u", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/u/z (deleted)");
 	fds_stop();
 }
 
@@ -173,6 +215,62 @@ static void test_at_the_same_time(void)
 	fds_stop();
 }
 
+/* How a call ended was not seen: it may have happened, or not. */
+static void test_unseen_ends(void)
+{
+	enum { NEXT_ENTRY, OTHER_EXIT, GAP, NO_RESULT, KILLED, WAYS };
+
+	for (int way = 0; way < WAYS; way++) {
+		struct fixture_record r = fixture_exit(++fds_now, 20, 20, NR_RENAME, 0);
+
+		fds_start();
+		fds_open(10, "/t/x", MADE, 3);
+		fds_open(10, "/t/z", MADE, 4);
+		fds_open(10, "/t/a", 0200000, 5);
+		change_dir(10, "/t/job");
+		if (way == KILLED)
+			fds_call(20, 20, NR_CLONE, THREAD_FLAGS, 0, 21);
+		enter_change(20, way == KILLED ? 21 : 20, NR_RENAME, "/t/x", "/t/job");
+		if (way == GAP) {
+			fds_gap(0);
+			fds_open(10, "/t/x", MADE, 3);
+			fds_open(10, "/t/z", MADE, 4);
+			change_dir(10, "/t/job");
+			fds_leave(20, 20, NR_RENAME, -2);
+		} else if (way == OTHER_EXIT) {
+			fds_leave(20, 20, NR_LSEEK, 0);
+		} else if (way == NO_RESULT) {
+			r.flags = TRAP_F_DIVERTED;
+			fds_feed(r);
+		} else if (way == KILLED) {
+			fds_feed(fds_entry(20, 20, NR_EXIT_GROUP, 0, 0, 0));
+		} else {
+			fds_call(20, 20, NR_LSEEK, 0, 0, 0);
+		}
+		CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+		CHECK(fds_last_cwd_uncertain);
+		CHECK_STR(fds_shown(10, 10, 4), "/t/z");
+		fds_stop();
+	}
+}
+
+/* The entry was not seen: any name may be meant; but what fails changes nothing, and unlink takes no directory. */
+static void test_exit_alone(void)
+{
+	fds_start();
+	fds_open(10, "/t/x", MADE, 3);
+	change_dir(10, "/t/job");
+	fds_leave(20, 20, NR_UNLINK, -2);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x");
+	fds_leave(20, 20, NR_UNLINK, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK(!fds_last_cwd_uncertain);
+	fds_leave(20, 20, NR_RENAME, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK(fds_last_cwd_uncertain);
+	fds_stop();
+}
+
 static void test_long_names(void)
 {
 	char long_name[1000], path[1024];
@@ -184,16 +282,102 @@ static void test_long_names(void)
 	fds_open(10, path, MADE, 3);
 	change(10, NR_RENAME, "/t", "/a/longer/one/where/the/name/has/no/room", 0);
 	CHECK(strchr(fds_shown(10, 10, 3), '?'));
+	/* a path that is too long to be kept: its last part tells what may be meant */
+	fds_open(10, "/t/x", MADE, 3);
+	fds_open(10, "/t/y", MADE, 4);
+	snprintf(path, sizeof(path), "/t/%.990s/link/././x", long_name);
+	for (size_t i = 253; i < 900; i += 250)
+		path[i] = '/';
+	CHECK(strlen(path) < FD_NAME_BYTES);
+	for (int too_long = 0; too_long < 2; too_long++) {
+		char longer[2100];
+
+		snprintf(longer, sizeof(longer), "/%s%s", too_long ? long_name : "u", path);
+		fds_open(10, "/t/x", MADE, 3);
+		change(10, NR_UNLINK, longer, NULL, 0);
+		CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+		CHECK_STR(fds_shown(10, 10, 4), "/t/y");
+	}
+	fds_stop();
+}
+
+/* What is kept of all files is bounded: where a longer name has no room, the old one is marked. */
+static void test_no_room(void)
+{
+	char long_name[1000] = "/";
+	int nr_old = 0, nr_new = 0;
+
+	fds_start();
+	memset(long_name + 1, 'n', sizeof(long_name) - 2);
+	for (int64_t fd = 0; fd < 65536; fd++)
+		fds_open(10, "/t/x", 0, fd);
+	change(20, NR_RENAME, "/t", long_name, 0);
+	for (uint64_t fd = 0; fd < 65536; fd += 64) {
+		const char *name = fds_shown(10, 10, fd);
+
+		CHECK(name[strlen(name) - 1] == '?');
+		nr_old += !strcmp(name, "/t/x?");
+		nr_new += !strncmp(name, long_name, sizeof(long_name) - 1);
+	}
+	CHECK(nr_old && nr_new && nr_old + nr_new == 1024);
+	fds_stop();
+}
+
+/* Many files are open: what a change costs is seen in those that it may concern alone. */
+static void test_many_files(void)
+{
+	char name[32];
+
+	fds_start();
+	for (int fd = 0; fd < 30000; fd++) {
+		snprintf(name, sizeof(name), "/t/a/%d", fd % 100);
+		fds_open(10, name, MADE, fd);
+		told_by_kernel(10, (uint64_t)fd);
+	}
+	for (int i = 0; i < 30000; i++)
+		change(10, NR_UNLINK, "/t/none", NULL, 0);
+	change(10, NR_RENAME, "/t", "/u", 0);
+	CHECK_STR(fds_shown(10, 10, 29999), "/u/a/99");
+	change(10, NR_UNLINK, "/u/a/99", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 29999), "/u/a/99 (deleted)");
+	fds_call(10, 10, NR_CLOSE, 29999, 0, 0);
+	CHECK_STR(fds_shown(10, 10, 29899), "/u/a/99 (deleted)");
+	fds_stop();
+}
+
+/* Below a root that is not known, of an absolute path the last part is. */
+static void test_roots(void)
+{
+	fds_start();
+	fds_open(10, "/t/x", MADE, 3);
+	fds_open(10, "/t/z", MADE, 4);
+	fds_call(10, 10, NR_CHROOT, 0x1000, 0, 0);
+	change(10, NR_RENAME, "/t/x", "/t/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
+	CHECK_STR(fds_shown(10, 10, 4), "/t/z");
+	fds_stop();
+	fds_start();
+	change(10, NR_CHROOT, "/jail", NULL, 0);
+	fds_open(10, "/x", MADE, 3);
+	change(10, NR_RENAME, "/x", "/y", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/jail/y");
 	fds_stop();
 }
 
 int main(void)
 {
 	test_own_file();
+	test_called_deleted();
 	test_not_certain();
+	test_kernels_names();
 	test_directories();
 	test_unknown_places();
 	test_at_the_same_time();
+	test_unseen_ends();
+	test_exit_alone();
 	test_long_names();
+	test_no_room();
+	test_many_files();
+	test_roots();
 	return 0;
 }
