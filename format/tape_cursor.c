@@ -236,11 +236,15 @@ static int load_brief(struct tape_cursor *cursor, struct lane *lane)
 	struct tape_chunk_brief brief;
 	int result;
 
-	if (lane == &cursor->carried || (lane->at && !lane->is_brief) || !may_skip(cursor, chunk))
+	/* What was skipped once stays so: its rows were given out, as far as the lane has come. */
+	if (lane == &cursor->carried || (!lane->is_brief && (lane->at || !may_skip(cursor, chunk))))
 		return 0;
 	result = tape_reader_brief(cursor->reader, (size_t)(chunk - cursor->reader->chunks), &brief);
 	if (result || (!lane->is_brief && !(brief.known && skipper->skip(skipper->ctx, &brief))))
 		return result;
+	/* The index can't be had any more, or is another one: of a tape that is being written, or is hostile. */
+	if (lane->is_brief && (!brief.known || lane->at > brief.rows_bytes))
+		return -EBADMSG;
 	if (tape_scratch_reserve(&lane->raw, brief.rows_bytes + 1))
 		return -ENOMEM;
 	if (brief.rows_bytes)
