@@ -398,6 +398,7 @@ static bool check_brief(const struct tape_briefs_view *view, struct byte_reader 
 {
 	uint8_t flags = byte_reader_u8(reader);
 	uint64_t nr, last = 0;
+	size_t rows_bytes = 0;
 
 	if (reader->bad || flags & ~TAPE_BRIEF_ALL || (flags && !(flags & TAPE_BRIEF_KNOWN)))
 		return false;
@@ -423,6 +424,9 @@ static bool check_brief(const struct tape_briefs_view *view, struct byte_reader 
 
 		byte_reader_varint(reader);
 		if (reader->bad || text >= view->nr_texts)
+			return false;
+		rows_bytes += get_le32(view->texts[text]);
+		if (rows_bytes > TAPE_BRIEF_MAX_BYTES)
 			return false;
 	}
 	return true;

@@ -119,8 +119,8 @@ static void give_back(struct lane *lane)
 	lane->raw = (struct tape_scratch){0};
 }
 
-/* The lane that is needed last gives its memory back. */
-static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
+/* The lane that is needed last gives its memory back. False: there is none. */
+static bool evict_one(struct tape_cursor *cursor, const struct lane *keep)
 {
 	struct lane *last = NULL;
 
@@ -131,9 +131,17 @@ static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
 			last = lane;
 	}
 	if (!last)
-		return;
+		return false;
 	unload(cursor, last);
 	give_back(last);
+	return true;
+}
+
+/* For so many bytes of this lane. */
+static void make_room(struct tape_cursor *cursor, const struct lane *lane, size_t size_bytes)
+{
+	while (cursor->loaded_bytes + size_bytes > cursor->max_loaded_bytes && evict_one(cursor, lane))
+		;
 }
 
 /* The first chunk of the lane that was neither loaded nor asked for. */
@@ -245,6 +253,7 @@ static int load_brief(struct tape_cursor *cursor, struct lane *lane)
 	/* The index can't be had any more, or is another one: of a tape that is being written, or is hostile. */
 	if (lane->is_brief && (!brief.known || lane->at > brief.rows_bytes))
 		return -EBADMSG;
+	make_room(cursor, lane, brief.rows_bytes);
 	if (tape_scratch_reserve(&lane->raw, brief.rows_bytes + 1))
 		return -ENOMEM;
 	if (brief.rows_bytes)
@@ -263,8 +272,7 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 
 	if (result)
 		return result < 0 ? result : 0;
-	if (cursor->loaded_bytes + chunk->header.raw_bytes > cursor->max_loaded_bytes)
-		evict_one(cursor, lane);
+	make_room(cursor, lane, chunk->header.raw_bytes);
 	if (cursor->ahead && lane != &cursor->carried && !chunk->bad) {
 		result = load_ahead(cursor, lane, chunk);
 	} else {
