@@ -664,7 +664,7 @@ static void find_carried(struct tape_cursor *cursor)
 		lane->first = lane->now = i;
 		lane->end = i + 1;
 		lane->at = 0;
-		lane->loaded = false;
+		lane->loaded = lane->is_brief = false;
 		lane->seeking = true;
 		lane->key = lane_chunk(cursor, lane)->header.min_tsc;
 		cursor->heap[cursor->nr_heap++] = lane;
@@ -693,7 +693,7 @@ static void find_place(struct tape_cursor *cursor, struct lane *lane)
 		return;
 	if (lane_chunk(cursor, lane)->header.min_tsc < cursor->given_tsc && (lane->passed || lane->is_new))
 		cursor->nr_late++;
-	lane->loaded = false;
+	lane->loaded = lane->is_brief = false;
 	lane->at = 0;
 	lane->key = lane_chunk(cursor, lane)->header.min_tsc;
 }
