@@ -12,7 +12,8 @@
 #include "tape_read.h"
 
 #define MAX_LOADED_BYTES (256ull << 20)
-#define MAX_KEPT_LANES   64u /* whose memory is kept from chunk to chunk */
+#define MAX_KEPT_LANES   64u   /* whose memory is kept from chunk to chunk */
+#define MAX_AHEAD_LANES  1024u /* all are looked at for each chunk that is asked for: with more, nothing is */
 
 struct lane {
 	uint16_t vcpu;     /* TAPE_NO_VCPU: carried records */
@@ -205,6 +206,11 @@ static bool is_passed(const void *ctx, size_t place)
 	return true;
 }
 
+static bool reads_ahead(const struct tape_cursor *cursor)
+{
+	return cursor->ahead && cursor->nr_lanes <= MAX_AHEAD_LANES;
+}
+
 static int load_ahead(struct tape_cursor *cursor, struct lane *lane, struct tape_stored_chunk *chunk)
 {
 	struct tape_ahead_loaded loaded;
@@ -273,7 +279,7 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 	if (result)
 		return result < 0 ? result : 0;
 	make_room(cursor, lane, chunk->header.raw_bytes);
-	if (cursor->ahead && lane != &cursor->carried && !chunk->bad) {
+	if (reads_ahead(cursor) && lane != &cursor->carried && !chunk->bad) {
 		result = load_ahead(cursor, lane, chunk);
 	} else {
 		result = tape_load(cursor->reader, chunk, &lane->raw);
@@ -284,7 +290,7 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 	lane->loaded = chunk->held = true;
 	lane->end_bytes = chunk->header.raw_bytes;
 	cursor->loaded_bytes += lane->end_bytes;
-	if (cursor->ahead)
+	if (reads_ahead(cursor))
 		ask_ahead(cursor);
 	return 0;
 }
