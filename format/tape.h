@@ -364,9 +364,9 @@ bool tape_cursor_is_carried(const struct tape_cursor *cursor);
 void tape_cursor_until(struct tape_cursor *cursor, uint64_t tsc);
 /*
  * From now on so many threads load chunks before they are needed, in memory of 1 MiB and 5.2 for each thread. One core
- * is used for each, and the caller's. 0: none do, as at first. What is given out is the same. Fails with -EINVAL (more
- * than 64), -ENOMEM, -EAGAIN or, where no thread may be made, -EPERM: then none do. One thread may use a cursor still,
- * and nobody else its reader between two calls.
+ * is used for each, and the caller's. 0: none do, as at first; nor do they on a tape of more than 1024 vCPUs. What is
+ * given out is the same. Fails with -EINVAL (more than 64), -ENOMEM, -EAGAIN or, where no thread may be made, -EPERM:
+ * then none do. One thread may use a cursor still, and nobody else its reader between two calls.
  */
 int tape_cursor_read_ahead(struct tape_cursor *cursor, unsigned nr_threads, struct tape_error *error);
 /* 1 and a record (valid until the next call), 0 at the end, or a negative errno. */

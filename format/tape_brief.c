@@ -378,14 +378,22 @@ void tape_briefs_view_deinit(struct tape_briefs_view *view)
 	*view = (struct tape_briefs_view){0};
 }
 
+/* Is it what put_row() and take_text() leave of a record? */
+static bool is_text(const struct trap_view *view)
+{
+	const struct trap_record *header = &view->header;
+
+	return header->type == TRAP_IDENTITY && !header->abi && !header->via && !header->flags && !header->vcpu &&
+	       !header->seq && !header->tsc && !(header->reg_mask & ~(TASK_BIT | ID_BIT)) && view->regs[TRAP_REG_TASK];
+}
+
 static const char *decode_texts(struct tape_briefs_view *out, struct byte_reader *reader, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++) {
 		struct trap_view view;
 		int size_bytes = trap_view_parse(&view, reader->at, reader->left_bytes, NULL);
 
-		if (size_bytes <= 0 || view.header.type != TRAP_IDENTITY || !view.regs[TRAP_REG_TASK] ||
-		    view.header.reg_mask & ~(TASK_BIT | ID_BIT))
+		if (size_bytes <= 0 || !is_text(&view))
 			return "a record of its briefs is not valid";
 		out->texts[i] = byte_reader_take(reader, (size_t)size_bytes);
 	}
@@ -398,6 +406,7 @@ static bool check_brief(const struct tape_briefs_view *view, struct byte_reader 
 {
 	uint8_t flags = byte_reader_u8(reader);
 	uint64_t nr, last = 0;
+	size_t rows_bytes = 0;
 
 	if (reader->bad || flags & ~TAPE_BRIEF_ALL || (flags && !(flags & TAPE_BRIEF_KNOWN)))
 		return false;
@@ -423,6 +432,9 @@ static bool check_brief(const struct tape_briefs_view *view, struct byte_reader 
 
 		byte_reader_varint(reader);
 		if (reader->bad || text >= view->nr_texts)
+			return false;
+		rows_bytes += get_le32(view->texts[text]);
+		if (rows_bytes > TAPE_BRIEF_MAX_BYTES)
 			return false;
 	}
 	return true;

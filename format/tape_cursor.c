@@ -12,7 +12,8 @@
 #include "tape_read.h"
 
 #define MAX_LOADED_BYTES (256ull << 20)
-#define MAX_KEPT_LANES   64u /* whose memory is kept from chunk to chunk */
+#define MAX_KEPT_LANES   64u   /* whose memory is kept from chunk to chunk */
+#define MAX_AHEAD_LANES  1024u /* all are looked at for each chunk that is asked for: with more, nothing is */
 
 struct lane {
 	uint16_t vcpu;     /* TAPE_NO_VCPU: carried records */
@@ -119,8 +120,8 @@ static void give_back(struct lane *lane)
 	lane->raw = (struct tape_scratch){0};
 }
 
-/* The lane that is needed last gives its memory back. */
-static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
+/* The lane that is needed last gives its memory back. False: there is none. */
+static bool evict_one(struct tape_cursor *cursor, const struct lane *keep)
 {
 	struct lane *last = NULL;
 
@@ -131,9 +132,17 @@ static void evict_one(struct tape_cursor *cursor, const struct lane *keep)
 			last = lane;
 	}
 	if (!last)
-		return;
+		return false;
 	unload(cursor, last);
 	give_back(last);
+	return true;
+}
+
+/* For so many bytes of this lane. */
+static void make_room(struct tape_cursor *cursor, const struct lane *lane, size_t size_bytes)
+{
+	while (cursor->loaded_bytes + size_bytes > cursor->max_loaded_bytes && evict_one(cursor, lane))
+		;
 }
 
 /* The first chunk of the lane that was neither loaded nor asked for. */
@@ -197,6 +206,11 @@ static bool is_passed(const void *ctx, size_t place)
 	return true;
 }
 
+static bool reads_ahead(const struct tape_cursor *cursor)
+{
+	return cursor->ahead && cursor->nr_lanes <= MAX_AHEAD_LANES;
+}
+
 static int load_ahead(struct tape_cursor *cursor, struct lane *lane, struct tape_stored_chunk *chunk)
 {
 	struct tape_ahead_loaded loaded;
@@ -236,11 +250,16 @@ static int load_brief(struct tape_cursor *cursor, struct lane *lane)
 	struct tape_chunk_brief brief;
 	int result;
 
-	if (lane == &cursor->carried || (lane->at && !lane->is_brief) || !may_skip(cursor, chunk))
+	/* What was skipped once stays so: its rows were given out, as far as the lane has come. */
+	if (lane == &cursor->carried || (!lane->is_brief && (lane->at || !may_skip(cursor, chunk))))
 		return 0;
 	result = tape_reader_brief(cursor->reader, (size_t)(chunk - cursor->reader->chunks), &brief);
 	if (result || (!lane->is_brief && !(brief.known && skipper->skip(skipper->ctx, &brief))))
 		return result;
+	/* The index can't be had any more, or is another one: of a tape that is being written, or is hostile. */
+	if (lane->is_brief && (!brief.known || lane->at > brief.rows_bytes))
+		return -EBADMSG;
+	make_room(cursor, lane, brief.rows_bytes);
 	if (tape_scratch_reserve(&lane->raw, brief.rows_bytes + 1))
 		return -ENOMEM;
 	if (brief.rows_bytes)
@@ -259,9 +278,8 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 
 	if (result)
 		return result < 0 ? result : 0;
-	if (cursor->loaded_bytes + chunk->header.raw_bytes > cursor->max_loaded_bytes)
-		evict_one(cursor, lane);
-	if (cursor->ahead && lane != &cursor->carried && !chunk->bad) {
+	make_room(cursor, lane, chunk->header.raw_bytes);
+	if (reads_ahead(cursor) && lane != &cursor->carried && !chunk->bad) {
 		result = load_ahead(cursor, lane, chunk);
 	} else {
 		result = tape_load(cursor->reader, chunk, &lane->raw);
@@ -272,7 +290,7 @@ static int load(struct tape_cursor *cursor, struct lane *lane)
 	lane->loaded = chunk->held = true;
 	lane->end_bytes = chunk->header.raw_bytes;
 	cursor->loaded_bytes += lane->end_bytes;
-	if (cursor->ahead)
+	if (reads_ahead(cursor))
 		ask_ahead(cursor);
 	return 0;
 }
@@ -652,7 +670,7 @@ static void find_carried(struct tape_cursor *cursor)
 		lane->first = lane->now = i;
 		lane->end = i + 1;
 		lane->at = 0;
-		lane->loaded = false;
+		lane->loaded = lane->is_brief = false;
 		lane->seeking = true;
 		lane->key = lane_chunk(cursor, lane)->header.min_tsc;
 		cursor->heap[cursor->nr_heap++] = lane;
@@ -681,7 +699,7 @@ static void find_place(struct tape_cursor *cursor, struct lane *lane)
 		return;
 	if (lane_chunk(cursor, lane)->header.min_tsc < cursor->given_tsc && (lane->passed || lane->is_new))
 		cursor->nr_late++;
-	lane->loaded = false;
+	lane->loaded = lane->is_brief = false;
 	lane->at = 0;
 	lane->key = lane_chunk(cursor, lane)->header.min_tsc;
 }

@@ -270,6 +270,9 @@ int tape_reader_refresh(struct tape_reader *reader, struct tape_error *error)
 	reader->generation++;
 	if (reader->info.finished)
 		return 0;
+	/* Slots get chunks, and an index, or lose some, and have other places in the list. */
+	tape_brief_cache_destroy(reader->briefs);
+	reader->briefs = NULL;
 	result = measure(reader, error);
 	if (!result && forget_gone(reader))
 		result = tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for the list of chunks");

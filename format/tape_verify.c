@@ -21,8 +21,16 @@ struct verify {
 	bool slot_is_whole;                                     /* all its chunks could be read */
 	uint64_t nr_chunks, nr_records, nr_pages, nr_snapshots; /* before the end chunk */
 	bool saw_end;
-	struct tape_brief *briefs; /* of the slot's chunks of records */
-	uint32_t nr_briefs, briefs_room;
+	struct {
+		struct tape_index index;
+		struct tape_scratch payload;
+		struct tape_briefs_view briefs; /* in payload */
+		struct tape_brief brief;        /* the last one that was taken out of them */
+		uint32_t next_brief;            /* of the chunk of records that comes */
+		bool there;                     /* index and, if it has some, briefs are decoded */
+		const char *why;                /* what is wrong with the index itself */
+		const char *briefs_why;         /* and with its briefs: the first that was found */
+	} slot;
 	struct tape_seal_check seal;
 };
 
@@ -107,27 +115,27 @@ static bool do_rows_fit(const struct tape_chunk_header *header, const struct tap
 	       (rows->first_seq == header->first_seq && rows->last_seq == header->last_seq);
 }
 
-static int add_brief(struct verify *verify, size_t size_bytes)
+/* A brief that says nothing is right of any chunk. */
+static int check_brief(struct verify *verify, const struct tape_chunk_header *header, uint32_t number)
 {
-	if (verify->nr_briefs == verify->briefs_room) {
-		uint32_t room = verify->briefs_room ? verify->briefs_room * 2 : 64;
-		struct tape_brief *briefs = reallocarray(verify->briefs, room, sizeof(*briefs));
+	const struct tape_briefs_view *briefs = &verify->slot.briefs;
+	struct tape_brief *told = &verify->slot.brief, made;
+	int result;
 
-		if (!briefs)
-			return -ENOMEM;
-		verify->briefs = briefs;
-		verify->briefs_room = room;
-	}
-	return tape_brief_make(&verify->briefs[verify->nr_briefs++], verify->raw.data, size_bytes);
+	if (number >= briefs->nr_briefs || verify->slot.briefs_why)
+		return 0;
+	result = tape_brief_get(briefs, number, header->vcpu, header->min_tsc, told);
+	if (result || !told->flags)
+		return result;
+	result = tape_brief_make(&made, verify->raw.data, header->raw_bytes);
+	if (!result && !tape_brief_equal(told, &made))
+		verify->slot.briefs_why = "a brief of it is not that of its chunk's records";
+	tape_brief_deinit(&made);
+	return result;
 }
 
-static void drop_briefs(struct verify *verify)
-{
-	while (verify->nr_briefs)
-		tape_brief_deinit(&verify->briefs[--verify->nr_briefs]);
-}
-
-static int check_traps(struct verify *verify, const struct tape_stored_chunk *chunk)
+/* brief: number of its brief, if it is not carried. */
+static int check_traps(struct verify *verify, const struct tape_stored_chunk *chunk, uint32_t brief)
 {
 	const struct tape_chunk_header *header = &chunk->header;
 	struct tape_rows rows;
@@ -149,9 +157,10 @@ static int check_traps(struct verify *verify, const struct tape_stored_chunk *ch
 		tape_touched_deinit(&rows.touched);
 		return 0;
 	}
-	if (add_brief(verify, header->raw_bytes)) {
+	result = check_brief(verify, header, brief);
+	if (result) {
 		tape_touched_deinit(&rows.touched);
-		return -ENOMEM;
+		return result;
 	}
 	check_records(verify, chunk);
 	verify->nr_records += rows.nr_records;
@@ -206,58 +215,60 @@ static const char *compare_index(const struct verify *verify, const struct tape_
 	return NULL;
 }
 
-/* A brief that says nothing is right of any chunk. */
-static int check_briefs(const struct verify *verify, const struct tape_slot *slot, const struct tape_index *index,
-			const char **why)
+static bool has_brief(const struct tape_chunk_header *header)
 {
-	struct tape_briefs_view view;
-	struct tape_brief brief = {0};
-	uint32_t number = 0;
-	int result;
-
-	if (!index->briefs_at || !verify->slot_is_whole)
-		return 0;
-	result = tape_briefs_decode(&view, index->briefs_at, index->briefs_bytes, verify->nr_briefs, why);
-	for (size_t i = 0; i < slot->nr_chunks && !result && !*why; i++) {
-		const struct tape_chunk_header *header = &verify->reader->chunks[slot->first_chunk + i].header;
-
-		if (header->type != TAPE_CHUNK_TRAPS || header->flags & TAPE_F_CARRIED)
-			continue;
-		result = tape_brief_get(&view, number, header->vcpu, header->min_tsc, &brief);
-		if (!result && brief.flags && !tape_brief_equal(&brief, &verify->briefs[number]))
-			*why = "a brief of it is not that of its chunk's records";
-		number++;
-	}
-	tape_brief_deinit(&brief);
-	tape_briefs_view_deinit(&view);
-	return result == -ENOMEM ? result : 0;
+	return header->type == TAPE_CHUNK_TRAPS && !(header->flags & TAPE_F_CARRIED);
 }
 
-static int check_index(struct verify *verify, const struct tape_slot *slot)
+/* Before its chunks are looked at, so that what is compared with them need not be kept of them. */
+static int load_index(struct verify *verify, const struct tape_slot *slot)
 {
 	struct tape_reader *reader = verify->reader;
+	struct tape_index *index = &verify->slot.index;
 	struct tape_stored_chunk *chunk;
-	struct tape_index index = {0};
-	const char *why = NULL;
+	uint32_t nr_briefs = 0;
 	int result;
 
+	verify->slot.next_brief = 0;
+	verify->slot.there = false;
+	verify->slot.why = verify->slot.briefs_why = NULL;
 	if (slot->index_chunk == SIZE_MAX)
 		return 0; /* listed when the tape was opened, if it should be there */
 	chunk = &reader->chunks[slot->index_chunk];
-	result = tape_load(reader, chunk, &verify->raw);
+	result = tape_load(reader, chunk, &verify->slot.payload);
 	if (result)
 		return result == -ENOMEM ? result : 0;
-	result = tape_index_decode(&index, verify->raw.data, chunk->header.raw_bytes,
-				   (uint32_t)(chunk->offset - slot->start), &why);
-	if (result == -ENOMEM)
-		return result;
+	verify->slot.there = true;
+	result = tape_index_decode(index, verify->slot.payload.data, chunk->header.raw_bytes,
+				   (uint32_t)(chunk->offset - slot->start), &verify->slot.why);
+	if (result || !index->briefs_at)
+		return result == -ENOMEM ? result : 0;
+	for (size_t i = 0; i < slot->nr_chunks; i++)
+		nr_briefs += has_brief(&reader->chunks[slot->first_chunk + i].header);
+	result = tape_briefs_decode(&verify->slot.briefs, index->briefs_at, index->briefs_bytes, nr_briefs,
+				    &verify->slot.briefs_why);
+	return result == -ENOMEM ? result : 0;
+}
+
+static void drop_index(struct verify *verify)
+{
+	tape_index_deinit(&verify->slot.index);
+	tape_briefs_view_deinit(&verify->slot.briefs);
+}
+
+static void check_index(struct verify *verify, const struct tape_slot *slot)
+{
+	const char *why = verify->slot.why;
+
+	if (!verify->slot.there)
+		return;
 	if (!why)
-		why = compare_index(verify, slot, &index);
-	result = why ? 0 : check_briefs(verify, slot, &index, &why);
+		why = compare_index(verify, slot, &verify->slot.index);
+	if (!why && verify->slot_is_whole)
+		why = verify->slot.briefs_why;
 	if (why)
-		tape_reader_report(reader, chunk->offset, "INDEX chunk: %s", why);
-	tape_index_deinit(&index);
-	return result;
+		tape_reader_report(verify->reader, verify->reader->chunks[slot->index_chunk].offset, "INDEX chunk: %s",
+				   why);
 }
 
 static void check_padding(struct verify *verify, const struct tape_stored_chunk *chunk)
@@ -275,9 +286,12 @@ static int check_chunk(struct verify *verify, struct tape_stored_chunk *chunk)
 {
 	struct tape_reader *reader = verify->reader;
 	bool known = chunk->header.type >= TAPE_CHUNK_META && chunk->header.type < TAPE_CHUNK_TYPES;
+	uint32_t brief = verify->slot.next_brief;
 	const uint8_t *stored;
 	int result;
 
+	/* By what is listed, whether it can be loaded or not. */
+	verify->slot.next_brief += has_brief(&chunk->header);
 	verify->saw_end = verify->saw_end || chunk->header.type == TAPE_CHUNK_END;
 	verify->nr_chunks += chunk->header.type != TAPE_CHUNK_INDEX && !verify->saw_end;
 	result = known ? tape_load(reader, chunk, &verify->raw) : tape_load_stored(reader, chunk, &stored);
@@ -290,13 +304,13 @@ static int check_chunk(struct verify *verify, struct tape_stored_chunk *chunk)
 		verify->nr_pages += chunk->header.nr_items;
 	else if (chunk->header.type == TAPE_CHUNK_SNAPSHOT)
 		verify->nr_snapshots++;
-	return chunk->header.type == TAPE_CHUNK_TRAPS ? check_traps(verify, chunk) : 0;
+	return chunk->header.type == TAPE_CHUNK_TRAPS ? check_traps(verify, chunk, brief) : 0;
 }
 
 static int check_slot(struct verify *verify, const struct tape_slot *slot)
 {
 	struct tape_reader *reader = verify->reader;
-	int result = 0;
+	int result = load_index(verify, slot);
 
 	verify->slot_is_whole = true;
 	for (size_t i = 0; i < slot->nr_chunks && !result; i++) {
@@ -310,9 +324,9 @@ static int check_slot(struct verify *verify, const struct tape_slot *slot)
 		}
 	}
 	if (!result)
-		result = check_index(verify, slot);
+		check_index(verify, slot);
 	tape_touched_deinit(&verify->touched);
-	drop_briefs(verify);
+	drop_index(verify);
 	return result;
 }
 
@@ -458,8 +472,8 @@ uint64_t tape_reader_verify(struct tape_reader *reader, void (*report)(void *ctx
 	reader->report = NULL;
 	free(verify.sequences);
 	free(verify.raw.data);
-	drop_briefs(&verify);
-	free(verify.briefs);
+	free(verify.slot.payload.data);
+	tape_brief_deinit(&verify.slot.brief);
 	tape_touched_deinit(&verify.touched);
 	return reader->nr_reported;
 }

@@ -9,6 +9,7 @@
 #define MAX_BYTES   (1u << 20)
 #define MAX_RECORDS 20000u
 #define MAX_PAGES   64u
+#define FEW_BYTES   4096u /* of records, so that lanes are evicted */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
@@ -17,6 +18,44 @@ static void ask_about(void *ctx, uint64_t offset, const char *message)
 	struct tape_reported reported;
 
 	tape_reader_reported(ctx, offset, &reported);
+}
+
+/* By bits of the input, so that a mutation can change what is skipped. */
+struct choice {
+	const uint8_t *bytes;
+	size_t size_bytes;
+};
+
+static bool may_skip(void *ctx, size_t number)
+{
+	const struct choice *choice = ctx;
+
+	return !(choice->bytes[number * 31 % choice->size_bytes] & 0x40);
+}
+
+static bool skip(void *ctx, const struct tape_chunk_brief *brief)
+{
+	const struct choice *choice = ctx;
+
+	return !(choice->bytes[brief->number * 37 % choice->size_bytes] & 1);
+}
+
+static void read_skipping(struct tape_reader *reader, struct choice *choice)
+{
+	const struct tape_info *info = tape_reader_info(reader);
+	struct tape_cursor *cursor;
+	struct trap_view view;
+
+	if (tape_cursor_create(&cursor, reader, NULL))
+		return;
+	tape_cursor_limit(cursor, FEW_BYTES);
+	tape_cursor_skip(cursor, &(struct tape_skipper){may_skip, skip, choice});
+	for (unsigned i = 0; i < MAX_RECORDS && tape_cursor_next(cursor, &view, NULL) == 1; i++)
+		tape_cursor_is_carried(cursor);
+	tape_cursor_seek(cursor, info->first_tsc + (info->last_tsc - info->first_tsc) / 2, NULL);
+	for (unsigned i = 0; i < 100 && tape_cursor_next(cursor, &view, NULL) == 1; i++)
+		;
+	tape_cursor_destroy(cursor);
 }
 
 static void read_records(struct tape_reader *reader)
@@ -68,6 +107,7 @@ static void read_tape(const uint8_t *bytes, size_t size_bytes)
 	tape_reader_meta(reader, "producer");
 	tape_reader_plan(reader, 17, &plan, &plan_bytes);
 	read_records(reader);
+	read_skipping(reader, &(struct choice){bytes, size_bytes});
 	read_pages(reader);
 	if (!tape_reader_signer(reader, key))
 		tape_reader_expect(reader, key, NULL);
@@ -76,8 +116,8 @@ static void read_tape(const uint8_t *bytes, size_t size_bytes)
 	tape_reader_close(reader);
 }
 
-/* The same, as it is being written: piece by piece, and some of it overwritten. */
-static void follow_tape(uint8_t *bytes, size_t size_bytes)
+/* The same, as it is being written: piece by piece, and some of it overwritten; all is read, or some is skipped. */
+static void follow_tape(uint8_t *bytes, size_t size_bytes, struct choice *choice)
 {
 	struct tape_cursor *cursor = NULL;
 	struct tape_reader *reader;
@@ -86,6 +126,10 @@ static void follow_tape(uint8_t *bytes, size_t size_bytes)
 	if (tape_reader_open_memory(&reader, bytes, size_bytes / 4, NULL))
 		return;
 	if (!tape_cursor_create(&cursor, reader, NULL)) {
+		if (choice) {
+			tape_cursor_limit(cursor, FEW_BYTES);
+			tape_cursor_skip(cursor, &(struct tape_skipper){may_skip, skip, choice});
+		}
 		for (unsigned part = 1; part <= 4; part++) {
 			reader->source.size_bytes = part < 4 ? size_bytes / 4 * (part + 1) : size_bytes;
 			if (reader->source.size_bytes > size_bytes)
@@ -108,6 +152,7 @@ static void follow_tape(uint8_t *bytes, size_t size_bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 {
+	struct choice choice = {data, size_bytes};
 	uint8_t *copy;
 
 	if (size_bytes > MAX_BYTES)
@@ -119,7 +164,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 	memcpy(copy, data, size_bytes);
 	tape_repair(copy, size_bytes);
 	read_tape(copy, size_bytes);
-	follow_tape(copy, size_bytes);
+	follow_tape(copy, size_bytes, NULL);
+	memcpy(copy, data, size_bytes);
+	tape_repair(copy, size_bytes);
+	follow_tape(copy, size_bytes, &choice);
 	free(copy);
 	return 0;
 }

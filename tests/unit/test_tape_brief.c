@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_tape_brief.c - briefs of chunks: what they say of records made by hand,
- * that a tape gives them back, that verify tells one that lies, and that bytes
- * made by chance do no harm. With an argument, writes a tape for tape_decode.py.
+ * that a tape gives them back, also one that grows, that verify tells one that
+ * lies, and that hostile ones do no harm. With an argument, writes a tape for
+ * tape_decode.py; with a second one, a small tape of two vCPUs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct made {
 };
 
 static uint64_t next_seq, next_tsc;
+static uint16_t made_vcpu = 3;
 
 static void put(struct byte_buffer *out, const struct made *m)
 {
@@ -34,7 +36,7 @@ static void put(struct byte_buffer *out, const struct made *m)
 					  [TRAP_REG_TASK_ID] = m->id,
 					  [TRAP_REG_NR] = m->nr};
 	size_t text_bytes = m->comm ? (strlen(m->comm) + 7) & ~(size_t)7 : 0;
-	struct trap_record head = {.type = m->type, .abi = m->abi, .reg_mask = m->mask, .vcpu = 3};
+	struct trap_record head = {.type = m->type, .abi = m->abi, .reg_mask = m->mask, .vcpu = made_vcpu};
 	struct trap_fragment fragment = {.gva = 9};
 
 	head.size_bytes = (uint32_t)(sizeof(head) + 8 * (size_t)__builtin_popcount(m->mask) +
@@ -47,7 +49,7 @@ static void put(struct byte_buffer *out, const struct made *m)
 		if (m->mask >> reg & 1)
 			byte_buffer_add_u64(out, regs[reg]);
 	if (m->comm) {
-		char text[64] = {0};
+		char text[128] = {0};
 
 		memcpy(text, m->comm, strlen(m->comm));
 		fragment.len_bytes = (uint16_t)strlen(m->comm);
@@ -139,6 +141,61 @@ static void test_limits(void)
 	}
 }
 
+/* ---- a section by hand ----------------------------------------------- */
+
+/* One chunk's brief, of this one text so many times. */
+static int decode_made(const char *comm, unsigned nr_rows, size_t odd_at)
+{
+	struct tape_brief brief = BRIEF_OF(IDENTITY(TASK_A, 1, comm));
+	struct byte_buffer section = {0};
+	struct tape_briefs_view view;
+	const char *why = NULL;
+	size_t at;
+	int result;
+
+	CHECK_INT(brief.nr_rows, 1);
+	byte_buffer_add_varint(&section, 1);
+	at = section.size_bytes;
+	byte_buffer_add(&section, brief.rows.data, brief.rows.size_bytes);
+	memset(section.data + at + offsetof(struct trap_record, vcpu), 0, 2);
+	memset(section.data + at + offsetof(struct trap_record, tsc), 0, 8);
+	if (odd_at)
+		section.data[at + odd_at] = 1;
+	byte_buffer_add_u8(&section, TAPE_BRIEF_KNOWN);
+	byte_buffer_add_varint(&section, 0);
+	byte_buffer_add_varint(&section, nr_rows);
+	for (unsigned i = 0; i < nr_rows; i++) {
+		byte_buffer_add_varint(&section, 0);
+		byte_buffer_add_varint(&section, 2);
+	}
+	CHECK(!section.bad);
+	result = tape_briefs_decode(&view, section.data, section.size_bytes, 1, &why);
+	CHECK(result == 0 || (result == -EBADMSG && why));
+	tape_briefs_view_deinit(&view);
+	tape_brief_deinit(&brief);
+	byte_buffer_deinit(&section);
+	return result;
+}
+
+static void test_made(void)
+{
+	static const size_t zeros[] = {offsetof(struct trap_record, abi),   offsetof(struct trap_record, via),
+				       offsetof(struct trap_record, flags), offsetof(struct trap_record, vcpu),
+				       offsetof(struct trap_record, seq),   offsetof(struct trap_record, tsc)};
+	char comm[73];
+
+	/* 128 bytes a row, 256 of them; then 136. */
+	memset(comm, 'c', sizeof(comm));
+	comm[64] = 0;
+	CHECK_INT(decode_made(comm, TAPE_BRIEF_ROWS, 0), 0);
+	comm[64] = 'c';
+	comm[72] = 0;
+	CHECK_INT(decode_made(comm, 240, 0), 0);
+	CHECK_INT(decode_made(comm, 241, 0), -EBADMSG);
+	for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++)
+		CHECK_INT(decode_made("cat", 1, zeros[i]), -EBADMSG);
+}
+
 /* ---- on a tape ------------------------------------------------------- */
 
 static void write_tape(struct fixture_file *file)
@@ -184,6 +241,12 @@ static void check_one(void *ctx, const struct tape_chunk_brief *found)
 	CHECK(!memcmp(brief.rows.data, found->rows, brief.rows.size_bytes));
 	tape_brief_deinit(&brief);
 	free(raw.data);
+}
+
+static void count_unknown(void *ctx, const struct tape_chunk_brief *found)
+{
+	CHECK(!found->known);
+	++*(unsigned *)ctx;
 }
 
 static void count_problem(void *ctx, uint64_t offset, const char *message)
@@ -271,24 +334,147 @@ static void test_hostile(const struct fixture_file *file)
 	tape_index_deinit(&index);
 }
 
-static void test_tape(const char *path)
+/* An index that is not there yet, then is. */
+static void test_growing(const struct fixture_file *file)
+{
+	struct tape_reader *reader;
+	size_t nr_chunks, nr_before;
+	unsigned count = 0;
+
+	CHECK_INT(tape_reader_open_memory(&reader, file->bytes, file->size_bytes / 2, NULL), 0);
+	CHECK_INT(tape_reader_briefs(reader, count_unknown, &count, &nr_before, NULL), 0);
+	CHECK(count > 10 && count < 60);
+	reader->source.size_bytes = file->size_bytes;
+	CHECK_INT(tape_reader_refresh(reader, NULL), 1);
+	CHECK_INT(tape_reader_briefs(reader, check_one, reader, &nr_chunks, NULL), 0);
+	CHECK(nr_chunks > nr_before);
+	tape_reader_close(reader);
+}
+
+/* ---- chunks that are skipped ----------------------------------------- */
+
+/* Two vCPUs, whose chunks begin at different times. */
+static void write_two(struct fixture_file *file)
+{
+	struct tape_writer *writer = fixture_writer(file, SLOT_BYTES);
+	struct tape_totals totals = {0};
+	uint64_t seqs[2] = {0}, tscs[2] = {0, 5};
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct byte_buffer records = {0};
+
+		made_vcpu = i & 1;
+		next_seq = seqs[made_vcpu];
+		next_tsc = tscs[made_vcpu];
+		for (unsigned n = 0; n < (made_vcpu ? 20 : 30); n++) {
+			struct made made = IDENTITY(TASK_A + n % 25 * 64, n, "cat");
+
+			put(&records, &made);
+		}
+		seqs[made_vcpu] = next_seq;
+		tscs[made_vcpu] = next_tsc;
+		fixture_append_traps(writer, made_vcpu, &records);
+		byte_buffer_deinit(&records);
+	}
+	made_vcpu = 3;
+	totals.records = seqs[0] + seqs[1];
+	CHECK_INT(tape_writer_finish(writer, "made", &totals, NULL), 0);
+	tape_writer_destroy(writer);
+}
+
+static bool is_of_first(void *ctx, size_t number)
+{
+	const struct tape_reader *reader = ctx;
+
+	return reader->chunks[number].header.vcpu == 0;
+}
+
+static bool is_any(void *ctx, size_t number)
+{
+	(void)ctx;
+	(void)number;
+	return true;
+}
+
+static bool skip_it(void *ctx, const struct tape_chunk_brief *brief)
+{
+	(void)ctx;
+	CHECK(brief->known);
+	return true;
+}
+
+/* Skipped lanes are evicted, too; their index can't be had any more after so many records. */
+static void check_skipped(const struct fixture_file *file, bool (*may)(void *ctx, size_t number), unsigned damage_after)
+{
+	struct tape_chunk_header header;
+	uint8_t *index = file->bytes + index_at(file, &header) + TAPE_CHUNK_HEADER_BYTES;
+	const struct tape_problem *problems;
+	uint64_t count = 0, last_tsc = 0;
+	struct tape_reader *reader;
+	struct tape_cursor *cursor;
+	struct trap_view view;
+	size_t nr_problems;
+	int result;
+
+	CHECK_INT(tape_reader_open_memory(&reader, file->bytes, file->size_bytes, NULL), 0);
+	CHECK_INT(tape_cursor_create(&cursor, reader, NULL), 0);
+	tape_cursor_skip(cursor, &(struct tape_skipper){may, skip_it, reader});
+	tape_cursor_limit(cursor, 1);
+	while ((result = tape_cursor_next(cursor, &view, NULL)) == 1) {
+		CHECK(view.header.tsc >= last_tsc);
+		last_tsc = view.header.tsc;
+		if (++count != damage_after)
+			continue;
+		*index ^= 1;
+		tape_brief_cache_destroy(reader->briefs);
+		reader->briefs = NULL;
+	}
+	CHECK_INT(result, 0);
+	nr_problems = tape_reader_problems(reader, &problems);
+	for (size_t i = 0; i < nr_problems; i++)
+		CHECK(!strstr(problems[i].message, "no record at byte"));
+	if (damage_after) {
+		CHECK(count > damage_after && count < 500);
+		*index ^= 1;
+	} else
+		CHECK_INT(count, 500);
+	tape_cursor_destroy(cursor);
+	tape_reader_close(reader);
+}
+
+static void write_out(const struct fixture_file *file, const char *path)
+{
+	FILE *out = fopen(path, "wb");
+
+	CHECK(out && fwrite(file->bytes, 1, file->size_bytes, out) == file->size_bytes && !fclose(out));
+}
+
+static void test_skipped(void)
+{
+	struct fixture_file file = {0};
+
+	write_two(&file);
+	check_skipped(&file, is_of_first, 0);
+	check_skipped(&file, is_any, 0);
+	for (unsigned after = 100; after < 200; after += 7) {
+		check_skipped(&file, is_of_first, after);
+		check_skipped(&file, is_any, after);
+	}
+	fixture_file_deinit(&file);
+}
+
+static void test_tape(void)
 {
 	struct fixture_file file = {0};
 	struct tape_reader *reader;
 	size_t nr_chunks;
 
 	write_tape(&file);
-	if (path) {
-		FILE *out = fopen(path, "wb");
-
-		CHECK(out && fwrite(file.bytes, 1, file.size_bytes, out) == file.size_bytes && !fclose(out));
-		fixture_file_deinit(&file);
-		return;
-	}
 	CHECK_INT(tape_reader_open_memory(&reader, file.bytes, file.size_bytes, NULL), 0);
 	CHECK_INT(tape_reader_briefs(reader, check_one, reader, &nr_chunks, NULL), 0);
 	CHECK(nr_chunks >= 60);
 	tape_reader_close(reader);
+	test_growing(&file);
 	test_forged(&file);
 	test_hostile(&file);
 	fixture_file_deinit(&file);
@@ -296,10 +482,21 @@ static void test_tape(const char *path)
 
 int main(int argc, char **argv)
 {
-	if (argc == 1) {
-		test_contents();
-		test_limits();
+	struct fixture_file file = {0};
+
+	if (argc > 1) {
+		if (argc > 2)
+			write_two(&file);
+		else
+			write_tape(&file);
+		write_out(&file, argv[1]);
+		fixture_file_deinit(&file);
+		return 0;
 	}
-	test_tape(argc > 1 ? argv[1] : NULL);
+	test_contents();
+	test_limits();
+	test_made();
+	test_tape();
+	test_skipped();
 	return 0;
 }
