@@ -286,6 +286,7 @@ struct lines {
 struct showing {
 	struct events *events;
 	struct progress progress;
+	struct vmtape_error *error; /* of what was made of a batch */
 };
 
 static void put_batch(void *ctx, void *worker, const struct call_batch *batch)
@@ -321,6 +322,10 @@ static bool write_batch(void *ctx, void *worker, const struct call_batch *batch)
 	struct events *e = showing->events;
 	struct lines *lines = worker;
 
+	if (lines->text.failed) {
+		showing->error = &vmtape_error_no_memory;
+		return false;
+	}
 	if (e->count && lines->nr >= e->count - e->shown) {
 		lines->nr = (uint32_t)(e->count - e->shown);
 		lines->text.len = lines->ends[lines->nr - 1];
@@ -353,7 +358,7 @@ static struct vmtape_error *show_by_threads(struct showing *showing, struct call
 		free(lines[i].ends);
 	}
 	free(lines);
-	return error;
+	return error ? error : showing->error;
 }
 
 static struct vmtape_error *show_calls(struct events *e)
@@ -543,6 +548,8 @@ int cmd_events(int argc, char **argv)
 		vmtape_error_destroy(e.hooks_failed);
 	else
 		error = e.hooks_failed;
+	if (!error && e.line.failed)
+		error = &vmtape_error_no_memory;
 	if (error) {
 		fflush(stdout);
 		status = command_failed(error);

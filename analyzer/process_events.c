@@ -472,6 +472,16 @@ static int64_t result_of(const struct trap_view *view, enum call_role role)
 	return view->header.flags & TRAP_F_DIVERTED && role != CALL_ROLE_EXEC ? diverted_result(view, ret) : ret;
 }
 
+/*
+ * An exit whose call is known, and is another one: that one's entry was not seen. execve may return to another ABI,
+ * where its number is another one.
+ */
+static bool is_of_other_call(const struct process_thread *t, enum call_role role, const struct trap_view *exit)
+{
+	return trap_view_has(exit, TRAP_REG_NR) && (role != CALL_ROLE_EXEC || exit->header.abi == t->call_abi) &&
+	       trap_syscall_nr(exit->header.abi, exit->regs[TRAP_REG_NR]) != t->call_nr;
+}
+
 static void exit_call(struct processes *p, uint32_t i, const struct trap_view *view)
 {
 	struct thread_entry *t = &p->threads[i];
@@ -481,7 +491,7 @@ static void exit_call(struct processes *p, uint32_t i, const struct trap_view *v
 
 	t->pub.in_call = false;
 	t->role = CALL_ROLE_NONE;
-	if (!was_in_call || role == CALL_ROLE_NONE)
+	if (!was_in_call || role == CALL_ROLE_NONE || is_of_other_call(&t->pub, role, view))
 		return;
 	ret = result_of(view, role);
 	if (role == CALL_ROLE_EXEC && ret == 0)

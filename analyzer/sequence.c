@@ -62,3 +62,8 @@ void sequence_pass(struct sequence *sequence, uint32_t vcpu, uint64_t last_seq, 
 	if (at)
 		*at = (struct sequence_vcpu){.started = true, .next_seq = last_seq + 1, .last_tsc = last_tsc};
 }
+
+uint64_t sequence_last_tsc(const struct sequence *sequence, uint32_t vcpu)
+{
+	return vcpu < sequence->room ? sequence->vcpus[vcpu].last_tsc : 0;
+}

@@ -28,5 +28,7 @@ bool sequence_next(struct sequence *sequence, const struct trap_view *view, stru
 
 /* The vCPU's next records, up to this one, are there and are not read. */
 void sequence_pass(struct sequence *sequence, uint32_t vcpu, uint64_t last_seq, uint64_t last_tsc);
+/* Of the vCPU's latest record, read or passed; 0: there is none. */
+uint64_t sequence_last_tsc(const struct sequence *sequence, uint32_t vcpu);
 
 #endif

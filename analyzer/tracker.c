@@ -44,7 +44,7 @@ struct tracker {
 	bool fds_wanted;
 	bool plans_seen, any_leaves_out; /* what any_leaves_out() found */
 	struct skip_plan *skip;          /* NULL: all is read */
-	struct u64_map passed;           /* tasks that are in what is passed over, and until when that is */
+	struct u64_map passed;           /* tasks that have come in what is passed over, and until when that is */
 	bool has_passed;                 /* that of the record at hand */
 	uint64_t doubted_tsc;            /* up to here, what the tape carried of its tasks may be outdated */
 };
@@ -116,7 +116,7 @@ static void on_gone(void *ctx, uint64_t task)
 {
 	struct tracker *t = ctx;
 
-	forget_passed(t, task);
+	u64_map_remove(&t->passed, task);
 	pairing_end_task(t->pairing, task);
 }
 
@@ -422,29 +422,23 @@ static bool is_waited_for(struct tracker *t, uint64_t task)
 	       skip_plan_wants(t->skip, open.tsc, open.abi, &open.nr);
 }
 
-static bool note_passed(struct tracker *t, uint64_t task, uint64_t until_tsc)
-{
-	uint64_t before = 0;
-
-	u64_map_get(&t->passed, task, &before);
-	return u64_map_set(&t->passed, task, before > until_tsc ? before : until_tsc);
-}
-
 static bool skip(void *ctx, const struct tape_chunk_brief *brief)
 {
 	struct tracker *t = ctx;
 	struct trap_view row;
+	uint64_t row_tsc = 0;
 
 	if (brief->min_tsc <= t->doubted_tsc || (t->carried_since_tsc && brief->min_tsc <= t->carried_since_tsc))
 		return false;
-	for (size_t at = 0; at < brief->rows_bytes; at += row.header.size_bytes)
+	for (size_t at = 0; at < brief->rows_bytes; at += row.header.size_bytes) {
 		if (trap_view_parse(&row, brief->rows + at, brief->rows_bytes - at, NULL) <= 0 ||
 		    is_waited_for(t, row.regs[TRAP_REG_TASK]))
 			return false;
-	for (size_t at = 0; skip_plan_by_time(t->skip) && at < brief->rows_bytes; at += row.header.size_bytes)
-		if (trap_view_parse(&row, brief->rows + at, brief->rows_bytes - at, NULL) <= 0 ||
-		    !note_passed(t, row.regs[TRAP_REG_TASK], brief->max_tsc))
-			return false;
+		row_tsc = row.header.tsc;
+	}
+	/* Its last record may tell who comes next, whose first call or exit is behind it. */
+	if (skip_plan_by_time(t->skip) && row_tsc == brief->max_tsc)
+		return false;
 	sequence_pass(&t->sequence, brief->vcpu, brief->last_seq, brief->max_tsc);
 	t->records += brief->nr_records;
 	return true;
@@ -573,6 +567,25 @@ static void doubt_once(struct tracker *t)
 	t->carried_since_tsc = 0;
 }
 
+/* From here to the end of its vCPU's chunk the task runs in what is passed over; not before: no entry is there. */
+static bool note_passed(struct tracker *t, const struct trap_view *row)
+{
+	uint64_t until_tsc = sequence_last_tsc(&t->sequence, row->header.vcpu), before = 0;
+
+	u64_map_get(&t->passed, row->regs[TRAP_REG_TASK], &before);
+	return u64_map_set(&t->passed, row->regs[TRAP_REG_TASK], before > until_tsc ? before : until_tsc);
+}
+
+/* It tells who a task is; its call is no event of this tape. */
+static struct vmtape_error *take_carried(struct tracker *t, const struct trap_view *view)
+{
+	struct vmtape_error *error = processes_before(t->processes, view);
+
+	if (!error && t->skip && skip_plan_by_time(t->skip) && !note_passed(t, view))
+		error = &vmtape_error_no_memory;
+	return error;
+}
+
 static struct vmtape_error *take(struct tracker *t, const struct trap_view *view)
 {
 	struct trap_gap missing;
@@ -583,9 +596,8 @@ static struct vmtape_error *take(struct tracker *t, const struct trap_view *view
 		error = pass_snapshots(t, t->tsc);
 	if (t->carried_since_tsc)
 		doubt_once(t);
-	/* It tells who a task is; its call is no event of this tape. */
 	if (!error && tape_cursor_is_carried(t->cursor))
-		return processes_before(t->processes, view);
+		return take_carried(t, view);
 	if (!error && sequence_next(&t->sequence, view, &missing))
 		error = follow_missing(t, &missing, view);
 	if (error)

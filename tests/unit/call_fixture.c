@@ -207,7 +207,8 @@ static void write_clock(struct tape_writer *writer)
 }
 
 /* Chunks of whole records, none over the format's limit. */
-static void write_vcpu(struct tape_writer *writer, uint16_t vcpu, const uint8_t *bytes, size_t size_bytes)
+static void write_vcpu(struct tape_writer *writer, uint16_t vcpu, const uint8_t *bytes, size_t size_bytes,
+		       size_t chunk_bytes)
 {
 	struct tape_chunk *chunk;
 
@@ -218,7 +219,7 @@ static void write_vcpu(struct tape_writer *writer, uint16_t vcpu, const uint8_t 
 			uint32_t record_bytes;
 
 			memcpy(&record_bytes, bytes + n, sizeof(record_bytes));
-			if (n + record_bytes > 64 << 10)
+			if (n && n + record_bytes > chunk_bytes)
 				break;
 			n += record_bytes;
 		}
@@ -247,7 +248,8 @@ void fixture_tape_finish(struct fixture_tape *tape, bool with_clock)
 		CHECK_INT(tape_writer_append(writer, meta, NULL), 0);
 	}
 	for (uint16_t vcpu = 0; vcpu < FIXTURE_VCPUS; vcpu++)
-		write_vcpu(writer, vcpu, tape->vcpus[vcpu].bytes, tape->vcpus[vcpu].size_bytes);
+		write_vcpu(writer, vcpu, tape->vcpus[vcpu].bytes, tape->vcpus[vcpu].size_bytes,
+			   tape->chunk_bytes ? tape->chunk_bytes : 64 << 10);
 	CHECK_INT(tape_writer_finish(writer, "stopped", &totals, NULL), 0);
 	tape_writer_destroy(writer);
 }

@@ -50,7 +50,8 @@ struct fixture_tape {
 		size_t size_bytes, room;
 	} vcpus[FIXTURE_VCPUS];
 	uint64_t records, lost;
-	const void *plan; /* lent; NULL: none */
+	size_t chunk_bytes; /* at most, but for one record; 0: 64 KiB */
+	const void *plan;   /* lent; NULL: none */
 	size_t plan_bytes;
 };
 

@@ -150,6 +150,32 @@ static void test_fork_exec_wait(void)
 	processes_destroy(p);
 }
 
+/* The fork's exit and the next entry were lost: an exit with another number is not its result. */
+static void test_exit_of_other_call(void)
+{
+	struct processes *p = table();
+	struct fixture_record execve = fixture_enter(20, 10, 10, NR_EXECVE), other;
+
+	feed(p, fixture_enter(10, 10, 10, NR_CLONE));
+	feed(p, fixture_exit(11, 10, 10, NR_READ, 12));
+	CHECK(!processes_by_tid(p, 12));
+	CHECK(!processes_by_tid(p, 10)->in_call);
+	call(p, 12, 10, 10, NR_CLONE, 12);
+	CHECK(processes_by_tid(p, 12));
+	execve.fragments[0] = (struct fixture_fragment){.label = PLAN_LABEL_ARG0, .bytes = "/a", .len_bytes = 2};
+	execve.nr_fragments = 1;
+	feed(p, execve);
+	feed(p, fixture_exit(21, 10, 10, NR_READ, 0));
+	CHECK_STR(who(p, 10, 10).exe, "");
+	/* A 32-bit program begins; the number is that of its ABI, or of the caller's. */
+	feed(p, execve);
+	other = fixture_exit(22, 10, 10, 11, 0);
+	other.abi = TRAP_ABI_I386;
+	feed(p, other);
+	CHECK_STR(who(p, 10, 10).exe, "/a");
+	processes_destroy(p);
+}
+
 static void test_threads(void)
 {
 	struct fixture_record r;
@@ -435,6 +461,7 @@ static void test_executable(void)
 int main(void)
 {
 	test_fork_exec_wait();
+	test_exit_of_other_call();
 	test_executable();
 	test_threads();
 	test_exec_identity();

