@@ -330,9 +330,9 @@ static void on_gap(void *ctx, uint64_t number, const struct trap_view *view)
 static struct vmtape_error *make_skip_plan(struct call_stream *s)
 {
 	const struct call_stream_options *o = &s->options;
-	const struct skip_question question = {o->filter, o->from_tsc, o->to_tsc, o->fds || o->read_all};
+	const struct skip_question question = {o->filter, o->from_tsc, o->to_tsc, false};
 
-	if (o->spanning || (!o->filter && !o->from_tsc && o->to_tsc == UINT64_MAX))
+	if (o->fds || o->read_all || o->spanning || (!o->filter && !o->from_tsc && o->to_tsc == UINT64_MAX))
 		return NULL;
 	return skip_plan_create(&s->skip, s->session, &question);
 }

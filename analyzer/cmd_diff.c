@@ -272,7 +272,7 @@ static void progressed(void *ctx, uint64_t nr_records)
 static struct vmtape_error *count_tape(struct diff *d, const char *path, struct session *session,
 				       struct call_groups *groups)
 {
-	struct call_stream_options options = {.to_tsc = UINT64_MAX};
+	struct call_stream_options options = {.to_tsc = UINT64_MAX, .read_all = true};
 	struct filter_times times = {.start_ns = session_start_ns(session)};
 	struct filter *filter = NULL;
 	struct progress progress;

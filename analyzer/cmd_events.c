@@ -425,7 +425,7 @@ void events_show_trap(void *ctx, const struct trap_view *view, const struct call
 
 static struct vmtape_error *show_traps(struct events *e)
 {
-	const struct skip_question question = {e->filter, e->span.from_tsc, e->span.to_tsc, e->read_all};
+	const struct skip_question question = {e->filter, e->span.from_tsc, e->span.to_tsc, e->read_all || !e->filter};
 	struct tracker_sink sink = {.record = events_show_trap, .ctx = e};
 	struct tracker *tracker;
 	struct skip_plan *skip;

@@ -74,7 +74,8 @@ struct vmtape_error *cut_choice_create(struct cut_choice **out, struct session *
 				       uint64_t from_tsc, uint64_t to_tsc,
 				       void (*progress)(void *ctx, uint64_t nr_records), void *ctx)
 {
-	struct call_stream_options options = {.from_tsc = from_tsc, .to_tsc = to_tsc, .fds = filter_needs_fds(filter)};
+	struct call_stream_options options = {
+		.from_tsc = from_tsc, .to_tsc = to_tsc, .fds = filter_needs_fds(filter), .read_all = true};
 	struct cut_choice *choice = calloc(1, sizeof(*choice));
 	struct call_stream *stream = NULL;
 	struct vmtape_error *error;

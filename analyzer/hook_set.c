@@ -366,7 +366,8 @@ struct vmtape_error *hook_set_trap(struct vmtape_hooks *hooks, struct vmtape_tap
 struct vmtape_error *vmtape_hooks_run(struct vmtape_hooks *hooks, struct vmtape_tape *tape,
 				      const struct vmtape_span *span)
 {
-	struct call_stream_options options = {.from_tsc = span ? span->from_tsc : 0,
+	struct call_stream_options options = {.read_all = true,
+					      .from_tsc = span ? span->from_tsc : 0,
 					      .to_tsc = span && span->to_tsc ? span->to_tsc : UINT64_MAX};
 	struct hook_outcome outcome = {0};
 	struct call_stream *stream = NULL;

@@ -100,8 +100,8 @@ void public_call_deinit(struct public_call *call)
 struct vmtape_error *vmtape_calls_create_span(struct vmtape_calls **out, struct vmtape_tape *tape,
 					      const struct vmtape_span *span)
 {
-	struct call_stream_options options = {.from_tsc = span->from_tsc,
-					      .to_tsc = span->to_tsc ? span->to_tsc : UINT64_MAX};
+	struct call_stream_options options = {
+		.read_all = true, .from_tsc = span->from_tsc, .to_tsc = span->to_tsc ? span->to_tsc : UINT64_MAX};
 	struct vmtape_calls *calls = calloc(1, sizeof(*calls));
 	struct vmtape_error *error;
 
