@@ -54,8 +54,8 @@ def main():
     maker = os.path.join(options.build, "bench", "bench_phase_tape")
     folder = tempfile.mkdtemp(prefix="vmtape-bench-", dir=options.folder)
     tape = os.path.join(folder, "phases.vmt")
-    question = [vmtape, "events", "--no-pager", "--assume-linux", "-f", "evt.type = ptrace", tape]
-    at_once = [vmtape, "events", "--no-pager", "--assume-linux", "--count", "1", tape]
+    question = [vmtape, "events", "--threads", "1", "--no-pager", "--assume-linux", "-f", "evt.type = ptrace", tape]
+    at_once = [vmtape, "events", "--threads", "1", "--no-pager", "--assume-linux", "--count", "1", tape]
     try:
         for forks in (0, 100000):
             subprocess.run([maker, tape, str(int(options.events)), str(forks)], check=True, stdout=subprocess.DEVNULL)
