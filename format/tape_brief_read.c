@@ -43,11 +43,6 @@ void tape_brief_cache_destroy(struct tape_brief_cache *cache)
 	free(cache);
 }
 
-static bool has_brief(const struct tape_stored_chunk *chunk)
-{
-	return chunk->header.type == TAPE_CHUNK_TRAPS && !(chunk->header.flags & TAPE_F_CARRIED);
-}
-
 /* An index that is damaged, or has no briefs, leaves everything unknown. */
 static int read_slot(struct tape_reader *reader, struct kept_slot *kept, size_t number)
 {
@@ -62,7 +57,7 @@ static int read_slot(struct tape_reader *reader, struct kept_slot *kept, size_t 
 		return -ENOMEM;
 	for (size_t i = 0; i < slot->nr_chunks; i++) {
 		kept->numbers[i] = nr_briefs;
-		nr_briefs += has_brief(&reader->chunks[slot->first_chunk + i]);
+		nr_briefs += tape_has_events(&reader->chunks[slot->first_chunk + i].header);
 	}
 	if (slot->index_chunk == SIZE_MAX || !nr_briefs)
 		return 0;
@@ -162,7 +157,7 @@ int tape_reader_briefs(struct tape_reader *reader, void (*found)(void *ctx, cons
 
 	*nr_chunks = reader->nr_chunks;
 	for (size_t i = 0; i < reader->nr_chunks; i++) {
-		if (reader->chunks[i].bad || !has_brief(&reader->chunks[i]))
+		if (reader->chunks[i].bad || !tape_has_events(&reader->chunks[i].header))
 			continue;
 		if (tape_reader_brief(reader, i, &brief))
 			return tape_fail(error, -ENOMEM, TAPE_NO_OFFSET, "no memory for what a slot holds");

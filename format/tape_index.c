@@ -41,11 +41,6 @@ static size_t spaces_bytes(const struct tape_touched *touched)
 	return touched->spaces ? roaring64_bitmap_portable_size_in_bytes(touched->spaces) : 8;
 }
 
-static bool has_brief(const struct tape_chunk *chunk)
-{
-	return chunk->header.type == TAPE_CHUNK_TRAPS && !(chunk->header.flags & TAPE_F_CARRIED);
-}
-
 size_t tape_index_bound(const struct tape_index *index, const struct tape_chunk *chunk)
 {
 	/* 40: three section heads and their padding. The union of two sets is no longer than both together. */
@@ -54,7 +49,8 @@ size_t tape_index_bound(const struct tape_index *index, const struct tape_chunk 
 
 	if (chunk)
 		bytes += TAPE_INDEX_ENTRY_BYTES + nrs_bytes(&chunk->touched) + spaces_bytes(&chunk->touched);
-	return bytes + tape_briefs_bound(&index->briefs, chunk && has_brief(chunk) ? &chunk->brief : NULL);
+	return bytes +
+	       tape_briefs_bound(&index->briefs, chunk && tape_has_events(&chunk->header) ? &chunk->brief : NULL);
 }
 
 static int add_touched(struct tape_index *index, const struct tape_touched *touched)
@@ -102,7 +98,7 @@ int tape_index_add(struct tape_index *index, const struct tape_chunk *chunk, uin
 		index->room = room;
 	}
 	index->entries[index->nr_entries++] = (struct tape_index_entry){slot_offset, chunk->header};
-	if (has_brief(chunk) && tape_briefs_add(&index->briefs, &chunk->brief, &chunk->header))
+	if (tape_has_events(&chunk->header) && tape_briefs_add(&index->briefs, &chunk->brief, &chunk->header))
 		return -ENOMEM;
 	return add_touched(index, &chunk->touched);
 }

@@ -101,6 +101,12 @@ struct tape_chunk_header {
 	uint64_t payload_hash;
 };
 
+/* Records that count: they are in a sequence, and the slot's index tells of them. Carried ones do not. */
+static inline bool tape_has_events(const struct tape_chunk_header *header)
+{
+	return header->type == TAPE_CHUNK_TRAPS && !(header->flags & TAPE_F_CARRIED);
+}
+
 uint64_t tape_hash(const void *bytes, size_t size_bytes);
 /* What marks the chunks of one tape. */
 uint64_t tape_tag(const uint8_t uuid[16]);

@@ -215,11 +215,6 @@ static const char *compare_index(const struct verify *verify, const struct tape_
 	return NULL;
 }
 
-static bool has_brief(const struct tape_chunk_header *header)
-{
-	return header->type == TAPE_CHUNK_TRAPS && !(header->flags & TAPE_F_CARRIED);
-}
-
 /* Before its chunks are looked at, so that what is compared with them need not be kept of them. */
 static int load_index(struct verify *verify, const struct tape_slot *slot)
 {
@@ -244,7 +239,7 @@ static int load_index(struct verify *verify, const struct tape_slot *slot)
 	if (result || !index->briefs_at)
 		return result == -ENOMEM ? result : 0;
 	for (size_t i = 0; i < slot->nr_chunks; i++)
-		nr_briefs += has_brief(&reader->chunks[slot->first_chunk + i].header);
+		nr_briefs += tape_has_events(&reader->chunks[slot->first_chunk + i].header);
 	result = tape_briefs_decode(&verify->slot.briefs, index->briefs_at, index->briefs_bytes, nr_briefs,
 				    &verify->slot.briefs_why);
 	return result == -ENOMEM ? result : 0;
@@ -291,7 +286,7 @@ static int check_chunk(struct verify *verify, struct tape_stored_chunk *chunk)
 	int result;
 
 	/* By what is listed, whether it can be loaded or not. */
-	verify->slot.next_brief += has_brief(&chunk->header);
+	verify->slot.next_brief += tape_has_events(&chunk->header);
 	verify->saw_end = verify->saw_end || chunk->header.type == TAPE_CHUNK_END;
 	verify->nr_chunks += chunk->header.type != TAPE_CHUNK_INDEX && !verify->saw_end;
 	result = known ? tape_load(reader, chunk, &verify->raw) : tape_load_stored(reader, chunk, &stored);

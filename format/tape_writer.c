@@ -259,7 +259,7 @@ static int place(struct tape_writer *writer, struct tape_chunk *chunk, struct ta
 	tape_seal_add(&writer->seal, chunk);
 	writer->position += (uint32_t)size_bytes;
 	writer->written.chunks += chunk->header.type != TAPE_CHUNK_INDEX;
-	if (chunk->header.type == TAPE_CHUNK_TRAPS && !(chunk->header.flags & TAPE_F_CARRIED))
+	if (tape_has_events(&chunk->header))
 		writer->written.records += chunk->header.nr_items;
 	else if (chunk->header.type == TAPE_CHUNK_PAGES)
 		writer->written.pages += chunk->header.nr_items;
