@@ -73,6 +73,11 @@ if(python_tests)
            ${PROJECT_SOURCE_DIR}/docs/hooks.md $<TARGET_FILE:make_guest_tape> "$<TARGET_EXISTS:vmtape-python>")
   set_tests_properties(unit.hooks_doc PROPERTIES LABELS unit TIMEOUT 300)
 endif()
+if(Python3_FOUND AND NOT VMTAPE_SANITIZE)
+  add_test(NAME unit.strace_compare
+           COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/unit/strace_compare_test.py)
+  set_tests_properties(unit.strace_compare PROPERTIES LABELS unit)
+endif()
 if(TARGET vmtape-python AND python_tests)
   # A Python that is not built with the sanitizer gets its runtime beforehand, and leaks of its own.
   set(python_env PYTHONPATH=$<TARGET_FILE_DIR:vmtape>/python PYTHONDONTWRITEBYTECODE=1)
