@@ -108,22 +108,65 @@ static inline bool fd_root_is_sure(const struct processes *p, const struct fd_th
 /* The thread's state, made if there is none; NULL: no room. */
 struct fd_thread *process_fd_thread(struct processes *p, uint32_t i);
 void process_fd_call_over(struct fd_thread *t);
+/* An io_uring may change the table unseen from now on. */
+void process_fd_is_async(struct processes *p, struct fd_table *files);
+
+/* ---- numbers ------------------------------------------------------------ */
+
 /* Takes over the reference to file; NULL: what is there is not known. */
 void process_fd_set(struct processes *p, struct fd_thread *t, int64_t fd, struct fd_file *file, bool cloexec,
 		    bool unsure, uint64_t tsc);
-/* An io_uring may change the table unseen from now on. */
-void process_fd_is_async(struct processes *p, struct fd_table *files);
 bool process_fd_cloexec(const struct fd_thread *t);
+void process_fd_close_range(struct processes *p, struct fd_thread *t, bool at_exit);
 /* t->file is what this argument refers to as the call begins. */
 void process_fd_take_source(struct processes *p, struct fd_thread *t, int arg);
 /* Does the first argument refer to t->file still? */
 bool process_fd_is_still(struct processes *p, struct fd_thread *t);
+/* dup2 and dup3: what is to become the copy; is it as it was; the call has failed. */
+void process_fd_doubt_target(struct processes *p, struct fd_thread *t);
+bool process_fd_target_is_same(const struct fd_thread *t);
+void process_fd_restore_target(struct fd_thread *t);
+
+/* ---- paths -------------------------------------------------------------- */
+
+/* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
+struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
+/* t->object is what the call's path names, as the call begins, and at its end. */
+void process_fd_path_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+void process_fd_path_late(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+/* What an open has made whose path is not known. */
+struct fd_object *process_fd_path_unknown(const struct fd_thread *t);
+void process_fd_change_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+
+/* ---- what calls make ---------------------------------------------------- */
+
+struct fd_object *process_fd_make_pipe(const struct fd_thread *t);
+struct fd_object *process_fd_make_new(const struct fd_thread *t);
+struct fd_object *process_fd_make_memfd(const struct trap_view *enter, const struct fd_thread *t);
+/* A number of another namespace's is none that the table of processes has. */
+struct fd_object *process_fd_make_pidfd(struct processes *p, uint32_t i, struct fd_thread *t, int32_t pid);
+/* Two descriptors that the call has written to memory. */
+void process_fd_made_pair(struct processes *p, struct fd_thread *t, const struct trap_view *view, int arg,
+			  struct fd_object *(*make)(const struct fd_thread *t));
+/* The descriptor that clone and clone3 write to memory. */
+void process_fd_made_pidfd(struct processes *p, uint32_t i, struct fd_thread *t, const struct trap_view *view,
+			   int64_t ret);
+/* What pidfd_getfd copies, as it begins (NULL: not known), and at its end. */
+struct fd_slot *process_fd_slot_of_other(struct processes *p, struct fd_thread *t);
+struct fd_file *process_fd_copied_from_other(struct processes *p, struct fd_thread *t);
+
+/* ---- sockets ------------------------------------------------------------ */
+
+struct fd_object *process_fd_make_socket(const struct fd_thread *t);
+struct fd_object *process_fd_accepted(struct fd_thread *t, const struct trap_view *view);
+/* The end of bind, connect, listen, getsockname and getpeername. */
+void process_fds_socket_end(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret);
+/* Which call of socketcall it was is not known: a socket may be called otherwise now, and its result be a new one. */
+void process_fds_any_socket_call(struct processes *p, struct fd_thread *t);
 /* Calls that send and receive: their beginning and end. known: ret is. */
 void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const struct trap_view *view, bool known,
 			     int64_t ret);
-/* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
-struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
 /* Calls that rename and unlink: their beginning, and their end if they went well. */
 void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view);
