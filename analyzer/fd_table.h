@@ -23,6 +23,8 @@ struct fd_room {
 	uint64_t blind_sends; /* descriptors sent on sockets that are not known */
 	struct fd_file *files;
 	uint64_t name_seq;             /* counts beginnings and ends of calls that change names */
+	uint64_t mount_seq;            /* counts beginnings and ends of calls that change mounts */
+	uint32_t nr_mounting;          /* of those, under way */
 	uint32_t named[FD_NAME_PARTS]; /* fd_name_count() of all files */
 };
 
@@ -35,6 +37,7 @@ struct fd_file {
 	struct fd_file *next, **back; /* of all of the room */
 	uint64_t mask;                /* fd_name_mask() of its object */
 	uint64_t named_seq;           /* of the room, as its name was told */
+	uint64_t mount_seq;           /* of the room, then */
 	uint64_t held_seq;            /* of the room: whose call changed names then has it open */
 	bool doubtful;                /* its name may have been changed since */
 };
@@ -99,8 +102,11 @@ struct fd_fs {
 	uint32_t refs, seq; /* seq: counts changes */
 	uint32_t confirmed, root_confirmed;
 	uint64_t name_seq; /* of the room, when its names were last looked at by a call that changes names */
-	const char *cwd;   /* lives elsewhere; "": not known */
-	const char *root;  /* "": not known to be another than "/"; "?": another, and not known */
+	uint64_t cwd_name_seq, cwd_mount_seq; /* of the room, as cwd was told */
+	uint8_t cwd_origin;                   /* enum fd_name_origin */
+	uint32_t nr_moving;                   /* calls under way that change it */
+	const char *cwd;                      /* lives elsewhere; "": not known */
+	const char *root;                     /* "": not known to be another than "/"; "?": another, and not known */
 };
 struct fd_fs *fd_fs_create(const struct fd_fs *like); /* like may be NULL: nothing known */
 struct fd_fs *fd_fs_hold(struct fd_fs *fs);

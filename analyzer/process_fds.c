@@ -50,6 +50,13 @@ static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_
 	}
 }
 
+static void change_mounts(struct processes *p, struct fd_thread *t, bool begins)
+{
+	t->mounts = begins;
+	p->fds->room.mount_seq++;
+	p->fds->room.nr_mounting += begins ? 1 : -1u;
+}
+
 static void begin(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	size_t n;
@@ -63,12 +70,19 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		t->openat2_cloexec = bytes && n >= 8 && fd_record_u64(bytes) & O_CLOEXEC;
 		process_fd_path_enter(p, t, view);
 		break;
-	case FD_DO_OPEN:
 	case FD_DO_CHDIR:
 	case FD_DO_CHROOT:
+		process_fd_moves(t, true);
+		/* fall through */
+	case FD_DO_OPEN:
 		process_fd_path_enter(p, t, view);
 		break;
+	case FD_DO_MOUNT:
+	case FD_DO_LOSE_NAMES:
+		change_mounts(p, t, true);
+		break;
 	case FD_DO_FCHDIR:
+		process_fd_moves(t, true);
 		process_fd_take_source(p, t, 0);
 		t->object = t->file && t->file->object->name[0] == '/' ? fd_object_hold(t->file->object) : NULL;
 		break;
@@ -144,8 +158,11 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 	}
 }
 
-void process_fd_call_over(struct fd_thread *t)
+void process_fd_call_over(struct processes *p, struct fd_thread *t)
 {
+	if (t->mounts)
+		change_mounts(p, t, false);
+	process_fd_moves(t, false);
 	if (t->waits)
 		fd_link_wait(t->file, false);
 	fd_object_release(t->object);
@@ -199,7 +216,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	if (!t || !t->files)
 		return;
 	process_fds_names_unseen(p, t);
-	process_fd_call_over(t);
+	process_fd_call_over(p, t);
 	t->in_call = true;
 	t->call = t->outer = call;
 	t->abi = view->header.abi;
@@ -250,6 +267,8 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 {
 	if ((call->action == FD_DO_RENAME || call->action == FD_DO_UNLINK) && (!known || ret >= 0))
 		process_fds_names_alone(p, call);
+	if (call->action == FD_DO_MOUNT || call->action == FD_DO_LOSE_NAMES)
+		p->fds->room.mount_seq++;
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
 	else if (call->action == FD_DO_SOCKETCALL)
@@ -402,7 +421,11 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 	case FD_DO_CHDIR:
 	case FD_DO_CHROOT:
 	case FD_DO_FCHDIR:
+		process_fd_moves(t, false);
 		process_fd_change_directory(p, t, view);
+		return;
+	case FD_DO_GETCWD:
+		process_fd_told_directory(p, t, view);
 		return;
 	case FD_DO_UNSHARE:
 		if (t->args[0] & CLONE_NEWPID_FLAG)
@@ -416,7 +439,7 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		p->threads[i].pub.child_pidns = 0;
 		if (t->fs) {
 			process_fds_unshare_fs(t);
-			t->fs->cwd = "";
+			process_fd_set_cwd(p, t->fs, "", FD_NAME_GIVEN);
 			/* that of the namespace, or below where it was */
 			if (t->fs->root[0])
 				t->fs->root = "?";
@@ -452,7 +475,7 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		process_fds_names_unseen(p, t);
 		if (call)
 			exit_alone(p, t, call, known, known ? ret : -1);
-		process_fd_call_over(t);
+		process_fd_call_over(p, t);
 		return;
 	}
 	if (t->call->action == FD_DO_BIND || t->call->action == FD_DO_CONNECT || t->call->action == FD_DO_GETSOCKNAME ||
@@ -471,5 +494,5 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		fd_table_closed_nothing(t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
 	else if (!known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
-	process_fd_call_over(t);
+	process_fd_call_over(p, t);
 }

@@ -16,7 +16,7 @@ bool process_fds_want(struct processes *p)
 
 static void drop_thread(struct processes *p, struct fd_thread *t)
 {
-	process_fd_call_over(t);
+	process_fd_call_over(p, t);
 	fd_table_release(&p->fds->room, t->files);
 	fd_fs_release(t->fs);
 	free(t);
@@ -177,11 +177,14 @@ static void inherit(struct processes *p, struct fd_thread *parent, struct fd_thr
 		child->fs = fd_fs_create(parent->fs);
 		/* another thread changed it while the call was under way */
 		if (child->fs && parent->fs->seq != parent->fs_seq) {
-			child->fs->cwd = "";
+			process_fd_set_cwd(p, child->fs, "", FD_NAME_GIVEN);
 			child->fs->root = strcmp(parent->fs->root, parent->fs_root) ? "?" : parent->fs->root;
 		}
 		if (child->fs)
 			child->fs->seq = 0;
+		/* or is doing so */
+		if (child->fs && parent->fs->nr_moving)
+			child->fs->confirmed = child->fs->root_confirmed = fd_gaps(p) - 1;
 	}
 }
 
@@ -371,12 +374,12 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 				? fd_object_create_socket(&found->socket, found->name, found->name_len)
 				: fd_object_create((enum fd_kind)found->kind, found->name, found->name_len);
 		if (fresh && fd_name_mask(fresh))
-			fresh->origin = FD_NAME_KERNEL;
+			fresh->origin = found->only ? FD_NAME_ONLY : FD_NAME_KERNEL;
 		if (slot && fresh)
 			keep_roles(slot->file->object, fresh);
 		if (slot && fresh && is_same(p, load->t, slot, fresh)) {
 			file = fd_file_hold(slot->file);
-			if (fresh->origin > file->object->origin)
+			if (fresh->origin != file->object->origin)
 				fd_file_set(file, fresh);
 			else
 				fd_object_release(fresh);
@@ -394,6 +397,7 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 	}
 	file->doubtful = false;
 	file->named_seq = p->fds->room.name_seq;
+	file->mount_seq = p->fds->room.mount_seq;
 	if (slot && slot->file == file) {
 		slot->cloexec = found->cloexec;
 		slot->confirmed = fd_confirmed(p, p->snapshot_tsc);
@@ -481,7 +485,7 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 	/* what could not be read stays as it was */
 	if (cwd[0]) {
 		t->fs->seq += strcmp(t->fs->cwd, cwd) != 0;
-		t->fs->cwd = cwd;
+		process_fd_set_cwd(p, t->fs, cwd, told->cwd_only ? FD_NAME_ONLY : FD_NAME_KERNEL);
 		t->fs->confirmed = fd_confirmed(p, p->snapshot_tsc);
 	}
 	if (told->root[0]) {
@@ -491,6 +495,13 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 	}
 	if (told->fs && u64_map_set(&p->fds->by_fs, told->fs, (uintptr_t)t->fs))
 		fd_fs_hold(t->fs);
+}
+
+/* A thread that goes elsewhere takes along all that share where it is. */
+static void take_moves(struct fd_thread *t)
+{
+	if (t->moves && t->moves != t->fs)
+		process_fd_moves(t, true);
 }
 
 struct vmtape_error *process_fds_snapshot(struct processes *p, struct linux_state *state, const struct linux_task *task)
@@ -516,6 +527,7 @@ struct vmtape_error *process_fds_snapshot(struct processes *p, struct linux_stat
 	if (!t)
 		return NULL;
 	take_fs(p, t, &told);
+	take_moves(t);
 	return take_files(p, state, t, told.files);
 }
 

@@ -51,8 +51,11 @@ static bool is_plain(const struct fd_object *path)
 	return path->name[0] == '/' && !has_component(path->name, path->name_len, "..", 2, false);
 }
 
-/* path: NULL: not known; not absolute: only its last name is known. only: what is below can't be meant. */
-static enum match match(const char *name, size_t n, const struct fd_object *path, bool only)
+/*
+ * path: NULL: not known; not absolute: only its last name is known. only: what is below can't be meant. alone: name is
+ * the kernel's, and no other leads to that file.
+ */
+static enum match match(const char *name, size_t n, const struct fd_object *path, bool only, bool alone)
 {
 	size_t len;
 	const char *component;
@@ -65,6 +68,8 @@ static enum match match(const char *name, size_t n, const struct fd_object *path
 		if (!only && name[path->name_len] == '/')
 			return BELOW;
 	}
+	if (alone && path->origin >= FD_NAME_PLACED)
+		return NO_MATCH;
 	component = last_component(path, &len);
 	return has_component(name, n, component, len, only) ? PERHAPS : NO_MATCH;
 }
@@ -95,14 +100,14 @@ static size_t put_name(const struct fd_name_change *change, bool from_target, en
 }
 
 /* What the change may be to this name; *from_target: as what the renamed one has replaced, or was exchanged with. */
-static enum match find(const struct fd_name_change *change, const char *name, size_t n, bool *from_target)
+static enum match find(const struct fd_name_change *change, const char *name, size_t n, bool alone, bool *from_target)
 {
 	enum match how, other;
 
 	*from_target = false;
-	how = match(name, n, change->path, change->removes);
+	how = match(name, n, change->path, change->removes, alone);
 	if ((how == NO_MATCH || how == PERHAPS) && !change->removes) {
-		other = match(name, n, change->target, !change->exchanges);
+		other = match(name, n, change->target, !change->exchanges, alone);
 		*from_target = other == SAME || other == BELOW;
 		how = other == NO_MATCH ? how : other;
 	}
@@ -132,8 +137,16 @@ static bool is_certain(const struct processes *p, const struct fd_thread *t, con
 {
 	uint8_t origin = file->object->origin;
 
-	return !t->unsure && !t->guessed && (origin == FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
+	/* what is mounted since may hide it, and then it is another that was changed */
+	return file->mount_seq == p->fds->room.mount_seq && !t->unsure && !t->guessed &&
+	       (origin >= FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
 	       file->held_seq == p->fds->room.name_seq;
+}
+
+/* Of a name that a rename has given. */
+static uint8_t origin_of_new(const struct fd_object *to, enum match how)
+{
+	return how == SAME && to->origin >= FD_NAME_KERNEL ? to->origin : FD_NAME_MADE;
 }
 
 static void change_file(struct processes *p, const struct fd_thread *t, const struct fd_name_change *change,
@@ -142,13 +155,15 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 	const struct fd_object *old = file->object;
 	char name[FD_NAME_BYTES];
 	struct fd_object *fresh;
-	bool from_target, certain, keeps;
+	bool from_target, certain, keeps, alone;
 	enum match how;
 	size_t n;
 
 	if (!file->mask || !may_concern(change, file->mask))
 		return;
-	how = find(change, old->name, old->name_len, &from_target);
+	alone = old->origin == FD_NAME_ONLY && file->named_seq < change->begin_seq &&
+		file->mount_seq == p->fds->room.mount_seq && !p->fds->room.nr_mounting;
+	how = find(change, old->name, old->name_len, alone, &from_target);
 	if (how == NO_MATCH)
 		return;
 	/* named while the call was under way: before the change, or behind it */
@@ -164,16 +179,19 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 		return;
 	/* above its last part, the new name is as the call gave it */
 	keeps = change->removes || (from_target && !change->exchanges);
-	fresh->origin = !certain ? FD_NAME_GIVEN : keeps ? old->origin : FD_NAME_MADE;
+	if (certain)
+		fresh->origin = keeps ? old->origin : origin_of_new(from_target ? change->path : change->target, how);
 	fd_file_set(file, fresh);
 	file->named_seq = p->fds->room.name_seq;
+	file->mount_seq = p->fds->room.mount_seq;
 }
 
 /* Where processes are. What chdir was given may have been a symbolic link, too: never sure. */
 static void change_fs(struct processes *p, const struct fd_name_change *change, struct fd_fs *fs)
 {
 	char name[FD_NAME_BYTES];
-	bool from_target;
+	const struct fd_room *room = &p->fds->room;
+	bool from_target, alone;
 	enum match how;
 	size_t n;
 
@@ -185,14 +203,19 @@ static void change_fs(struct processes *p, const struct fd_name_change *change, 
 
 		if (old[0] != '/')
 			continue;
-		how = find(change, old, strlen(old), &from_target);
+		alone = !root && fs->cwd_origin == FD_NAME_ONLY && fs->cwd_name_seq < change->begin_seq &&
+			fs->cwd_mount_seq == room->mount_seq && !room->nr_mounting;
+		how = find(change, old, strlen(old), alone, &from_target);
 		if (how == NO_MATCH)
 			continue;
-		n = change->perhaps ? 0 : put_name(change, from_target, how, old, strlen(old), name);
+		/* told while the call was under way: before the change, or behind it */
+		n = change->perhaps || (!root && fs->cwd_name_seq >= change->begin_seq)
+			    ? 0
+			    : put_name(change, from_target, how, old, strlen(old), name);
 		if (n && root)
 			fs->root = process_table_directory(p, name, n);
 		else if (n)
-			fs->cwd = process_table_directory(p, name, n);
+			process_fd_set_cwd(p, fs, process_table_directory(p, name, n), FD_NAME_GIVEN);
 		if (root && !fs->root[0])
 			fs->root = "?";
 		*(root ? &fs->root_confirmed : &fs->confirmed) = fd_gaps(p) - 1;
@@ -233,7 +256,7 @@ bool process_fds_name_is_current(const struct processes *p, const struct fd_thre
 		bool from_target;
 
 		if (change->end_seq > t->name_seq && may_concern(change, mask) &&
-		    find(change, object->name, object->name_len, &from_target) != NO_MATCH)
+		    find(change, object->name, object->name_len, false, &from_target) != NO_MATCH)
 			return false;
 	}
 	return true;
@@ -250,6 +273,8 @@ static struct fd_object *path_of(const struct fd_thread *t, const struct fd_obje
 	if (!path || !n)
 		return NULL;
 	object = fd_path_object(FD_FILE, t->fs ? t->fs->root : "", base ? base->name : NULL, path, n);
+	if (object && base && path[0] != '/')
+		object->origin = fd_name_origin_in(base->origin, path, n);
 	if (object)
 		return object;
 	while (n && path[n - 1] == '/')
@@ -306,6 +331,10 @@ static void fill(struct fd_name_change *change, const struct fd_thread *t)
 	bool renames = t->call->action == FD_DO_RENAME;
 	uint64_t flags = t->call->flags < 0 ? 0 : t->args[t->call->flags];
 
+	if (t->unsure && t->object)
+		t->object->origin = FD_NAME_GIVEN;
+	if (t->unsure && t->target)
+		t->target->origin = FD_NAME_GIVEN;
 	change->path = t->object;
 	change->target = t->target;
 	change->removes = !renames;

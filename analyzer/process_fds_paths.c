@@ -8,19 +8,46 @@
 
 #define O_TMPFILE_BIT 020000000u
 
+/* Where it is stays known, if what is mounted has changed since; whether something else leads there does not. */
+static struct fd_object *base_named(const struct fd_object *like, const char *name, size_t n, uint8_t origin,
+				    bool is_current)
+{
+	struct fd_object *object = fd_object_create(like ? (enum fd_kind)like->kind : FD_DIRECTORY, name, n);
+
+	if (object)
+		object->origin = origin > FD_NAME_KERNEL && !is_current ? FD_NAME_KERNEL : origin;
+	return object;
+}
+
+void process_fd_set_cwd(struct processes *p, struct fd_fs *fs, const char *cwd, uint8_t origin)
+{
+	fs->cwd = cwd;
+	fs->cwd_origin = cwd[0] == '/' ? origin : FD_NAME_GIVEN;
+	fs->cwd_name_seq = p->fds->room.name_seq;
+	fs->cwd_mount_seq = p->fds->room.mount_seq;
+}
+
 struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg)
 {
+	const struct fd_room *room = &p->fds->room;
+	const struct fd_object *object;
 	const struct fd_slot *slot;
 	int32_t dirfd = arg < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[arg];
 
 	if (dirfd == AT_FDCWD_) {
 		t->unsure |= t->fs && !fd_cwd_is_sure(p, t);
-		return t->fs && t->fs->cwd[0] ? fd_object_create(FD_DIRECTORY, t->fs->cwd, strlen(t->fs->cwd)) : NULL;
+		if (!t->fs || !t->fs->cwd[0])
+			return NULL;
+		return base_named(NULL, t->fs->cwd, strlen(t->fs->cwd), t->fs->cwd_origin,
+				  t->fs->cwd_mount_seq == room->mount_seq);
 	}
 	slot = fd_table_slot(t->files, dirfd);
 	if (!slot || slot->file->object->kind == FD_SOCKET)
 		return NULL;
 	t->unsure |= !fd_is_sure(p, t, slot);
+	object = slot->file->object;
+	if (object->origin > FD_NAME_KERNEL && slot->file->mount_seq != room->mount_seq)
+		return base_named(object, object->name, object->name_len, object->origin, false);
 	return fd_object_hold(slot->file->object);
 }
 
@@ -32,6 +59,8 @@ static enum fd_kind kind_of_open(const struct fd_thread *t, uint64_t flags)
 static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t flags)
 {
 	const char *root = t->fs ? t->fs->root : "";
+	bool made = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+	uint8_t origin;
 
 	fd_object_release(t->object);
 	t->object = NULL;
@@ -39,8 +68,15 @@ static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t 
 		return;
 	/* a symbolic link of the kernel's own that leads to another descriptor has no name of its own */
 	t->object = fd_path_object(kind_of_open(t, flags), root, t->base ? t->base->name : NULL, path, n);
-	if (t->object && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+	if (!t->object)
+		return;
+	if (made)
 		t->object->origin = FD_NAME_MADE;
+	/* the last part is no link, or it is the link that is opened */
+	if (t->base && path[0] != '/' && !t->unsure && (made || flags & O_NOFOLLOW)) {
+		origin = fd_name_origin_in(t->base->origin, path, n);
+		t->object->origin = origin > t->object->origin ? origin : t->object->origin;
+	}
 }
 
 static uint64_t open_flags(const struct fd_thread *t)
@@ -79,6 +115,16 @@ void process_fd_path_late(struct processes *p, struct fd_thread *t, const struct
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq && (t->base || t->fs->root[0] || t->fs_root[0]);
 }
 
+void process_fd_moves(struct fd_thread *t, bool begins)
+{
+	if (t->moves)
+		t->moves->nr_moving--;
+	fd_fs_release(t->moves);
+	t->moves = begins ? fd_fs_hold(t->fs) : NULL;
+	if (t->moves)
+		t->moves->nr_moving++;
+}
+
 void process_fd_change_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	const char *path;
@@ -97,8 +143,30 @@ void process_fd_change_directory(struct processes *p, struct fd_thread *t, const
 		t->fs->root = !path[0] ? "?" : !strcmp(path, "/") ? "" : path;
 		t->fs->root_confirmed = confirmed;
 	} else {
-		t->fs->cwd = path;
+		process_fd_set_cwd(p, t->fs, path, t->object ? t->object->origin : FD_NAME_GIVEN);
 		t->fs->confirmed = confirmed;
 	}
 	t->fs->seq++;
+}
+
+/* As the kernel calls it, below the process's own root. */
+void process_fd_told_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	struct fd_object *object;
+	size_t n;
+	const char *path = fd_record_string(view, t->call->path, false, &n);
+
+	if (!t->fs || !path || path[0] != '/' || t->fs->root[0] || fd_is_moved(t) || t->fs->seq != t->fs_seq ||
+	    (t->guessed && t->fs->refs > 1))
+		return;
+	object = fd_object_create(FD_DIRECTORY, path, n);
+	if (object && object->name_len && process_fds_name_is_current(p, t, object)) {
+		path = process_table_directory(p, object->name, object->name_len);
+		if (path[0]) {
+			t->fs->seq += strcmp(t->fs->cwd, path) != 0;
+			process_fd_set_cwd(p, t->fs, path, FD_NAME_KERNEL);
+			t->fs->confirmed = fd_confirmed(p, view->header.tsc);
+		}
+	}
+	fd_object_release(object);
 }

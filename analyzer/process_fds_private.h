@@ -46,6 +46,8 @@ struct fd_thread {
 	bool ring_polls;     /* the io_uring that it makes needs no calls */
 	bool waits;          /* to receive on file */
 	uint64_t message_id; /* that it sends on file; 0: none */
+	bool mounts;         /* it changes mounts */
+	struct fd_fs *moves; /* that it changes; a reference */
 	uint64_t pidfd_gva;  /* where clone3 puts one */
 	uint64_t clone_flags;
 	bool clone_flags_known, delivered;
@@ -94,20 +96,27 @@ static inline bool fd_is_sure(const struct processes *p, const struct fd_thread 
 	       !slot->file->doubtful;
 }
 
+/* Another thread that goes elsewhere may have gone already. */
+static inline bool fd_is_moved(const struct fd_thread *t)
+{
+	return t->fs->nr_moving > (t->moves == t->fs ? 1u : 0u);
+}
+
 static inline bool fd_cwd_is_sure(const struct processes *p, const struct fd_thread *t)
 {
-	return t->fs->confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial;
+	return !fd_is_moved(t) && t->fs->confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial;
 }
 
 /* A root that nothing told of is taken for "/"; the name of one that was told may be outdated. */
 static inline bool fd_root_is_sure(const struct processes *p, const struct fd_thread *t)
 {
-	return t->fs->root[0] != '/' || (t->fs->root_confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial);
+	return !fd_is_moved(t) &&
+	       (t->fs->root[0] != '/' || (t->fs->root_confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial));
 }
 
 /* The thread's state, made if there is none; NULL: no room. */
 struct fd_thread *process_fd_thread(struct processes *p, uint32_t i);
-void process_fd_call_over(struct fd_thread *t);
+void process_fd_call_over(struct processes *p, struct fd_thread *t);
 /* An io_uring may change the table unseen from now on. */
 void process_fd_is_async(struct processes *p, struct fd_table *files);
 
@@ -131,11 +140,17 @@ void process_fd_restore_target(struct fd_thread *t);
 
 /* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
 struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
+/* cwd lives elsewhere; "": not known. */
+void process_fd_set_cwd(struct processes *p, struct fd_fs *fs, const char *cwd, uint8_t origin);
 /* t->object is what the call's path names, as the call begins, and at its end. */
 void process_fd_path_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fd_path_late(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 /* What an open has made whose path is not known. */
 struct fd_object *process_fd_path_unknown(const struct fd_thread *t);
+/* What getcwd has told. */
+void process_fd_told_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+/* It is about to go elsewhere, or not any more. */
+void process_fd_moves(struct fd_thread *t, bool begins);
 void process_fd_change_directory(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 
 /* ---- what calls make ---------------------------------------------------- */

@@ -19,6 +19,7 @@ void linux_state_destroy(struct linux_state *state);
 struct linux_task_state {
 	uint64_t files, fs; /* addresses, the same for tasks that share them; 0: none */
 	char cwd[512], root[512];
+	bool cwd_only;      /* as linux_mounts_is_only() tells */
 	char cmdline[1024]; /* arguments joined by blanks */
 	size_t cmdline_len;
 	char container[64 + 1];      /* id of 64 digits out of the path of its cgroup */
@@ -36,6 +37,7 @@ struct linux_open_file {
 	struct fd_socket socket;
 	const char *name; /* lent; of sockets: path of a UNIX one */
 	size_t name_len;
+	bool only;        /* as linux_mounts_is_only() tells */
 	const char *link; /* as readlink of /proc/PID/fd/N gives it; "" if not known */
 };
 struct vmtape_error *linux_state_files(struct linux_state *state, uint64_t files,

@@ -3,7 +3,7 @@
 #ifndef LINUX_STATE_PRIVATE_H
 #define LINUX_STATE_PRIVATE_H
 
-#include "linux_guest_private.h"
+#include "linux_mounts.h"
 #include "linux_state.h"
 
 enum linux_state_field {
@@ -17,6 +17,7 @@ enum linux_state_field {
 	STATE_FD,
 	STATE_CLOSE_ON_EXEC,
 	STATE_F_FLAGS,
+	STATE_F_MNT,
 	STATE_F_INODE,
 	STATE_PRIVATE_DATA,
 	STATE_I_MODE,
@@ -61,6 +62,7 @@ struct linux_state {
 	const struct linux_guest *guest;
 	struct guest_memory *memory;
 	struct linux_paths *paths;
+	struct linux_mounts *mounts;
 	struct linux_field fields[STATE_FIELDS];
 	uint32_t upid_bytes;
 	uint64_t nr_files, nr_slots; /* so far: open ones, and places for such */

@@ -27,11 +27,14 @@
 #define NR_FORK        57
 #define NR_EXECVE      59
 #define NR_FCNTL       72
+#define NR_GETCWD      79
 #define NR_CHDIR       80
+#define NR_FCHDIR      81
 #define NR_RENAME      82
 #define NR_RMDIR       84
 #define NR_UNLINK      87
 #define NR_CHROOT      161
+#define NR_MOUNT       165
 #define NR_EXIT_GROUP  231
 #define NR_OPENAT      257
 #define NR_UNLINKAT    263
