@@ -36,6 +36,7 @@ target_sources(vmtape-analyzer PRIVATE
   process_exe.c
   process_fds.c
   process_fds_life.c
+  process_fds_links.c
   process_fds_names.c
   process_fds_new.c
   process_fds_numbers.c

@@ -80,6 +80,7 @@ static const struct {
 	CALL(memfd_secret, NEW, FD_MEMFD, .flags = 0, .cloexec = O_CLOEXEC),
 	CALL(io_uring_setup, IO_URING, FD_IO_URING, .cloexec = ALWAYS),
 	CALL(io_uring_enter, IO_URING_ENTER, 0),
+	CALL(io_uring_register, IO_URING_REGISTER, 0),
 	CALL(pidfd_open, NEW, FD_PIDFD, .cloexec = ALWAYS),
 	CALL(pidfd_getfd, PIDFD_GETFD, 0, .cloexec = ALWAYS),
 	CALL(userfaultfd, NEW, FD_USERFAULTFD, .flags = 0, .cloexec = O_CLOEXEC),

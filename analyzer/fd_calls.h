@@ -39,6 +39,7 @@ enum fd_action {
 	FD_DO_SOCKETCALL, /* i386: one of those above, by its first argument */
 	FD_DO_IO_URING,
 	FD_DO_IO_URING_ENTER,
+	FD_DO_IO_URING_REGISTER,
 	FD_DO_GETDENTS,
 	FD_DO_CHDIR,
 	FD_DO_FCHDIR,
@@ -75,7 +76,7 @@ static inline bool fd_call_is_receive(const struct fd_call *call)
 /* It changes what descriptors and directories are, and does not only tell. */
 static inline bool fd_call_is_change(const struct fd_call *call)
 {
-	return call->action != FD_DO_NOTHING && call->action != FD_DO_GETCWD;
+	return call->action != FD_DO_NOTHING && call->action != FD_DO_GETCWD && call->action != FD_DO_IO_URING_REGISTER;
 }
 /* What socketcall stands for with this first argument; false: for nothing that is known. */
 bool fd_call_of_socketcall(uint64_t number, struct fd_call *out);

@@ -14,7 +14,12 @@
 #define CLOSE_RANGE_UNSHARE_ 2
 #define CLOSE_RANGE_CLOEXEC_ 4
 #define EBADF_               (-9)
-#define SQPOLL_              2 /* linux/io_uring.h: IORING_SETUP_SQPOLL */
+/* linux/io_uring.h: IORING_SETUP_SQPOLL, IORING_SETUP_REGISTERED_FD_ONLY, IORING_ENTER_REGISTERED_RING,
+ * IORING_REGISTER_USE_REGISTERED_RING */
+#define SQPOLL_          2u
+#define REGISTERED_ONLY_ (1u << 15)
+#define BY_INDEX_        (1u << 4)
+#define INDEXED_         (1u << 31)
 
 static void set_uid(struct processes *p, uint32_t i, uint32_t uid, bool sure)
 {
@@ -28,12 +33,21 @@ static void set_uid(struct processes *p, uint32_t i, uint32_t uid, bool sure)
 
 /* ---- entry ---------------------------------------------------------------- */
 
+/* The ring is given by its number in a list of the thread's own, and not by a descriptor. */
+static bool is_by_index(const struct fd_call *call, const struct fd_thread *t)
+{
+	return (call->action == FD_DO_IO_URING_ENTER && t->args[3] & BY_INDEX_) ||
+	       (call->action == FD_DO_IO_URING_REGISTER && t->args[1] & INDEXED_);
+}
+
 static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_call *call, struct call_fds *out)
 {
+	if (is_by_index(call, t))
+		out->args = 0;
 	for (int i = 0; i < LINUX_SYSCALL_ARGS; i++) {
 		const struct fd_slot *slot;
 
-		if (!(call->fd_args & 1u << i))
+		if (!(out->args & 1u << i))
 			continue;
 		slot = fd_table_slot(t->files, (int32_t)(uint32_t)t->args[i]);
 		if (!slot)
@@ -124,9 +138,11 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		t->file = slot ? fd_file_hold(slot->file) : NULL;
 		break;
 	case FD_DO_IO_URING:
+		t->ring_flags = UINT32_MAX;
 		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
-		/* a thread of the kernel's takes what is asked for, without a call */
-		t->ring_polls = !bytes || n < 12 || fd_record_u32(bytes + 8) & SQPOLL_;
+		/* polling, a thread of the kernel's takes what is asked for, without a call */
+		if (bytes && n >= 12)
+			t->ring_flags = fd_record_u32(bytes + 8);
 		break;
 	case FD_DO_IO_URING_ENTER:
 		/* What it asks for lies in memory that both share, and is not captured: it may open and close. */
@@ -174,6 +190,7 @@ void process_fd_call_over(struct processes *p, struct fd_thread *t)
 	t->file = NULL;
 	t->message_id = 0;
 	t->waits = false;
+	t->by_link = false;
 	t->in_call = t->unsure = t->openat2_cloexec = t->has_target = false;
 }
 
@@ -218,6 +235,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	process_fds_names_unseen(p, t);
 	process_fd_call_over(p, t);
 	t->in_call = true;
+	t->at = i;
 	t->call = t->outer = call;
 	t->abi = view->header.abi;
 	t->nr = trap_syscall_nr(t->abi, view->regs[TRAP_REG_RAX]);
@@ -333,8 +351,11 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		put_result(p, t, ret, file, process_fd_cloexec(t), tsc, out);
 		return;
 	case FD_DO_IO_URING:
-		put_result(p, t, ret, fd_file_create(&p->fds->room, process_fd_make_new(t)), true, tsc, out);
-		if (t->ring_polls)
+		/* not known: then it is one or the other */
+		t->unsure |= t->ring_flags == UINT32_MAX;
+		if (t->ring_flags == UINT32_MAX || !(t->ring_flags & REGISTERED_ONLY_))
+			put_result(p, t, ret, fd_file_create(&p->fds->room, process_fd_make_new(t)), true, tsc, out);
+		if (t->ring_flags & SQPOLL_)
 			process_fd_is_async(p, t->files);
 		return;
 	case FD_DO_CLONE:

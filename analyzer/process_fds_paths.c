@@ -56,6 +56,13 @@ static enum fd_kind kind_of_open(const struct fd_thread *t, uint64_t flags)
 	return t->call->kind == FD_FILE && flags & O_DIRECTORY ? FD_DIRECTORY : (enum fd_kind)t->call->kind;
 }
 
+/* What the kernel's own links lead to has the name of that, not the link's. */
+static void make_linked(struct fd_thread *t, uint64_t flags)
+{
+	fd_object_release(t->object);
+	t->object = t->file && !(flags & O_NOFOLLOW) ? fd_object_hold(t->file->object) : NULL;
+}
+
 static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t flags)
 {
 	const char *root = t->fs ? t->fs->root : "";
@@ -66,7 +73,6 @@ static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t 
 	t->object = NULL;
 	if (!path || !n || flags & O_TMPFILE_BIT)
 		return;
-	/* a symbolic link of the kernel's own that leads to another descriptor has no name of its own */
 	t->object = fd_path_object(kind_of_open(t, flags), root, t->base ? t->base->name : NULL, path, n);
 	if (!t->object)
 		return;
@@ -89,6 +95,23 @@ struct fd_object *process_fd_path_unknown(const struct fd_thread *t)
 	return fd_object_create(kind_of_open(t, open_flags(t)), "", 0);
 }
 
+static void take_path(struct processes *p, struct fd_thread *t, const char *path, size_t n)
+{
+	uint64_t flags = open_flags(t);
+
+	t->unsure |= path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	if (!process_fd_link(p, t, &path, &n)) {
+		make_path(t, path, n, flags);
+	} else if (!n) {
+		if (!(flags & O_TMPFILE_BIT))
+			make_linked(t, flags);
+	} else if (t->file) {
+		fd_object_release(t->base);
+		t->base = fd_object_hold(t->file->object);
+		make_path(t, path, n, flags);
+	}
+}
+
 void process_fd_path_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	size_t n;
@@ -96,9 +119,8 @@ void process_fd_path_enter(struct processes *p, struct fd_thread *t, const struc
 
 	if (!path || path[0] != '/')
 		t->base = process_fd_base(p, t, t->call->dirfd);
-	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
-		make_path(t, path, n, open_flags(t));
+		take_path(p, t, path, n);
 }
 
 /* At the exit: a path that was not in memory yet, and whether what it starts from has changed meanwhile. */
@@ -107,9 +129,11 @@ void process_fd_path_late(struct processes *p, struct fd_thread *t, const struct
 	size_t n;
 	const char *path = t->object ? NULL : fd_record_string(view, t->call->path, true, &n);
 
-	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
 	if (path)
-		make_path(t, path, n, open_flags(t));
+		take_path(p, t, path, n);
+	if (t->by_link)
+		process_fd_link_late(p, t);
+	t->unsure |= path && t->by_link && t->files->seq != t->files_seq;
 	t->unsure |= !process_fds_name_is_current(p, t, t->object);
 	/* another thread has gone elsewhere */
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq && (t->base || t->fs->root[0] || t->fs_root[0]);

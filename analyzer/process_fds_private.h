@@ -22,6 +22,7 @@
 struct fd_thread {
 	struct fd_table *files;
 	struct fd_fs *fs;
+	uint32_t at;  /* of struct processes.threads, as it entered */
 	bool guessed; /* that these are its, and no others */
 	/* The call that it is in. */
 	bool in_call;
@@ -37,13 +38,15 @@ struct fd_thread {
 	struct fd_object *base;                 /* that a path which was not in memory yet starts from */
 	struct fd_object *target, *target_base; /* of a rename: its second path, and what that starts from */
 	uint64_t name_seq;                      /* of the room, as it entered */
-	struct fd_file *file;                   /* what it makes a second descriptor of */
+	bool by_link;                           /* its path led to the descriptor link_fd, which was file */
+	int32_t link_fd;
+	struct fd_file *file; /* what it makes a second descriptor of */
 	/* dup2 and dup3: the slot that becomes the copy, as it was */
 	bool has_target;
 	uint32_t target_confirmed;
 	uint64_t target_seq;
 	bool unsure, openat2_cloexec;
-	bool ring_polls;     /* the io_uring that it makes needs no calls */
+	uint32_t ring_flags; /* of the io_uring that it makes; UINT32_MAX: not known */
 	bool waits;          /* to receive on file */
 	uint64_t message_id; /* that it sends on file; 0: none */
 	bool mounts;         /* it changes mounts */
@@ -145,6 +148,12 @@ void process_fd_set_cwd(struct processes *p, struct fd_fs *fs, const char *cwd, 
 /* t->object is what the call's path names, as the call begins, and at its end. */
 void process_fd_path_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fd_path_late(struct processes *p, struct fd_thread *t, const struct trap_view *view);
+/*
+ * Does the path begin with a link of the kernel's own to a descriptor? Then t->file is what that refers to (NULL: not
+ * known), and the path is what follows. Late: is it so still?
+ */
+bool process_fd_link(struct processes *p, struct fd_thread *t, const char **path, size_t *n);
+void process_fd_link_late(struct processes *p, struct fd_thread *t);
 /* What an open has made whose path is not known. */
 struct fd_object *process_fd_path_unknown(const struct fd_thread *t);
 /* What getcwd has told. */

@@ -41,6 +41,7 @@
 #define NR_RENAMEAT2   316
 #define NR_IO_URING    425
 #define NR_RING_ENTER  426
+#define NR_RING_REG    427
 #define NR_PIDFD_GETFD 438
 #define NR_CLONE3      435
 #define NR_CLOSE_RANGE 436
