@@ -48,7 +48,12 @@ enum fd_action {
 	FD_DO_UNSHARE,
 	FD_DO_RENAME,
 	FD_DO_UNLINK,
-	FD_DO_MOUNT,      /* files may have other names by now */
+	FD_DO_LINK,
+	FD_DO_OPEN_TREE,
+	FD_DO_MOUNT, /* with MS_MOVE, files have other names by now; so they do behind the next three */
+	FD_DO_MOVE_MOUNT,
+	FD_DO_UMOUNT,
+	FD_DO_PIVOT,
 	FD_DO_LOSE_NAMES, /* mounts and namespaces: directories may be others now */
 	FD_DO_SETUID,
 	FD_DO_SETRESUID, /* setreuid, too */

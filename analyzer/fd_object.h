@@ -72,7 +72,8 @@ enum fd_name_origin {
 struct fd_object {
 	uint32_t refs;
 	uint8_t kind;   /* enum fd_kind */
-	uint8_t origin; /* enum fd_name_origin; set by who has created it, before anybody else has it */
+	uint8_t origin; /* enum fd_name_origin; set by who has created it, before anybody else has it; so is */
+	bool linked;    /* it may have more names, which are hard links */
 	struct fd_socket socket;
 	uint16_t name_len;
 	char name[]; /* path, "pipe:[7]", path of a UNIX socket; empty: not known. NUL behind it */

@@ -14,6 +14,14 @@
 #define FD_ROOM_MAX  (2u << 20)  /* slots of all tables: 48 MiB */
 #define FD_BYTES_MAX (64u << 20) /* of all open files, with what they are called */
 
+/* Mount namespaces: 0: not known; made by a call since the latest snapshot: a number; else the address in the guest. */
+#define FD_NS_MADE_MAX UINT32_MAX
+
+static inline bool fd_ns_may_be(uint64_t a, uint64_t b)
+{
+	return !a || !b || a == b;
+}
+
 struct fd_link;
 
 struct fd_room {
@@ -25,6 +33,7 @@ struct fd_room {
 	uint64_t name_seq;             /* counts beginnings and ends of calls that change names */
 	uint64_t mount_seq;            /* counts beginnings and ends of calls that change mounts */
 	uint32_t nr_mounting;          /* of those, under way */
+	uint64_t last_mount_ns;        /* that a call has made: FD_NS */
 	uint32_t named[FD_NAME_PARTS]; /* fd_name_count() of all files */
 };
 
@@ -38,6 +47,7 @@ struct fd_file {
 	uint64_t mask;                /* fd_name_mask() of its object */
 	uint64_t named_seq;           /* of the room, as its name was told */
 	uint64_t mount_seq;           /* of the room, then */
+	uint64_t mount_ns;            /* mount namespace that its name is one of: FD_NS */
 	uint64_t held_seq;            /* of the room: whose call changed names then has it open */
 	bool doubtful;                /* its name may have been changed since */
 };
@@ -103,6 +113,7 @@ struct fd_fs {
 	uint32_t confirmed, root_confirmed;
 	uint64_t name_seq; /* of the room, when its names were last looked at by a call that changes names */
 	uint64_t cwd_name_seq, cwd_mount_seq; /* of the room, as cwd was told */
+	uint64_t mount_ns, cwd_mount_ns;      /* FD_NS: of absolute paths, and that cwd is in */
 	uint8_t cwd_origin;                   /* enum fd_name_origin */
 	uint32_t nr_moving;                   /* calls under way that change it */
 	const char *cwd;                      /* lives elsewhere; "": not known */

@@ -13,6 +13,7 @@
 #define FIONCLEX_            0x5450
 #define CLOSE_RANGE_UNSHARE_ 2
 #define CLOSE_RANGE_CLOEXEC_ 4
+#define TREE_CLONE_          1 /* OPEN_TREE_CLONE */
 #define EBADF_               (-9)
 /* linux/io_uring.h: IORING_SETUP_SQPOLL, IORING_SETUP_REGISTERED_FD_ONLY, IORING_ENTER_REGISTERED_RING,
  * IORING_REGISTER_USE_REGISTERED_RING */
@@ -64,6 +65,12 @@ static void fill_args(struct processes *p, struct fd_thread *t, const struct fd_
 	}
 }
 
+static bool changes_mounts(const struct fd_call *call)
+{
+	return call->action == FD_DO_MOUNT || call->action == FD_DO_MOVE_MOUNT || call->action == FD_DO_UMOUNT ||
+	       call->action == FD_DO_PIVOT || call->action == FD_DO_LOSE_NAMES;
+}
+
 static void change_mounts(struct processes *p, struct fd_thread *t, bool begins)
 {
 	t->mounts = begins;
@@ -89,9 +96,16 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		process_fd_moves(t, true);
 		/* fall through */
 	case FD_DO_OPEN:
+	case FD_DO_OPEN_TREE:
 		process_fd_path_enter(p, t, view);
 		break;
 	case FD_DO_MOUNT:
+	case FD_DO_MOVE_MOUNT:
+	case FD_DO_UMOUNT:
+	case FD_DO_PIVOT:
+		change_mounts(p, t, true);
+		process_fds_names_enter(p, t, view);
+		break;
 	case FD_DO_LOSE_NAMES:
 		change_mounts(p, t, true);
 		break;
@@ -120,6 +134,7 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		break;
 	case FD_DO_RENAME:
 	case FD_DO_UNLINK:
+	case FD_DO_LINK:
 		process_fds_names_enter(p, t, view);
 		break;
 	case FD_DO_SENDMSG:
@@ -191,6 +206,7 @@ void process_fd_call_over(struct processes *p, struct fd_thread *t)
 	t->message_id = 0;
 	t->waits = false;
 	t->by_link = false;
+	t->mount_ns = 0;
 	t->in_call = t->unsure = t->openat2_cloexec = t->has_target = false;
 }
 
@@ -262,6 +278,7 @@ static bool makes_fd(const struct fd_call *call, const struct fd_thread *t)
 	switch (call->action) {
 	case FD_DO_OPEN:
 	case FD_DO_OPENAT2:
+	case FD_DO_OPEN_TREE:
 	case FD_DO_NEW:
 	case FD_DO_MEMFD:
 	case FD_DO_SIGNALFD:
@@ -283,9 +300,9 @@ static bool makes_fd(const struct fd_call *call, const struct fd_thread *t)
 /* The exit of a call whose entry was lost: a new descriptor is not known, and any may have been closed. */
 static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd_call *call, bool known, int64_t ret)
 {
-	if ((call->action == FD_DO_RENAME || call->action == FD_DO_UNLINK) && (!known || ret >= 0))
+	if (!known || ret >= 0)
 		process_fds_names_alone(p, call);
-	if (call->action == FD_DO_MOUNT || call->action == FD_DO_LOSE_NAMES)
+	if (changes_mounts(call))
 		p->fds->room.mount_seq++;
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
@@ -324,11 +341,28 @@ static void put_result(struct processes *p, struct fd_thread *t, int64_t ret, st
 static void opened(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret,
 		   struct call_fds *out)
 {
+	struct fd_file *file;
+
 	process_fd_path_late(p, t, view);
 	if (!t->object)
 		t->object = process_fd_path_unknown(t);
-	put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_hold(t->object)), process_fd_cloexec(t),
-		   view->header.tsc, out);
+	file = fd_file_create(&p->fds->room, fd_object_hold(t->object));
+	if (file)
+		file->mount_ns = t->mount_ns;
+	put_result(p, t, ret, file, process_fd_cloexec(t), view->header.tsc, out);
+}
+
+/* Of namespaces and mounts that are others now. */
+static void lose_directories(struct processes *p, struct fd_thread *t)
+{
+	if (!t->fs)
+		return;
+	process_fds_unshare_fs(t);
+	process_fd_set_cwd(p, t->fs, "", FD_NAME_GIVEN);
+	/* that of the namespace, or below where it was */
+	if (t->fs->root[0])
+		t->fs->root = "?";
+	t->fs->seq++;
 }
 
 static void end(struct processes *p, uint32_t i, struct fd_thread *t, const struct trap_view *view, int64_t ret,
@@ -342,6 +376,13 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 	case FD_DO_OPEN:
 	case FD_DO_OPENAT2:
 		opened(p, t, view, ret, out);
+		return;
+	case FD_DO_OPEN_TREE:
+		if (!(t->args[2] & TREE_CLONE_))
+			opened(p, t, view, ret, out);
+		else /* mounted nowhere, it has no path */
+			put_result(p, t, ret, fd_file_create(&p->fds->room, fd_object_create(FD_OTHER, "", 0)),
+				   process_fd_cloexec(t), tsc, out);
 		return;
 	case FD_DO_NEW:
 		file = fd_file_create(&p->fds->room,
@@ -437,7 +478,15 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		return;
 	case FD_DO_RENAME:
 	case FD_DO_UNLINK:
+	case FD_DO_LINK:
+	case FD_DO_MOUNT:
+	case FD_DO_MOVE_MOUNT:
+	case FD_DO_UMOUNT:
 		process_fds_names_changed(p, t, view);
+		return;
+	case FD_DO_PIVOT:
+		process_fds_names_changed(p, t, view);
+		lose_directories(p, t);
 		return;
 	case FD_DO_CHDIR:
 	case FD_DO_CHROOT:
@@ -455,17 +504,14 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 			process_fds_unshare_files(p, t);
 		if (t->args[0] & (CLONE_FS_FLAG | CLONE_NEWNS_FLAG))
 			process_fds_unshare_fs(t);
+		if (t->args[0] & CLONE_NEWNS_FLAG && t->fs)
+			process_fd_new_mounts(p, t->fs);
 		return;
 	case FD_DO_LOSE_NAMES:
 		p->threads[i].pub.child_pidns = 0;
-		if (t->fs) {
-			process_fds_unshare_fs(t);
-			process_fd_set_cwd(p, t->fs, "", FD_NAME_GIVEN);
-			/* that of the namespace, or below where it was */
-			if (t->fs->root[0])
-				t->fs->root = "?";
-			t->fs->seq++;
-		}
+		lose_directories(p, t);
+		if (t->fs)
+			t->fs->mount_ns = t->fs->cwd_mount_ns = 0;
 		return;
 	case FD_DO_SETUID:
 		set_uid(p, i, (uint32_t)t->args[0], false);
@@ -507,7 +553,7 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		process_fds_rights_exit(p, t, view, known, ret);
 	else if (t->call->action != FD_DO_NOTHING && ret >= 0)
 		end(p, i, t, view, ret, out);
-	else if (!known && (t->call->action == FD_DO_RENAME || t->call->action == FD_DO_UNLINK))
+	else if (!known && process_fds_names_effect(t) != FD_NAMES_STAY)
 		process_fds_names_unseen(p, t);
 	else if (known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
 		process_fd_restore_target(t);

@@ -23,6 +23,22 @@ static void drop_thread(struct processes *p, struct fd_thread *t)
 	p->fds->nr_threads--;
 }
 
+static void drop_maps(struct processes *p)
+{
+	for (size_t i = 0; i < p->fds->by_file.room; i++)
+		if (p->fds->by_file.slots[i].used)
+			fd_file_release((struct fd_file *)(uintptr_t)p->fds->by_file.slots[i].value);
+	for (size_t i = 0; i < p->fds->by_files.room; i++)
+		if (p->fds->by_files.slots[i].used)
+			fd_table_release(&p->fds->room, (struct fd_table *)(uintptr_t)p->fds->by_files.slots[i].value);
+	for (size_t i = 0; i < p->fds->by_fs.room; i++)
+		if (p->fds->by_fs.slots[i].used)
+			fd_fs_release((struct fd_fs *)(uintptr_t)p->fds->by_fs.slots[i].value);
+	u64_map_deinit(&p->fds->by_file);
+	u64_map_deinit(&p->fds->by_files);
+	u64_map_deinit(&p->fds->by_fs);
+}
+
 void process_fds_deinit(struct processes *p)
 {
 	if (!p->fds)
@@ -30,7 +46,7 @@ void process_fds_deinit(struct processes *p)
 	for (uint32_t i = 0; i < p->used; i++)
 		if (p->threads[i].used && p->threads[i].fd)
 			drop_thread(p, p->threads[i].fd);
-	process_fds_snapshot_end(p, false);
+	drop_maps(p);
 	fd_link_drop_all(&p->fds->room);
 	process_fds_names_deinit(p->fds);
 	free(p->fds);
@@ -182,6 +198,8 @@ static void inherit(struct processes *p, struct fd_thread *parent, struct fd_thr
 		}
 		if (child->fs)
 			child->fs->seq = 0;
+		if (child->fs && parent->clone_flags & CLONE_NEWNS_FLAG)
+			process_fd_new_mounts(p, child->fs);
 		/* or is doing so */
 		if (child->fs && parent->fs->nr_moving)
 			child->fs->confirmed = child->fs->root_confirmed = fd_gaps(p) - 1;
@@ -313,22 +331,33 @@ void process_fds_snapshot_begin(struct processes *p)
 	p->fds->whole = false;
 }
 
+static void forget_made(uint64_t *mount_ns)
+{
+	if (*mount_ns <= FD_NS_MADE_MAX)
+		*mount_ns = 0;
+}
+
+/* Snapshots know namespaces by their address. What one has not told of is in any. */
+static void forget_made_namespaces(struct processes *p)
+{
+	for (struct fd_file *file = p->fds->room.files; file; file = file->next)
+		forget_made(&file->mount_ns);
+	for (uint32_t i = 0; i < p->used; i++) {
+		struct fd_fs *fs = p->threads[i].used && p->threads[i].fd ? p->threads[i].fd->fs : NULL;
+
+		if (fs) {
+			forget_made(&fs->mount_ns);
+			forget_made(&fs->cwd_mount_ns);
+		}
+	}
+}
+
 void process_fds_snapshot_end(struct processes *p, bool whole)
 {
 	if (!p->fds)
 		return;
-	for (size_t i = 0; i < p->fds->by_file.room; i++)
-		if (p->fds->by_file.slots[i].used)
-			fd_file_release((struct fd_file *)(uintptr_t)p->fds->by_file.slots[i].value);
-	for (size_t i = 0; i < p->fds->by_files.room; i++)
-		if (p->fds->by_files.slots[i].used)
-			fd_table_release(&p->fds->room, (struct fd_table *)(uintptr_t)p->fds->by_files.slots[i].value);
-	for (size_t i = 0; i < p->fds->by_fs.room; i++)
-		if (p->fds->by_fs.slots[i].used)
-			fd_fs_release((struct fd_fs *)(uintptr_t)p->fds->by_fs.slots[i].value);
-	u64_map_deinit(&p->fds->by_file);
-	u64_map_deinit(&p->fds->by_files);
-	u64_map_deinit(&p->fds->by_fs);
+	drop_maps(p);
+	forget_made_namespaces(p);
 	p->fds->whole |= whole;
 	p->fds->whole_gaps = fd_confirmed(p, p->snapshot_tsc);
 }
@@ -375,11 +404,13 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 				: fd_object_create((enum fd_kind)found->kind, found->name, found->name_len);
 		if (fresh && fd_name_mask(fresh))
 			fresh->origin = found->only ? FD_NAME_ONLY : FD_NAME_KERNEL;
+		if (fresh)
+			fresh->linked = fresh->kind == FD_FILE && found->nr_links != 1;
 		if (slot && fresh)
 			keep_roles(slot->file->object, fresh);
 		if (slot && fresh && is_same(p, load->t, slot, fresh)) {
 			file = fd_file_hold(slot->file);
-			if (fresh->origin != file->object->origin)
+			if (fresh->origin != file->object->origin || fresh->linked != file->object->linked)
 				fd_file_set(file, fresh);
 			else
 				fd_object_release(fresh);
@@ -398,6 +429,7 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 	file->doubtful = false;
 	file->named_seq = p->fds->room.name_seq;
 	file->mount_seq = p->fds->room.mount_seq;
+	file->mount_ns = found->mount_ns;
 	if (slot && slot->file == file) {
 		slot->cloexec = found->cloexec;
 		slot->confirmed = fd_confirmed(p, p->snapshot_tsc);
@@ -486,8 +518,10 @@ static void take_fs(struct processes *p, struct fd_thread *t, const struct linux
 	if (cwd[0]) {
 		t->fs->seq += strcmp(t->fs->cwd, cwd) != 0;
 		process_fd_set_cwd(p, t->fs, cwd, told->cwd_only ? FD_NAME_ONLY : FD_NAME_KERNEL);
+		t->fs->cwd_mount_ns = told->cwd_mount_ns;
 		t->fs->confirmed = fd_confirmed(p, p->snapshot_tsc);
 	}
+	t->fs->mount_ns = told->root_mount_ns;
 	if (told->root[0]) {
 		t->fs->seq += strcmp(t->fs->root, root) != 0;
 		t->fs->root = root;

@@ -19,6 +19,15 @@ static struct fd_object *base_named(const struct fd_object *like, const char *na
 	return object;
 }
 
+/* A mount namespace that nobody else is in yet; where the process is in the old one, it is in the copy. */
+void process_fd_new_mounts(struct processes *p, struct fd_fs *fs)
+{
+	uint64_t fresh = ++p->fds->room.last_mount_ns;
+
+	fs->cwd_mount_ns = fs->cwd_mount_ns && fs->cwd_mount_ns == fs->mount_ns ? fresh : 0;
+	fs->mount_ns = fresh;
+}
+
 void process_fd_set_cwd(struct processes *p, struct fd_fs *fs, const char *cwd, uint8_t origin)
 {
 	fs->cwd = cwd;
@@ -38,6 +47,7 @@ struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int 
 		t->unsure |= t->fs && !fd_cwd_is_sure(p, t);
 		if (!t->fs || !t->fs->cwd[0])
 			return NULL;
+		t->mount_ns = t->fs->cwd_mount_ns;
 		return base_named(NULL, t->fs->cwd, strlen(t->fs->cwd), t->fs->cwd_origin,
 				  t->fs->cwd_mount_seq == room->mount_seq);
 	}
@@ -46,6 +56,7 @@ struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int 
 		return NULL;
 	t->unsure |= !fd_is_sure(p, t, slot);
 	object = slot->file->object;
+	t->mount_ns = slot->file->mount_ns;
 	if (object->origin > FD_NAME_KERNEL && slot->file->mount_seq != room->mount_seq)
 		return base_named(object, object->name, object->name_len, object->origin, false);
 	return fd_object_hold(slot->file->object);
@@ -78,6 +89,7 @@ static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t 
 		return;
 	if (made)
 		t->object->origin = FD_NAME_MADE;
+	t->object->linked = !made && t->object->kind == FD_FILE;
 	/* the last part is no link, or it is the link that is opened */
 	if (t->base && path[0] != '/' && !t->unsure && (made || flags & O_NOFOLLOW)) {
 		origin = fd_name_origin_in(t->base->origin, path, n);
@@ -95,17 +107,27 @@ struct fd_object *process_fd_path_unknown(const struct fd_thread *t)
 	return fd_object_create(kind_of_open(t, open_flags(t)), "", 0);
 }
 
+/* Where links of the kernel's lead to any namespace. */
+static bool is_in_proc(const char *path, size_t n)
+{
+	return memmem(path, n, "/proc/", 6);
+}
+
 static void take_path(struct processes *p, struct fd_thread *t, const char *path, size_t n)
 {
 	uint64_t flags = open_flags(t);
 
 	t->unsure |= path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	if (path[0] == '/')
+		t->mount_ns = t->fs && !is_in_proc(path, n) ? t->fs->mount_ns : 0;
 	if (!process_fd_link(p, t, &path, &n)) {
 		make_path(t, path, n, flags);
 	} else if (!n) {
 		if (!(flags & O_TMPFILE_BIT))
 			make_linked(t, flags);
+		t->mount_ns = t->file ? t->file->mount_ns : 0;
 	} else if (t->file) {
+		t->mount_ns = t->file->mount_ns;
 		fd_object_release(t->base);
 		t->base = fd_object_hold(t->file->object);
 		make_path(t, path, n, flags);
@@ -158,16 +180,20 @@ void process_fd_change_directory(struct processes *p, struct fd_thread *t, const
 		return;
 	if (t->call->path >= 0)
 		process_fd_path_late(p, t, view);
-	else
+	else {
 		t->unsure |= !process_fds_name_is_current(p, t, t->object);
+		t->mount_ns = t->file ? t->file->mount_ns : 0;
+	}
 	t->unsure |= t->guessed && t->fs->refs > 1;
 	confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, view->header.tsc);
 	path = t->object ? process_table_directory(p, t->object->name, t->object->name_len) : "";
 	if (t->call->action == FD_DO_CHROOT) {
 		t->fs->root = !path[0] ? "?" : !strcmp(path, "/") ? "" : path;
 		t->fs->root_confirmed = confirmed;
+		t->fs->mount_ns = t->mount_ns;
 	} else {
 		process_fd_set_cwd(p, t->fs, path, t->object ? t->object->origin : FD_NAME_GIVEN);
+		t->fs->cwd_mount_ns = t->mount_ns;
 		t->fs->confirmed = confirmed;
 	}
 	t->fs->seq++;

@@ -49,6 +49,7 @@ struct fd_thread {
 	uint32_t ring_flags; /* of the io_uring that it makes; UINT32_MAX: not known */
 	bool waits;          /* to receive on file */
 	uint64_t message_id; /* that it sends on file; 0: none */
+	uint64_t mount_ns;   /* that its path is in: FD_NS */
 	bool mounts;         /* it changes mounts */
 	struct fd_fs *moves; /* that it changes; a reference */
 	uint64_t pidfd_gva;  /* where clone3 puts one */
@@ -57,14 +58,26 @@ struct fd_thread {
 	int32_t child; /* that was taken for its fork's: tid, 0: none */
 };
 
-/* A rename or unlink. */
+/* What a call does to names. */
+enum fd_name_effect {
+	FD_NAMES_STAY,
+	FD_NAMES_MOVE,   /* a rename */
+	FD_NAMES_REMOVE, /* an unlink */
+	FD_NAMES_ADD,    /* a hard link: no name changes, but what later renames do may be less */
+	FD_NAMES_MOUNT,  /* a mount goes elsewhere, and files keep their places in it */
+	FD_NAMES_DETACH, /* a mount is nowhere any more, and what is in it */
+	FD_NAMES_PIVOT,  /* all of a mount namespace */
+};
+
 struct fd_name_change {
 	uint64_t begin_seq, end_seq;
 	uint64_t mask;                   /* of the last parts of both */
 	struct fd_object *path, *target; /* NULL: not known; not absolute: what is above is not known */
-	bool removes, exchanges;
-	bool directories; /* it may be of one */
-	bool perhaps;     /* whether it has happened was not seen */
+	uint8_t effect;                  /* enum fd_name_effect */
+	bool exchanges;
+	uint64_t mount_ns; /* of FD_NAMES_PIVOT */
+	bool directories;  /* it may be of one */
+	bool perhaps;      /* whether it has happened was not seen */
 };
 #define FD_NAME_CHANGES 64u /* that are remembered for calls that were under way at the same time */
 
@@ -143,6 +156,7 @@ void process_fd_restore_target(struct fd_thread *t);
 
 /* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
 struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
+void process_fd_new_mounts(struct processes *p, struct fd_fs *fs);
 /* cwd lives elsewhere; "": not known. */
 void process_fd_set_cwd(struct processes *p, struct fd_fs *fs, const char *cwd, uint8_t origin);
 /* t->object is what the call's path names, as the call begins, and at its end. */
@@ -191,7 +205,8 @@ void process_fds_any_socket_call(struct processes *p, struct fd_thread *t);
 void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const struct trap_view *view, bool known,
 			     int64_t ret);
-/* Calls that rename and unlink: their beginning, and their end if they went well. */
+enum fd_name_effect process_fds_names_effect(const struct fd_thread *t);
+/* Calls that have such an effect: their beginning, and their end if they went well. */
 void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view);
 /* The call that t is in is over, and how it ended was not seen: it may be one of these, and have gone well. */

@@ -140,7 +140,7 @@ static uint8_t kind_of(const char *link, uint64_t mode)
 static void read_file(struct linux_state *s, uint64_t file, struct linux_open_file *out)
 {
 	struct vmtape_error *error = linux_path_of_file(s->paths, file, s->link);
-	uint64_t inode, mnt, mode = 0, flags;
+	uint64_t inode, mnt, links, mode = 0, flags;
 
 	if (error)
 		s->link[0] = '\0';
@@ -160,8 +160,12 @@ static void read_file(struct linux_state *s, uint64_t file, struct linux_open_fi
 	/* a path that has lost its beginning is none */
 	if (!begins(s->link, "..."))
 		out->name_len = strlen(s->link);
-	if (s->link[0] == '/' && get(s, file, STATE_F_MNT, &mnt))
+	if (s->link[0] == '/' && get(s, file, STATE_F_MNT, &mnt)) {
 		out->only = linux_mounts_is_only(s->mounts, mnt);
+		out->mount_ns = linux_mounts_namespace(s->mounts, mnt);
+	}
+	if (inode && get(s, inode, STATE_I_NLINK, &links))
+		out->nr_links = links <= UINT32_MAX ? (uint32_t)links : 0;
 }
 
 static struct vmtape_error *read_chunk(struct linux_state *s, uint64_t gva, void *out, size_t n)

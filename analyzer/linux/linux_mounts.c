@@ -201,3 +201,13 @@ bool linux_mounts_is_only(struct linux_mounts *mounts, uint64_t mnt)
 	}
 	return mounts->known[at].only;
 }
+
+uint64_t linux_mounts_namespace(struct linux_mounts *mounts, uint64_t mnt)
+{
+	uint64_t namespace;
+
+	if (!mounts->able || !mnt ||
+	    !get(mounts, mnt - mounts->fields[MOUNT_MNT].at.offset_bytes, MOUNT_NS, &namespace))
+		return 0;
+	return namespace;
+}

@@ -19,5 +19,7 @@ void linux_mounts_destroy(struct linux_mounts *mounts);
  * namespace its file system is mounted, and those above it, all is called alike. false, too: not known.
  */
 bool linux_mounts_is_only(struct linux_mounts *mounts, uint64_t mnt);
+/* The mount namespace that it is in; 0: none, or not known. */
+uint64_t linux_mounts_namespace(struct linux_mounts *mounts, uint64_t mnt);
 
 #endif

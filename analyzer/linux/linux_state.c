@@ -50,6 +50,7 @@ struct vmtape_error *linux_state_create(struct linux_state **out, const struct l
 		[STATE_F_MNT] = MAYBE("file", "f_path.mnt"),
 		[STATE_F_INODE] = MAYBE("file", "f_inode"),
 		[STATE_PRIVATE_DATA] = MAYBE("file", "private_data"),
+		[STATE_I_NLINK] = MAYBE("inode", "i_nlink"),
 		[STATE_I_MODE] = MAYBE("inode", "i_mode"),
 		[STATE_PWD_MNT] = MAYBE("fs_struct", "pwd.mnt"),
 		[STATE_PWD_DENTRY] = MAYBE("fs_struct", "pwd.dentry"),
@@ -122,7 +123,7 @@ void linux_state_destroy(struct linux_state *s)
 /* ---- directories ----------------------------------------------------------- */
 
 static void read_directory(struct linux_state *s, uint64_t fs, int mnt_field, int dentry_field,
-			   char out[LINUX_PATH_BYTES], bool *only)
+			   char out[LINUX_PATH_BYTES], uint64_t *mount_ns, bool *only)
 {
 	uint64_t mnt, dentry;
 	struct vmtape_error *error;
@@ -134,6 +135,8 @@ static void read_directory(struct linux_state *s, uint64_t fs, int mnt_field, in
 	if (error || out[0] != '/') /* "..." has lost its beginning */
 		out[0] = '\0';
 	else
+		*mount_ns = linux_mounts_namespace(s->mounts, mnt);
+	if (out[0])
 		*only = linux_mounts_is_only(s->mounts, mnt);
 	vmtape_error_destroy(error);
 }
@@ -270,8 +273,10 @@ struct vmtape_error *linux_state_task(struct linux_state *s, const struct linux_
 	/* That these can't be read is no failure: a task may be just ending. */
 	linux_state_get(s, task->task.v, STATE_FILES, &out->files);
 	if (linux_state_get(s, task->task.v, STATE_FS, &out->fs) && out->fs) {
-		read_directory(s, out->fs, STATE_PWD_MNT, STATE_PWD_DENTRY, out->cwd, &out->cwd_only);
-		read_directory(s, out->fs, STATE_ROOT_MNT, STATE_ROOT_DENTRY, out->root, &root_only);
+		read_directory(s, out->fs, STATE_PWD_MNT, STATE_PWD_DENTRY, out->cwd, &out->cwd_mount_ns,
+			       &out->cwd_only);
+		read_directory(s, out->fs, STATE_ROOT_MNT, STATE_ROOT_DENTRY, out->root, &out->root_mount_ns,
+			       &root_only);
 	}
 	if (!task->kernel_thread && linux_state_get(s, task->task.v, STATE_MM, &mm) && mm) {
 		if (mm != s->cmdline_mm)

@@ -108,6 +108,7 @@ static void told(int32_t pid, uint64_t fd, enum fd_name_origin origin)
 {
 	fds_feed(fds_entry(pid, pid, NR_LSEEK, fd, 0, 0));
 	fds_last.objects[0]->origin = (uint8_t)origin;
+	fds_last.objects[0]->linked = false;
 	fds_leave(pid, pid, NR_LSEEK, 0);
 }
 

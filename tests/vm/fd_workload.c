@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -154,6 +155,43 @@ static void change_names(void)
 	must(open(FOLDER "/made", flags, 0644), "made");
 }
 
+/* By links of the kernel's, and without reading or writing. */
+static void open_otherwise(void)
+{
+	char path[64];
+	int fd = must(open(FOLDER "/dir/by_link", O_CREAT | O_RDWR, 0644), "by_link");
+	int dir = must(open(FOLDER "/dir", O_PATH | O_DIRECTORY), "path");
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	must(open(path, O_RDONLY), path);
+	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d/inside", dir);
+	must(open(path, O_RDONLY), path);
+	must(dup(dir), "dup");
+	syscall(SYS_close_range, 200, 300, 0);
+}
+
+/* What files are called then can't be told for sure from the calls: /proc's name, or a mark. */
+static void make_unsure(void)
+{
+	const int flags = O_CREAT | O_EXCL | O_RDWR;
+
+	mkdir(FOLDER "/marked", 0755);
+	mkdir(FOLDER "/marked/from", 0755);
+	mkdir(FOLDER "/marked/to", 0755);
+	unlink(FOLDER "/marked/a");
+	unlink(FOLDER "/marked/b");
+	must(open(FOLDER "/marked/a", flags, 0644), "a");
+	must(link(FOLDER "/marked/a", FOLDER "/marked/b"), "link");
+	must(rename(FOLDER "/marked/a", FOLDER "/marked/b"), "rename");
+	must(mount("none", FOLDER "/marked/from", "tmpfs", 0, NULL), "mount");
+	must(open(FOLDER "/marked/from/file", flags, 0644), "file");
+	must(mount(FOLDER "/marked/from", FOLDER "/marked/to", NULL, MS_MOVE, NULL), "move");
+	must(mount("none", FOLDER "/marked/from", "tmpfs", 0, NULL), "mount");
+	must(open(FOLDER "/marked/from/marked_file", flags, 0644), "marked_file");
+	must(umount2(FOLDER "/marked/from", MNT_DETACH), "umount");
+	must(umount2(FOLDER "/marked/to", MNT_DETACH), "umount");
+}
+
 static void open_all(void)
 {
 	int pair[2], dir, fd;
@@ -188,6 +226,8 @@ static void open_all(void)
 	must(open("last", O_CREAT | O_RDWR, 0644), "last");
 	pass_one();
 	clone_with_pidfd();
+	open_otherwise();
+	make_unsure();
 	change_names();
 }
 

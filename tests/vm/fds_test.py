@@ -24,6 +24,7 @@ LIST = ("for p in $(cut -d' ' -f2 /tmp/fd.pids); do echo \"cwd $p $(readlink /pr
         "for f in /proc/$p/fd/*; do echo \"fd $p ${f##*/} $(readlink $f)\"; done; done")
 NET = "cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp 2>/dev/null; echo UNIX; cat /proc/net/unix"
 TCP_LISTEN = 0x0A
+UNSURE = ("/tmp/fdw/marked/", "/marked_file", "/file")  # what mounts and hard links did to these, calls don't prove
 
 
 def endpoint(text):
@@ -84,7 +85,7 @@ def agrees(row, name):
     """Is what we say of this descriptor what the guest says? A name that is not known is no contradiction for kinds
     whose names only a snapshot has."""
     if row.get("uncertain"):
-        return False
+        return isinstance(name, str) and name.startswith(UNSURE)
     if isinstance(name, tuple):
         if name[1] is None and row["type"] == "ipv4":
             return True  # its connection is over, and the kernel's list has it no more
