@@ -42,6 +42,7 @@ target_sources(vmtape-analyzer PRIVATE
   process_fds_numbers.c
   process_fds_paths.c
   process_fds_rights.c
+  process_fds_snapshot.c
   process_fds_sockets.c
   process_list.c
   process_maps.c

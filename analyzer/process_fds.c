@@ -302,6 +302,8 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 {
 	if (!known || ret >= 0)
 		process_fds_names_alone(p, call);
+	if (!known || ret >= 0)
+		process_fds_rights_alone(p, call);
 	if (changes_mounts(call))
 		p->fds->room.mount_seq++;
 	if (makes_fd(call, NULL))

@@ -41,9 +41,9 @@ struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int 
 	const struct fd_room *room = &p->fds->room;
 	const struct fd_object *object;
 	const struct fd_slot *slot;
-	int32_t dirfd = arg < 0 ? AT_FDCWD_ : (int32_t)(uint32_t)t->args[arg];
+	int32_t dirfd = arg < 0 ? FD_AT_CWD : (int32_t)(uint32_t)t->args[arg];
 
-	if (dirfd == AT_FDCWD_) {
+	if (dirfd == FD_AT_CWD) {
 		t->unsure |= t->fs && !fd_cwd_is_sure(p, t);
 		if (!t->fs || !t->fs->cwd[0])
 			return NULL;

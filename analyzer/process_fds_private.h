@@ -17,7 +17,7 @@
 #define CLONE_THREAD_BIT  0x00010000ull
 #define CLONE_NEWNS_FLAG  0x00020000ull
 #define CLONE_NEWPID_FLAG 0x20000000ull
-#define AT_FDCWD_         (-100)
+#define FD_AT_CWD         (-100)
 
 struct fd_thread {
 	struct fd_table *files;
@@ -81,6 +81,13 @@ struct fd_name_change {
 };
 #define FD_NAME_CHANGES 64u /* that are remembered for calls that were under way at the same time */
 
+/* A UNIX socket that is connected, as a snapshot has it. */
+struct fd_socket_pair {
+	uint64_t sock, peer; /* addresses */
+	struct fd_file *file;
+	bool queue_is_empty;
+};
+
 struct process_fds {
 	struct fd_name_change changes[FD_NAME_CHANGES];
 	uint64_t nr_changes, forgotten_seq; /* end of the last one that is not remembered */
@@ -92,6 +99,9 @@ struct process_fds {
 	bool any_async; /* some table is fd_table.async, or was */
 	bool no_links;  /* calls that take what sockets carry are not recorded */
 	struct fd_call socketcalls[MULTIPLEXED_SOCKET_CALLS];
+	bool settled;                   /* the snapshot before this one listed all tasks, and nothing was lost since */
+	struct fd_socket_pair *sockets; /* of the snapshot at hand */
+	size_t nr_sockets, room_sockets;
 	struct u64_map by_files, by_fs, by_file; /* of the snapshot at hand: address to table, directories, file */
 };
 
@@ -130,6 +140,15 @@ static inline bool fd_root_is_sure(const struct processes *p, const struct fd_th
 	       (t->fs->root[0] != '/' || (t->fs->root_confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial));
 }
 
+/* The latest snapshot listed all tasks, and nothing was lost since. */
+bool process_fds_know_all(const struct processes *p);
+/* Its own references to another table, or to other directories, from now on; NULL is allowed. */
+void process_fd_use_table(struct processes *p, struct fd_thread *t, struct fd_table *table);
+void process_fd_use_fs(struct fd_thread *t, struct fd_fs *fs);
+/* What is kept of the snapshot at hand. */
+void process_fds_drop_snapshot(struct processes *p);
+/* The thread's state without descriptors, if it has none yet; NULL: no room. */
+struct fd_thread *process_fd_bare_thread(struct processes *p, uint32_t i);
 /* The thread's state, made if there is none; NULL: no room. */
 struct fd_thread *process_fd_thread(struct processes *p, uint32_t i);
 void process_fd_call_over(struct processes *p, struct fd_thread *t);
@@ -154,6 +173,13 @@ void process_fd_restore_target(struct fd_thread *t);
 
 /* ---- paths -------------------------------------------------------------- */
 
+/* A snapshot tells of a connected socket; when all are told, peers are linked; drop: they are forgotten. */
+void process_fds_rights_socket(struct processes *p, struct fd_file *file, uint64_t sock, uint64_t peer,
+			       bool queue_is_empty);
+void process_fds_rights_link(struct processes *p);
+void process_fds_rights_drop(struct processes *p);
+/* The end of a call that sends or receives, and whose entry was not seen. */
+void process_fds_rights_alone(struct processes *p, const struct fd_call *call);
 /* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
 struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
 void process_fd_new_mounts(struct processes *p, struct fd_fs *fs);

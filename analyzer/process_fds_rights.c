@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors that sockets carry from one process to another (SCM_RIGHTS). */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -13,6 +14,7 @@
 #define SCM_PIDFD_  4 /* asm-generic/socket.h, Linux 6.5 */
 #define MSG_PEEK_   2u
 #define MSG_CTRUNC_ 8u
+#define SOCKETS_MAX (1u << 18) /* of a snapshot */
 
 struct rights {
 	bool hidden; /* there may be some that were not captured */
@@ -254,4 +256,94 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 	default:
 		break;
 	}
+}
+
+/* ---- snapshots --------------------------------------------------------------- */
+
+/* Which socket it was on is not known. */
+void process_fds_rights_alone(struct processes *p, const struct fd_call *call)
+{
+	bool concerns = call->action == FD_DO_SENDMSG || call->action == FD_DO_SENDMMSG ||
+			call->action == FD_DO_RECVMSG || call->action == FD_DO_RECVMMSG || call->action == FD_DO_RECV;
+
+	if (concerns && p->fds->room.links)
+		p->fds->room.blind_sends++;
+}
+
+void process_fds_rights_socket(struct processes *p, struct fd_file *file, uint64_t sock, uint64_t peer,
+			       bool queue_is_empty)
+{
+	struct process_fds *fds = p->fds;
+
+	if (!sock || !peer || fds->nr_sockets >= SOCKETS_MAX)
+		return;
+	if (fds->nr_sockets == fds->room_sockets) {
+		size_t room = fds->room_sockets ? 2 * fds->room_sockets : 64;
+		struct fd_socket_pair *more = realloc(fds->sockets, room * sizeof(*more));
+
+		if (!more) /* these keep no link, and no wrong one */
+			return;
+		fds->sockets = more;
+		fds->room_sockets = room;
+	}
+	fds->sockets[fds->nr_sockets++] = (struct fd_socket_pair){sock, peer, fd_file_hold(file), queue_is_empty};
+}
+
+void process_fds_rights_drop(struct processes *p)
+{
+	for (size_t i = 0; i < p->fds->nr_sockets; i++)
+		fd_file_release(p->fds->sockets[i].file);
+	free(p->fds->sockets);
+	p->fds->sockets = NULL;
+	p->fds->nr_sockets = p->fds->room_sockets = 0;
+}
+
+static int compare_sockets(const void *a, const void *b)
+{
+	uint64_t x = ((const struct fd_socket_pair *)a)->sock, y = ((const struct fd_socket_pair *)b)->sock;
+
+	return (x > y) - (x < y);
+}
+
+/* Calls under way on this file: those that send, and those that wait to receive. */
+static void count_calls(const struct processes *p, const struct fd_file *file, uint32_t *senders, uint32_t *receivers)
+{
+	for (uint32_t i = 0; i < p->used; i++) {
+		const struct fd_thread *t = p->threads[i].used ? p->threads[i].fd : NULL;
+
+		if (!t || !t->in_call || t->file != file)
+			continue;
+		*receivers += t->waits;
+		*senders += t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG;
+	}
+}
+
+static void link_pair(struct processes *p, struct fd_file *a, struct fd_file *b)
+{
+	uint32_t senders = 0, receivers[2] = {0};
+
+	count_calls(p, a, &senders, &receivers[0]);
+	count_calls(p, b, &senders, &receivers[1]);
+	if (!senders)
+		fd_link_renew(a, b, fd_gaps(p), receivers);
+}
+
+void process_fds_rights_link(struct processes *p)
+{
+	struct process_fds *fds = p->fds;
+
+	/* a thread may be in a call that sends, and whose entry was not seen, until it was seen to do another */
+	if (fds->settled && fds->whole && fd_confirmed(p, p->snapshot_tsc) == fd_gaps(p) && fds->nr_sockets) {
+		qsort(fds->sockets, fds->nr_sockets, sizeof(fds->sockets[0]), compare_sockets);
+		for (size_t i = 0; i < fds->nr_sockets; i++) {
+			const struct fd_socket_pair key = {.sock = fds->sockets[i].peer}, *peer;
+
+			peer = bsearch(&key, fds->sockets, fds->nr_sockets, sizeof(key), compare_sockets);
+			if (peer && peer->peer == fds->sockets[i].sock && key.sock > fds->sockets[i].sock &&
+			    peer->queue_is_empty && fds->sockets[i].queue_is_empty &&
+			    peer->file != fds->sockets[i].file)
+				link_pair(p, fds->sockets[i].file, peer->file);
+		}
+	}
+	process_fds_rights_drop(p);
 }

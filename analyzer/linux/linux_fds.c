@@ -72,6 +72,16 @@ static size_t read_unix_name(struct linux_state *s, uint64_t sk, char *out, size
 	return strnlen(out, len - 2);
 }
 
+static void read_unix_peer(struct linux_state *s, uint64_t sk, struct linux_open_file *out)
+{
+	uint64_t queued;
+
+	if (!get(s, sk, STATE_UNIX_PEER, &out->peer) || !out->peer)
+		return;
+	out->sock = sk;
+	out->queue_is_empty = get(s, sk, STATE_SK_QUEUED, &queued) && !queued;
+}
+
 static void read_socket(struct linux_state *s, uint64_t file, struct linux_open_file *out)
 {
 	uint64_t socket, sk, value, peer, state = 0;
@@ -94,6 +104,7 @@ static void read_socket(struct linux_state *s, uint64_t file, struct linux_open_
 	if (out->socket.family == AF_INET || out->socket.family == AF_INET6) {
 		read_inet(s, sk, &out->socket);
 	} else if (out->socket.family == AF_UNIX) {
+		read_unix_peer(s, sk, out);
 		out->name_len = read_unix_name(s, sk, s->text, sizeof(s->text));
 		if (!out->name_len && get(s, sk, STATE_UNIX_PEER, &peer) && peer)
 			out->name_len = read_unix_name(s, peer, s->text, sizeof(s->text));

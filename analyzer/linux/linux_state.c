@@ -60,6 +60,7 @@ struct vmtape_error *linux_state_create(struct linux_state **out, const struct l
 		[STATE_ARG_END] = MAYBE("mm_struct", "arg_end"),
 		[STATE_SOCK] = MAYBE("socket", "sk"),
 		[STATE_SK_FAMILY] = MAYBE("sock", "__sk_common.skc_family"),
+		[STATE_SK_QUEUED] = MAYBE("sock", "sk_receive_queue.qlen"),
 		[STATE_SK_STATE] = MAYBE("sock", "__sk_common.skc_state"),
 		[STATE_SK_NUM] = MAYBE("sock", "__sk_common.skc_num"),
 		[STATE_SK_DPORT] = MAYBE("sock", "__sk_common.skc_dport"),

@@ -36,7 +36,9 @@ struct linux_open_file {
 	uint64_t file; /* address of the struct file, which dup and fork share */
 	uint8_t kind;  /* enum fd_kind; FD_UNKNOWN: its pages were not recorded */
 	struct fd_socket socket;
-	const char *name; /* lent; of sockets: path of a UNIX one */
+	uint64_t sock, peer; /* of a UNIX socket that is connected: addresses of its struct sock, and of its peer's */
+	bool queue_is_empty; /* nothing that was sent to it waits to be received */
+	const char *name;    /* lent; of sockets: path of a UNIX one */
 	size_t name_len;
 	bool only;         /* as linux_mounts_is_only() tells */
 	uint64_t mount_ns; /* address of the mount namespace that it is in; 0: none, or not known */

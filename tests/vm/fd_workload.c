@@ -75,6 +75,8 @@ static struct sockaddr_in address_of(uint16_t port)
 	return address;
 }
 
+static int connection[2]; /* both ends of one */
+
 static void open_sockets(void)
 {
 	struct sockaddr_in server = address_of(4711), peer = address_of(53);
@@ -104,13 +106,14 @@ static void open_sockets(void)
 	must(listen(fd, 1), "listen");
 	client = must(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
 	must(connect(client, (struct sockaddr *)&local, sizeof(local)), "connect");
+	connection[0] = client;
+	connection[1] = must(accept(fd, NULL, NULL), "accept");
 	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), "socketpair");
 }
 
-/* A descriptor goes through a pair of sockets, and is closed on this side. */
-static void pass_one(void)
+/* A descriptor goes through two sockets, and is closed on the first side. */
+static int pass(int from, int to, int fd)
 {
-	int pair[2], fd = must(open(FOLDER "/passed", O_CREAT | O_RDWR, 0644), "passed");
 	char byte = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec data = {&byte, 1};
 	struct msghdr message = {
@@ -119,12 +122,29 @@ static void pass_one(void)
 
 	*item = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(item), &fd, sizeof(fd));
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
-	must((int)sendmsg(pair[0], &message, 0), "sendmsg");
+	must((int)sendmsg(from, &message, 0), "sendmsg");
 	close(fd);
-	close(pair[0]);
+	close(from);
 	must(open("/etc/group", O_RDONLY), "group");
-	must((int)recvmsg(pair[1], &message, 0), "recvmsg");
+	must((int)recvmsg(to, &message, 0), "recvmsg");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	return fd;
+}
+
+static void pass_one(void)
+{
+	int pair[2], fd = must(open(FOLDER "/passed", O_CREAT | O_RDWR, 0644), "passed");
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+	pass(pair[0], pair[1], fd);
+}
+
+/* Through a connection that was there when a snapshot was taken. */
+static void pass_connected(void)
+{
+	int fd = must(open(FOLDER "/connected", O_CREAT | O_RDWR, 0644), "connected");
+
+	must(dup2(pass(connection[0], connection[1], fd), 100), "dup2");
 }
 
 /* A child that ends at once, by its descriptor. */
@@ -283,6 +303,7 @@ static int run_state(const char *self)
 	usleep(200000);
 	note_pid("parent");
 	wait_for_signal(SIGUSR1);
+	pass_connected();
 	for (int fd = 3; fd < 64; fd++)
 		close(fd);
 	must(open("/etc/group", O_RDONLY), "group");
