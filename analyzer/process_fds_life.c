@@ -118,6 +118,10 @@ void process_fds_unshare_files(struct processes *p, struct fd_thread *t)
 	if (!own)
 		return;
 	fd_table_merge(&p->fds->room, own, t->files, UINT64_MAX);
+	/* what others have changed since the call began may be so in the copy, or not */
+	for (uint32_t fd = 0; t->in_call && fd < t->files->room && fd < own->room; fd++)
+		if (t->files->slots[fd].seq > t->files_seq)
+			own->slots[fd].confirmed = fd_gaps(p) - 1;
 	own->adopted = t->files->adopted;
 	own->async = t->files->async;
 	fd_table_release(&p->fds->room, t->files);

@@ -57,14 +57,18 @@ void process_fd_close_range(struct processes *p, struct fd_thread *t, bool at_ex
 {
 	uint64_t first = (uint32_t)t->args[0], last = (uint32_t)t->args[1], flags = t->args[2];
 
-	if (flags & CLOSE_RANGE_UNSHARE_ && !at_exit)
+	/* in a table of its own, which it has once the call has gone well */
+	if (flags & CLOSE_RANGE_UNSHARE_) {
+		if (!at_exit)
+			return;
 		process_fds_unshare_files(p, t);
-	if (!!(flags & CLOSE_RANGE_CLOEXEC_) != at_exit)
+	} else if (!!(flags & CLOSE_RANGE_CLOEXEC_) != at_exit) {
 		return;
+	}
 	for (uint64_t fd = first; fd <= last && fd < t->files->room; fd++) {
 		if (!t->files->slots[fd].file)
 			continue;
-		if (at_exit)
+		if (flags & CLOSE_RANGE_CLOEXEC_)
 			t->files->slots[fd].cloexec = 1;
 		else
 			fd_table_clear(t->files, (int64_t)fd);

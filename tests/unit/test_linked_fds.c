@@ -10,6 +10,8 @@
 #define ENTER_REGISTERED 16
 #define REGISTERED_ONLY  (1u << 15)
 #define INDEXED          (1u << 31)
+#define CLOSE_UNSHARE    2
+#define CLOSE_CLOEXEC    4
 
 static void test_links(void)
 {
@@ -138,11 +140,57 @@ static void test_registered_rings(void)
 	fds_stop();
 }
 
+static void close_range_of(int32_t tid, uint64_t flags, int64_t ret)
+{
+	fds_feed(fds_entry(10, tid, NR_CLOSE_RANGE, 3, 5, flags));
+	fds_leave(10, tid, NR_CLOSE_RANGE, ret);
+}
+
+/* close_range and unshare may give a thread a table of its own: what others did meanwhile is in it, or not. */
+static void test_own_tables(void)
+{
+	for (int way = 0; way < 4; way++) {
+		fds_start();
+		fds_open(10, "/t/a", 0, 3);
+		fds_open(10, "/t/b", 02000000, 6);
+		fds_call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 11);
+		if (way == 0) {
+			close_range_of(11, CLOSE_UNSHARE, -12);
+			CHECK_STR(fds_shown(10, 11, 3), "/t/a");
+			fds_open(10, "/t/c", 0, 4);
+			CHECK_STR(fds_shown(10, 11, 4), "/t/c");
+		} else if (way == 1) {
+			close_range_of(11, CLOSE_UNSHARE, 0);
+			CHECK_STR(fds_shown(10, 10, 3), "/t/a");
+			CHECK_STR(fds_shown(10, 11, 3), "-");
+			CHECK_STR(fds_shown(10, 11, 6), "/t/b");
+			fds_open(10, "/t/c", 0, 4);
+			CHECK_STR(fds_shown(10, 11, 4), "-");
+		} else if (way == 2) {
+			close_range_of(11, CLOSE_UNSHARE | CLOSE_CLOEXEC, 0);
+			CHECK_STR(fds_shown(10, 11, 3), "/t/a");
+			fds_call(10, 11, NR_EXECVE, 0, 0, 0);
+			CHECK_STR(fds_shown(10, 11, 3), "-");
+		} else {
+			fds_feed(fds_entry(10, 11, NR_UNSHARE, 0x400, 0, 0));
+			fds_call(10, 10, NR_CLOSE, 6, 0, 0);
+			fds_open(10, "/t/c", 0, 4);
+			fds_leave(10, 11, NR_UNSHARE, 0);
+			CHECK_STR(fds_shown(10, 11, 3), "/t/a");
+			CHECK_STR(fds_shown(10, 11, 4), "/t/c?");
+			CHECK_STR(fds_shown(10, 11, 6), "-");
+			CHECK_STR(fds_shown(10, 10, 4), "/t/c");
+		}
+		fds_stop();
+	}
+}
+
 int main(void)
 {
 	test_links();
 	test_links_follow();
 	test_link_is_taken();
 	test_registered_rings();
+	test_own_tables();
 	return 0;
 }
