@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What renames and unlinks do to the names of open files and of directories that
- * processes are in. Names are as calls gave them, with symbolic links left as they
+ * What renames, unlinks and mounts do to the names of open files and of directories
+ * that processes are in. Names are as calls gave them, with symbolic links left as they
  * are; so a change that seems to be a file's may be another's, and the other way
  * round: what is not certain is marked.
  */
@@ -154,8 +154,8 @@ static bool is_certain(const struct processes *p, const struct fd_thread *t, con
 {
 	uint8_t origin = file->object->origin;
 
-	/* what is mounted since may hide it, and then it is another that was changed */
-	return file->mount_seq == p->fds->room.mount_seq && !t->unsure && !t->guessed &&
+	/* what is mounted since, or just now, may hide it, and then it is another that was changed */
+	return file->mount_seq == p->fds->room.mount_seq && !p->fds->room.nr_mounting && !t->unsure && !t->guessed &&
 	       (origin >= FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
 	       file->held_seq == p->fds->room.name_seq;
 }

@@ -19,7 +19,7 @@
 struct rights {
 	bool hidden; /* there may be some that were not captured */
 	bool to_address;
-	uint32_t flags; /* msg_flags */
+	uint32_t flags; /* msg_flags of any */
 	uint32_t nr;    /* descriptors that are passed; of them seen: */
 	uint32_t nr_seen;
 	int32_t fds[FD_MESSAGE_FILES];
@@ -56,44 +56,57 @@ static void read_control(const uint8_t *list, size_t n, uint64_t total, size_t w
 	}
 }
 
-/* Of sendmsg at its entry, of recvmsg at its exit. */
-static void read_rights(const struct fd_thread *t, const struct trap_view *view, struct rights *out)
+static bool is_of_many(const struct fd_thread *t)
 {
-	bool narrow = user_abi_is_narrow(t->abi, t->nr);
-	const struct user_msghdr *layout = user_msghdr(narrow);
-	size_t word = narrow ? 4 : 8, position = 0, n = 0;
-	const uint8_t *bytes, *header = NULL, *list = NULL;
-	struct trap_fragment fragment;
-	uint64_t control = 0, total = 0;
+	return t->call->action == FD_DO_SENDMMSG || t->call->action == FD_DO_RECVMMSG;
+}
 
-	*out = (struct rights){.pidfd = -1};
-	while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
-		if (fragment.status & TRAP_FRAG_AGAIN)
-			continue;
-		if (fragment.label == PLAN_LABEL_ARG0 + 1 && fragment.gva == t->args[1] &&
-		    fragment.len_bytes >= layout->size_bytes) {
-			header = bytes;
-			control = narrow ? fd_record_u32(bytes + layout->control)
-					 : fd_record_u64(bytes + layout->control);
-			total = narrow ? fd_record_u32(bytes + layout->control_len)
-				       : fd_record_u64(bytes + layout->control_len);
-		} else if (fragment.label == PLAN_LABEL_DEEP0 + 1 && control && fragment.gva == control) {
-			list = bytes;
-			n = fragment.len_bytes;
-		}
-	}
-	if (!header) {
-		out->hidden = true;
-		return;
-	}
-	out->to_address = narrow ? fd_record_u32(header + layout->name) : fd_record_u64(header + layout->name);
-	out->flags = fd_record_u32(header + layout->flags);
+/* The bytes at this address; NULL: not there. */
+static const uint8_t *piece_at(const struct trap_view *view, uint8_t label, uint64_t gva, size_t *n)
+{
+	bool whole;
+
+	return fd_record_piece_at(view, label, gva, n, &whole);
+}
+
+/* What a struct msghdr says; first: its control data is captured. */
+static void read_header(const uint8_t *header, bool narrow, const struct trap_view *view, bool first,
+			struct rights *out)
+{
+	const struct user_msghdr *layout = user_msghdr(narrow);
+	uint64_t control = narrow ? fd_record_u32(header + layout->control) : fd_record_u64(header + layout->control);
+	uint64_t total =
+		narrow ? fd_record_u32(header + layout->control_len) : fd_record_u64(header + layout->control_len);
+	const uint8_t *list;
+	size_t n = 0;
+
+	out->to_address |= (narrow ? fd_record_u32(header + layout->name) : fd_record_u64(header + layout->name)) != 0;
+	out->flags |= fd_record_u32(header + layout->flags);
 	if (!control || !total)
 		return;
+	list = first ? piece_at(view, PLAN_LABEL_DEEP0 + 1, control, &n) : NULL;
 	if (list)
-		read_control(list, n, total, word, out);
+		read_control(list, n, total, narrow ? 4 : 8, out);
 	else
 		out->hidden = true;
+}
+
+/* Of a call that sends at its entry, of one that receives at its exit; many: so many messages, with a length behind
+ * each. */
+static void read_rights(const struct fd_thread *t, const struct trap_view *view, uint64_t many, struct rights *out)
+{
+	bool narrow = user_abi_is_narrow(t->abi, t->nr);
+	size_t size_bytes = user_msghdr(narrow)->size_bytes, n = 0;
+	const uint8_t *headers = piece_at(view, PLAN_LABEL_ARG0 + 1, t->args[1], &n);
+
+	*out = (struct rights){.pidfd = -1};
+	if (!is_of_many(t))
+		many = 1;
+	else
+		size_bytes += narrow ? 4 : 8;
+	out->hidden = many > (headers ? n / size_bytes : 0);
+	for (uint64_t i = 0; i < many && !out->hidden; i++)
+		read_header(headers + i * size_bytes, narrow, view, !i, out);
 }
 
 /* Is the socket of this call known for sure? If not, what is sent or taken may be so on any. */
@@ -116,7 +129,7 @@ static void enter_send(struct processes *p, struct fd_thread *t, const struct tr
 	struct fd_message *message;
 	struct rights rights;
 
-	read_rights(t, view, &rights);
+	read_rights(t, view, (uint32_t)t->args[2], &rights);
 	if ((!rights.hidden && !rights.nr) || !knows_socket(p, t))
 		return;
 	if (rights.hidden || !is_linked(p, t)) {
@@ -173,11 +186,8 @@ void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const st
 	process_fd_take_source(p, t, 0);
 	switch (t->call->action) {
 	case FD_DO_SENDMSG:
+	case FD_DO_SENDMMSG:
 		enter_send(p, t, view);
-		break;
-	case FD_DO_SENDMMSG: /* what it carries is not captured */
-		if (knows_socket(p, t))
-			fd_link_break(t->file);
 		break;
 	default:
 		fd_link_wait(t->file, true);
@@ -191,14 +201,14 @@ static struct fd_file *unknown_file(struct processes *p)
 	return fd_file_create(&p->fds->room, fd_object_create(FD_RECEIVED, "", 0));
 }
 
-static void received(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+static void received(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret)
 {
 	struct fd_message *message = NULL;
 	struct rights rights;
 	bool takes;
 
-	read_rights(t, view, &rights);
-	takes = !(t->args[2] & MSG_PEEK_);
+	read_rights(t, view, (uint64_t)ret, &rights);
+	takes = !(t->args[t->call->flags] & MSG_PEEK_);
 	if (rights.hidden || rights.nr || rights.flags & MSG_CTRUNC_) {
 		bool known = knows_socket(p, t);
 
@@ -235,6 +245,7 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 		fd_link_break(t->file);
 	switch (t->call->action) {
 	case FD_DO_SENDMSG:
+	case FD_DO_SENDMMSG:
 		message = t->message_id ? fd_link_sending(t->file, t->message_id) : NULL;
 		if (message)
 			look_again(p, t, message);
@@ -244,11 +255,12 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 			fd_link_break(t->file);
 		break;
 	case FD_DO_RECVMSG:
+	case FD_DO_RECVMMSG:
+		/* of how many came nothing is known then */
 		if (happened)
-			received(p, t, view);
+			received(p, t, view, known ? ret : UINT32_MAX);
 		break;
 	case FD_DO_RECV:
-	case FD_DO_RECVMMSG:
 		/* what came with the bytes, and was not asked for, is gone */
 		if (happened && p->fds->room.nr_messages && knows_socket(p, t) && fd_link_has_message(t->file))
 			fd_link_break(t->file);

@@ -47,6 +47,8 @@
 #define NR_IO_URING    425
 #define NR_RING_ENTER  426
 #define NR_RING_REG    427
+#define NR_RECVMMSG    299
+#define NR_SENDMMSG    307
 #define NR_PIDFD_GETFD 438
 #define NR_OPEN_TREE   428
 #define NR_MOVE_MOUNT  429

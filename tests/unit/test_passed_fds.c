@@ -257,6 +257,82 @@ static void test_cycles(void)
 	fds_stop();
 }
 
+/* Of many: each a message and its length; rights in the first, or, if there are two, in the second. */
+static void with_messages(struct fixture_record *r, const int32_t *fds, unsigned n, unsigned many, unsigned which)
+{
+	static struct {
+		struct header header;
+		uint64_t bytes;
+	} all[4];
+	static struct control control;
+
+	memset(all, 0, sizeof(all));
+	all[which].header.control = n ? CONTROL_GVA : 0;
+	all[which].header.control_len = n ? 16 + 4 * n : 0;
+	control = (struct control){.len = 16 + 4 * n, .level = 1, .type = 1};
+	for (unsigned i = 0; i < n; i++)
+		control.fds[i] = fds[i];
+	fds_bytes(r, PLAN_LABEL_ARG0 + 1, all, many * sizeof(all[0]));
+	if (!n || which)
+		return;
+	fds_bytes(r, PLAN_LABEL_DEEP0 + 1, &control, 16 + 4 * n);
+	r->fragments[r->nr_fragments - 1].gva = CONTROL_GVA;
+}
+
+static void send_many(uint64_t many, unsigned captured, const int32_t *fds, unsigned n, unsigned which, int64_t ret)
+{
+	struct fixture_record r = fds_entry(10, 10, NR_SENDMMSG, 20, 0x1000, many);
+
+	with_messages(&r, fds, n, captured, which);
+	fds_feed(r);
+	fds_leave(10, 10, NR_SENDMMSG, ret);
+}
+
+static void receive_many(const int32_t *fds, unsigned n, unsigned which, int64_t ret)
+{
+	struct fixture_record r = fds_entry(11, 11, NR_RECVMMSG, 21, 0x1000, 4);
+
+	fds_feed(r);
+	r = fixture_exit(++fds_now, 11, 11, NR_RECVMMSG, ret);
+	with_messages(&r, fds, n, (unsigned)ret, which);
+	fds_feed(r);
+}
+
+static void test_many_messages(void)
+{
+	enum { BOTH, ONE_EACH, WITHOUT, LAST_SURE = WITHOUT, IN_SECOND, NOT_CAPTURED, FAILED, TAKEN_SECOND, WAYS };
+
+	for (int way = 0; way < WAYS; way++) {
+		start_pair();
+		fds_open(10, "/a", 0, 3);
+		fds_open(10, "/b", 0, 4);
+		if (way == WITHOUT) {
+			send_many(3, 3, NULL, 0, 0, 3);
+			receive_many(NULL, 0, 0, 3);
+		} else if (way == IN_SECOND) {
+			send_many(3, 3, (const int32_t[]){4}, 1, 1, 3);
+		} else if (way == NOT_CAPTURED) {
+			send_many(4, 3, NULL, 0, 0, 4);
+		} else if (way == FAILED) {
+			send_many(2, 2, (const int32_t[]){4}, 1, 0, -11);
+		}
+		if (way == ONE_EACH)
+			send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+		else
+			send_many(3, 3, (const int32_t[]){3}, 1, 0, 3);
+		if (way == TAKEN_SECOND)
+			receive_many((const int32_t[]){5}, 1, 1, 2);
+		else
+			receive_many((const int32_t[]){5}, 1, 0, way == ONE_EACH ? 1 : 3);
+		if (way != TAKEN_SECOND)
+			CHECK_STR(fds_shown(11, 11, 5), way <= LAST_SURE || way == FAILED ? "/a" : "received?");
+		send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+		receive_fds(11, 21, (const int32_t[]){6}, 1, 0);
+		CHECK_STR(fds_shown(11, 11, 6), way <= LAST_SURE || way == FAILED ? "/b" : "received?");
+		fds_stop();
+	}
+}
+
 static struct fd_file *file_of(int32_t tid, uint32_t fd)
 {
 	uint32_t i = process_table_find(&fds_table->by_tid, (uint32_t)tid);
@@ -467,6 +543,7 @@ int main(void)
 	test_sent_number_is_taken();
 	test_overlap();
 	test_cycles();
+	test_many_messages();
 	test_connected();
 	test_renewed();
 	test_pidfds();

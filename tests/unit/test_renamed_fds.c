@@ -501,6 +501,14 @@ static void test_hidden(void)
 	fds_call(30, 30, NR_MOUNT, 0, 0, 0);
 	change(10, NR_UNLINK, "/t/x", NULL, 0);
 	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)?");
+	fds_feed(fds_entry(30, 30, NR_MOUNT, 0, 0, 0));
+	fds_open(10, "/t/x", MADE, 3);
+	change(10, NR_UNLINK, "/t/x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)?");
+	fds_leave(30, 30, NR_MOUNT, -1);
+	fds_open(10, "/t/x", MADE, 3);
+	change(10, NR_UNLINK, "/t/x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)");
 	fds_stop();
 }
 

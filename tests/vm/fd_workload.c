@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,32 +112,36 @@ static void open_sockets(void)
 	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), "socketpair");
 }
 
-/* A descriptor goes through two sockets, and is closed on the first side. */
-static int pass(int from, int to, int fd)
+/* A descriptor goes through two sockets, and is closed on the first side; many: with the first of two messages. */
+static int pass(int from, int to, int fd, bool many)
 {
 	char byte = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec data = {&byte, 1};
-	struct msghdr message = {
-		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *item = CMSG_FIRSTHDR(&message);
+	struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = &data,
+						   .msg_iovlen = 1,
+						   .msg_control = control,
+						   .msg_controllen = sizeof(control)}},
+				      {.msg_hdr = {.msg_iov = &data, .msg_iovlen = 1}}};
+	struct msghdr *message = &messages[0].msg_hdr;
+	struct cmsghdr *item = CMSG_FIRSTHDR(message);
 
 	*item = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(item), &fd, sizeof(fd));
-	must((int)sendmsg(from, &message, 0), "sendmsg");
+	must(many ? sendmmsg(from, messages, 2, 0) : (int)sendmsg(from, message, 0), "send");
 	close(fd);
 	close(from);
 	must(open("/etc/group", O_RDONLY), "group");
-	must((int)recvmsg(to, &message, 0), "recvmsg");
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	must(many ? recvmmsg(to, messages, 2, 0, NULL) : (int)recvmsg(to, message, 0), "receive");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(message)), sizeof(fd));
 	return fd;
 }
 
-static void pass_one(void)
+static void pass_one(const char *path, bool many)
 {
-	int pair[2], fd = must(open(FOLDER "/passed", O_CREAT | O_RDWR, 0644), "passed");
+	int pair[2], fd = must(open(path, O_CREAT | O_RDWR, 0644), path);
 
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
-	pass(pair[0], pair[1], fd);
+	pass(pair[0], pair[1], fd, many);
 }
 
 /* Through a connection that was there when a snapshot was taken. */
@@ -144,7 +149,7 @@ static void pass_connected(void)
 {
 	int fd = must(open(FOLDER "/connected", O_CREAT | O_RDWR, 0644), "connected");
 
-	must(dup2(pass(connection[0], connection[1], fd), 100), "dup2");
+	must(dup2(pass(connection[0], connection[1], fd, false), 100), "dup2");
 }
 
 /* A child that ends at once, by its descriptor. */
@@ -244,7 +249,8 @@ static void open_all(void)
 	must(open("/etc/group", O_RDONLY), "group");
 	must(fchdir(dir), "fchdir");
 	must(open("last", O_CREAT | O_RDWR, 0644), "last");
-	pass_one();
+	pass_one(FOLDER "/passed", false);
+	pass_one(FOLDER "/passed_many", true);
 	clone_with_pidfd();
 	open_otherwise();
 	make_unsure();
