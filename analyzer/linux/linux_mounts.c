@@ -8,7 +8,8 @@
 #define MAX_NAMESPACES 64u
 #define MAX_SB_MOUNTS  512u /* of one file system */
 #define MAX_NESTED     32u
-#define KNOWN_MOUNTS   64u /* whose answer is kept */
+#define KNOWN_MOUNTS   256u   /* whose answer is kept */
+#define MAX_PLACES     16384u /* paths that are made for one object, so that a hostile guest's memory ends */
 
 enum {
 	TASK_NSPROXY,
@@ -30,10 +31,11 @@ struct linux_mounts {
 	struct linux_field fields[FIELDS];
 	bool able, listed; /* listed: namespaces are all that processes are in */
 	uint64_t namespaces[MAX_NAMESPACES];
+	uint32_t nr_places;
 	size_t nr_namespaces; /* MAX_NAMESPACES + 1: more */
 	struct {
 		uint64_t mnt;
-		bool only;
+		bool alone;
 	} known[KNOWN_MOUNTS];
 };
 
@@ -132,15 +134,18 @@ static bool list_namespaces(struct linux_mounts *mounts)
 
 static bool place_of(struct linux_mounts *mounts, uint64_t mnt, uint64_t root, char out[LINUX_PATH_BYTES])
 {
-	struct vmtape_error *error = linux_path_of(mounts->paths, mnt, root, out);
+	struct vmtape_error *error;
 
+	if (++mounts->nr_places > MAX_PLACES)
+		return false;
+	error = linux_path_of(mounts->paths, mnt, root, out);
 	vmtape_error_destroy(error);
 	return !error && out[0] == '/';
 }
 
 /* All other mounts of this one's file system that a process's path may lead through have the same root at the same
  * place. */
-static bool is_alone(struct linux_mounts *mounts, uint64_t mnt)
+static bool look_alone(struct linux_mounts *mounts, uint64_t mnt)
 {
 	uint64_t mount = mnt - mounts->fields[MOUNT_MNT].at.offset_bytes, namespace, root, sb, head, at;
 	const struct guest_space space = mounts->guest->facts.kernel_space;
@@ -175,8 +180,21 @@ static bool is_alone(struct linux_mounts *mounts, uint64_t mnt)
 	return false;
 }
 
-static bool is_only(struct linux_mounts *mounts, uint64_t mnt)
+static bool is_alone(struct linux_mounts *mounts, uint64_t mnt)
 {
+	size_t at = mnt / 64 % KNOWN_MOUNTS;
+
+	if (mounts->known[at].mnt != mnt) {
+		mounts->known[at].alone = look_alone(mounts, mnt);
+		mounts->known[at].mnt = mnt;
+	}
+	return mounts->known[at].alone;
+}
+
+bool linux_mounts_is_only(struct linux_mounts *mounts, uint64_t mnt)
+{
+	if (!mounts->able || !mnt || !list_namespaces(mounts))
+		return false;
 	for (unsigned i = 0; i < MAX_NESTED; i++) {
 		uint64_t mount = mnt - mounts->fields[MOUNT_MNT].at.offset_bytes, parent;
 
@@ -187,19 +205,6 @@ static bool is_only(struct linux_mounts *mounts, uint64_t mnt)
 		mnt = parent + mounts->fields[MOUNT_MNT].at.offset_bytes;
 	}
 	return false;
-}
-
-bool linux_mounts_is_only(struct linux_mounts *mounts, uint64_t mnt)
-{
-	size_t at = mnt / 64 % KNOWN_MOUNTS;
-
-	if (!mounts->able || !mnt || !list_namespaces(mounts))
-		return false;
-	if (mounts->known[at].mnt != mnt) {
-		mounts->known[at].only = is_only(mounts, mnt);
-		mounts->known[at].mnt = mnt;
-	}
-	return mounts->known[at].only;
 }
 
 uint64_t linux_mounts_namespace(struct linux_mounts *mounts, uint64_t mnt)
