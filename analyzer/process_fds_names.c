@@ -443,7 +443,8 @@ static void fill(struct fd_name_change *change, const struct fd_thread *t)
 static void apply(struct processes *p, const struct fd_thread *t, struct fd_name_change *change)
 {
 	change->end_seq = ++p->fds->room.name_seq;
-	remember(p->fds, change);
+	if (change->effect != FD_NAMES_ADD)
+		remember(p->fds, change);
 	if (may_concern_any(&p->fds->room, change)) {
 		for (uint32_t fd = 0; t && fd < t->files->room; fd++)
 			if (t->files->slots[fd].file)

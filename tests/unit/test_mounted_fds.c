@@ -189,10 +189,13 @@ static void test_hard_links(void)
 		CHECK_STR(fds_shown(10, 10, 4), way ? "/u/z?" : "/u/z");
 		fds_stop();
 	}
-	/* a removal is that of the name */
+	/* a removal is that of the name; and one more name does not change what a path leads to */
 	start();
+	fds_enter_open(10, 10, "/u/x", 0);
 	enter_paths(20, NR_LINK, 0, "/u/x", 1, "/u/z", (const uint64_t[6]){0x1000, 0x1000});
 	fds_leave(20, 20, NR_LINK, 0);
+	fds_leave(10, 10, NR_OPENAT, 6);
+	CHECK_STR(fds_shown(10, 10, 6), "/u/x");
 	with_path(10, NR_UNLINK, "/u/x");
 	CHECK_STR(fds_shown(10, 10, 4), "/u/x (deleted)");
 	fds_stop();

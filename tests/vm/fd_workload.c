@@ -217,6 +217,15 @@ static void make_unsure(void)
 	must(umount2(FOLDER "/marked/to", MNT_DETACH), "umount");
 }
 
+static int directory;
+
+/* In a directory that was open at the snapshot: /dev/null is another file, and is there still. */
+static void remove_a_null(void)
+{
+	must(openat(directory, "null", O_CREAT | O_RDWR, 0644), "null");
+	must(unlinkat(directory, "null", 0), "unlinkat");
+}
+
 static void open_all(void)
 {
 	int pair[2], dir, fd;
@@ -226,6 +235,7 @@ static void open_all(void)
 	must(open("/dev/null", O_RDWR | O_CLOEXEC), "null");
 	must(mkdir(FOLDER "/dir", 0755) && errno != EEXIST ? -1 : 0, "mkdir");
 	dir = must(open(FOLDER "/dir", O_RDONLY | O_DIRECTORY), "dir");
+	directory = dir;
 	must(openat(dir, "inside", O_CREAT | O_RDWR, 0644), "inside");
 	must(chdir(FOLDER), "chdir");
 	must(open("relative", O_CREAT | O_RDWR | O_CLOEXEC, 0644), "relative");
@@ -310,6 +320,7 @@ static int run_state(const char *self)
 	note_pid("parent");
 	wait_for_signal(SIGUSR1);
 	pass_connected();
+	remove_a_null();
 	for (int fd = 3; fd < 64; fd++)
 		close(fd);
 	must(open("/etc/group", O_RDONLY), "group");
