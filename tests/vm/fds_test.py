@@ -226,8 +226,10 @@ def check_events(failures, tape, parent):
     failures.check(count("proc.cwd = /tmp/fdw/dir and evt.type in (open, openat)") >= 1, "proc.cwd")
     failures.check(count("proc.cmdline = '/bin/fd_workload state'") > 20, "proc.cmdline")
     text = vmtape("events", tape, "--show-fds", "-f", f"proc.pid = {parent}")[1]
-    for piece in ("dup2(", "</tmp/fdw/dir/moved>, 40", "<TCP:127.0.0.1:", "AT_FDCWD</tmp/fdw>", "<pipe"):
+    for piece in ("dup2(", "</tmp/fdw/dir/moved>, 40", "<TCP:127.0.0.1:", "AT_FDCWD</tmp/fdw>", "<pipe",
+                  "100</tmp/fdw/connected>"):
         failures.check(piece in text, f"--show-fds has {piece}")
+    failures.check("</dev/null>" in text and "</dev/null?>" not in text, "another file's removal leaves /dev/null sure")
     touched = vmtape("files", tape, "-f", f"proc.pid = {parent}", "--format", "json")[1]
     paths = {json.loads(line)["path"] for line in touched.split("\n") if line}
     failures.check({"/etc/passwd", "/tmp/fdw/relative", "/tmp/fdw/dir/last"} <= paths, "vmtape files has the paths")
