@@ -99,6 +99,8 @@ static void find_place(struct tape_cursor *cursor, struct tape_lane *lane)
 		return;
 	if (tape_lane_chunk(cursor, lane)->header.min_tsc < cursor->given_tsc && (lane->passed || lane->is_new))
 		cursor->nr_late++;
+	if (lane->loaded)
+		cursor->loaded_bytes -= lane->end_bytes;
 	lane->loaded = lane->is_brief = false;
 	lane->at = 0;
 	lane->key = tape_lane_chunk(cursor, lane)->header.min_tsc;
