@@ -121,6 +121,7 @@ static inline void step(struct tape_cursor *cursor, struct tape_lane *lane, size
 
 void tape_cursor_settle(struct tape_cursor *cursor)
 {
+	cursor->run = NULL;
 	if (cursor->pending_bytes && cursor->nr_heap)
 		step(cursor, cursor->heap[0], cursor->pending_bytes);
 	cursor->pending_bytes = 0;
@@ -148,6 +149,7 @@ static void rewind_lanes(struct tape_cursor *cursor)
 {
 	tape_lane_stop_ahead(cursor);
 	cursor->nr_heap = 0;
+	cursor->run = NULL;
 	cursor->pending_bytes = 0;
 	for (size_t i = 0; i < cursor->nr_lanes; i++)
 		rewind_lane(cursor, &cursor->lanes[i]);
@@ -167,6 +169,7 @@ int tape_cursor_create(struct tape_cursor **out, struct tape_reader *reader, str
 		cursor->reader = reader;
 		cursor->max_loaded_bytes = MAX_LOADED_BYTES;
 		cursor->until_tsc = UINT64_MAX;
+		cursor->open = trap_view_fastest_open();
 		cursor->lanes = calloc(nr_lanes + 1, sizeof(*cursor->lanes));
 		cursor->heap = calloc(nr_lanes + 2, sizeof(struct tape_lane *));
 	}
@@ -263,6 +266,7 @@ void tape_cursor_limit(struct tape_cursor *cursor, uint64_t max_loaded_bytes)
 void tape_cursor_until(struct tape_cursor *cursor, uint64_t tsc)
 {
 	cursor->until_tsc = tsc;
+	cursor->run = NULL;
 }
 
 int tape_cursor_seek(struct tape_cursor *cursor, uint64_t tsc, struct tape_error *error)
@@ -327,7 +331,7 @@ static inline int open_record(struct tape_cursor *cursor, const struct tape_lane
 	int result = 1;
 
 	if (lane->is_sound)
-		trap_view_open(out, record);
+		cursor->open(out, record);
 	else
 		result = trap_view_parse(out, record, size_bytes, &why);
 	if (result > 0)
@@ -339,11 +343,30 @@ static inline int open_record(struct tape_cursor *cursor, const struct tape_lane
 	return 0;
 }
 
-int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error)
+/* The lane at the top gave a record: up to which TSC need its next ones not be compared with those of other lanes? */
+static void begin_run(struct tape_cursor *cursor, struct tape_lane *lane)
 {
-	if (cursor->pending_bytes && cursor->nr_heap)
-		step(cursor, cursor->heap[0], cursor->pending_bytes);
-	cursor->pending_bytes = 0;
+	/* Records that are not sound, and carried ones, are judged one by one. */
+	if (!lane->is_sound || lane->vcpu == TAPE_NO_VCPU)
+		return;
+	cursor->run = lane;
+	cursor->run_until_tsc = cursor->until_tsc;
+	for (size_t i = 1; i < cursor->nr_heap && i < 3; i++)
+		if (cursor->heap[i]->key < cursor->run_until_tsc)
+			cursor->run_until_tsc = cursor->heap[i]->key;
+}
+
+static void give_out(struct tape_cursor *cursor, const struct tape_lane *lane, size_t size_bytes)
+{
+	cursor->pending_bytes = size_bytes;
+	if (lane->key > cursor->given_tsc)
+		cursor->given_tsc = lane->key;
+}
+
+static __attribute__((noinline)) int next_of_all(struct tape_cursor *cursor, struct trap_view *out,
+						 struct tape_error *error)
+{
+	tape_cursor_settle(cursor);
 	while (cursor->nr_heap) {
 		struct tape_lane *lane = cursor->heap[0];
 		size_t size_bytes;
@@ -361,12 +384,35 @@ int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct t
 		/* It was looked at when the lane came to it. */
 		size_bytes = get_le32(lane->raw.data + lane->at + offsetof(struct trap_record, size_bytes));
 		if (open_record(cursor, lane, size_bytes, out)) {
-			cursor->pending_bytes = size_bytes;
-			if (lane->key > cursor->given_tsc)
-				cursor->given_tsc = lane->key;
+			give_out(cursor, lane, size_bytes);
+			begin_run(cursor, lane);
 			return 1;
 		}
 		step(cursor, lane, size_bytes);
 	}
 	return 0;
+}
+
+/* Most records are of a run: what else there may be is left to the function above. */
+int tape_cursor_next(struct tape_cursor *cursor, struct trap_view *out, struct tape_error *error)
+{
+	struct tape_lane *lane = cursor->run;
+	const uint8_t *record;
+	uint64_t tsc;
+	size_t at;
+
+	if (!lane)
+		return next_of_all(cursor, out, error);
+	at = lane->at + cursor->pending_bytes;
+	if (at == lane->end_bytes)
+		return next_of_all(cursor, out, error);
+	record = lane->raw.data + at;
+	tsc = get_le64(record + offsetof(struct trap_record, tsc));
+	if (tsc >= cursor->run_until_tsc || get_le16(record + offsetof(struct trap_record, vcpu)) != lane->vcpu)
+		return next_of_all(cursor, out, error);
+	lane->at = at;
+	lane->key = tsc;
+	give_out(cursor, lane, get_le32(record + offsetof(struct trap_record, size_bytes)));
+	cursor->open(out, record);
+	return 1;
 }

@@ -39,6 +39,10 @@ struct tape_cursor {
 	size_t nr_heap;
 	uint64_t loaded_bytes, max_loaded_bytes;
 	uint64_t seek_tsc;
+	/* The top of the heap, as long as what it gives comes before all others: of a TSC below. NULL: unknown. */
+	struct tape_lane *run;
+	uint64_t run_until_tsc;
+	trap_view_opener *open;
 	size_t pending_bytes;     /* of the record that was given out last, at the top of the heap */
 	struct tape_lane carried; /* in the heap, not among the lanes */
 	bool wants_carried;
