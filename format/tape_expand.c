@@ -5,8 +5,7 @@
  * found out; each record must fit into what is left of the rows; time is linear
  * in payload and rows.
  */
-#include "tape_compact.h"
-#include "trap_record.h"
+#include "tape_expand.h"
 
 /*
  * Streams from which nearly each record takes something. They are looked at only every RECORDS_AT_ONCE records, whether
@@ -22,50 +21,6 @@ struct ahead {
 #define RECORDS_AT_ONCE 8u
 _Static_assert(COMPACT_SLACK_BYTES >= RECORDS_AT_ONCE * 6 * (COMPACT_REGS + 1) + 8, "what so many records can take");
 
-/* What a record without its fragments takes at most, and what is written behind it before that comes. */
-#define ROOM_BYTES (sizeof(struct trap_record) + 8 * COMPACT_REGS)
-
-struct expansion {
-	struct compact_model *model;
-	const uint8_t *at[COMPACT_STREAMS]; /* of those that are not in struct ahead */
-	const uint8_t *end[COMPACT_STREAMS];
-	uint8_t *row; /* where the next record goes */
-	uint8_t *rows;
-	uint8_t *rows_end;
-	bool is_sound;
-	uint8_t last[ROOM_BYTES]; /* a record for which there may be no room */
-};
-
-static inline size_t left_in(const struct expansion *x, enum compact_stream stream)
-{
-	return (size_t)(x->end[stream] - x->at[stream]);
-}
-
-static inline size_t room_bytes(const struct expansion *x)
-{
-	return (size_t)(x->rows_end - x->row);
-}
-
-/* The next bytes of the stream, or NULL. */
-static inline const uint8_t *take(struct expansion *x, enum compact_stream stream, size_t size_bytes)
-{
-	const uint8_t *at = x->at[stream];
-
-	if (size_bytes > left_in(x, stream))
-		return NULL;
-	x->at[stream] = at + size_bytes;
-	return at;
-}
-
-static bool take_varint(struct expansion *x, uint64_t *out)
-{
-	struct byte_reader reader = byte_reader(x->at[COMPACT_AUX], left_in(x, COMPACT_AUX));
-
-	*out = byte_reader_varint(&reader);
-	x->at[COMPACT_AUX] = reader.at;
-	return !reader.bad;
-}
-
 /* ---- head ------------------------------------------------------------ */
 
 static ALWAYS_INLINE bool get_time(struct expansion *x, struct ahead *ahead, bool is_exit)
@@ -75,7 +30,7 @@ static ALWAYS_INLINE bool get_time(struct expansion *x, struct ahead *ahead, boo
 
 	ahead->time_1_exit += is_exit;
 	ahead->time_1 += !is_exit;
-	if (next == 255 && !take_varint(x, &upper))
+	if (next == 255 && !expansion_varint(x, &upper))
 		return false;
 	ahead->tsc += ((upper + next) << 8) + low;
 	return true;
@@ -85,7 +40,7 @@ static ALWAYS_INLINE bool get_seq(struct expansion *x, struct ahead *ahead)
 {
 	uint64_t jump;
 
-	if (!take_varint(x, &jump))
+	if (!expansion_varint(x, &jump))
 		return false;
 	ahead->seq += compact_unzigzag(jump);
 	return true;
@@ -94,7 +49,7 @@ static ALWAYS_INLINE bool get_seq(struct expansion *x, struct ahead *ahead)
 /* Another task; false: it is not there, or can't be. */
 static bool get_task(struct expansion *x)
 {
-	const uint8_t *place = take(x, COMPACT_CODES, 1), *key;
+	const uint8_t *place = expansion_take(x, COMPACT_CODES, 1), *key;
 	struct compact_model *model = x->model;
 
 	if (!place || (*place >= COMPACT_TASKS && *place != COMPACT_NEW_TASK))
@@ -103,7 +58,7 @@ static bool get_task(struct expansion *x)
 		model->task = &model->tasks[*place];
 		return true;
 	}
-	key = take(x, COMPACT_AUX, 8);
+	key = expansion_take(x, COMPACT_AUX, 8);
 	if (!key)
 		return false;
 	model->task = &model->tasks[compact_task_place(get_le64(key))];
@@ -122,7 +77,7 @@ static bool is_plain(const uint8_t *head)
 /* The code of a shape, which may be new; false: it is not there, or names none. */
 static bool get_code(struct expansion *x, unsigned *code)
 {
-	const uint8_t *next = take(x, COMPACT_CODES, 1), *head;
+	const uint8_t *next = expansion_take(x, COMPACT_CODES, 1), *head;
 	struct compact_shape *shape;
 
 	if (!next)
@@ -130,13 +85,13 @@ static bool get_code(struct expansion *x, unsigned *code)
 	*code = *next;
 	if (*code != COMPACT_NEW)
 		return *code < x->model->nr_shapes;
-	head = take(x, COMPACT_AUX, COMPACT_HEAD_BYTES);
+	head = expansion_take(x, COMPACT_AUX, COMPACT_HEAD_BYTES);
 	if (!head)
 		return false;
 	x->is_sound &= is_plain(head);
 	*code = compact_shape_add(x->model, head);
 	shape = &x->model->shapes[*code];
-	return shape->call_at == COMPACT_NONE || take_varint(x, &shape->call);
+	return shape->call_at == COMPACT_NONE || expansion_varint(x, &shape->call);
 }
 
 /* ---- registers ------------------------------------------------------- */
@@ -309,158 +264,6 @@ static ALWAYS_INLINE const char *get_others(struct expansion *x, struct ahead *a
 	return NULL;
 }
 
-/* ---- fragments ------------------------------------------------------- */
-
-/* Replaces the description if there is another one; false: it is not there, or not one of this shape. */
-static bool get_template(struct expansion *x, const struct compact_shape *shape, bool is_new,
-			 struct compact_template *template)
-{
-	if (is_new) {
-		const uint8_t *bytes = take(x, COMPACT_AUX, COMPACT_TEMPLATE_BYTES);
-
-		if (!bytes)
-			return false;
-		template->source = bytes[0];
-		template->status = bytes[1];
-		template->label = bytes[2];
-		template->want = bytes[3];
-		x->is_sound &= (template->status & ~TRAP_FRAG_AGAIN) < TRAP_FRAG_STATUSES;
-	}
-	/* The first one is zeros, which a record without registers can't use. */
-	return (template->source < shape->nr_regs ||
-		(template->source >= COMPACT_FROM_NOWHERE && template->source <= COMPACT_FROM_TASK) ||
-		(template->source >= COMPACT_FROM_ENTER && template->source < COMPACT_FROM_ENTER + COMPACT_REGS)) &&
-	       template->want < COMPACT_WANTS;
-}
-
-/* The address of a fragment, unless it comes from its contents; false: it is not there. */
-static bool get_gva(struct expansion *x, struct compact_template *template, const uint8_t *regs, uint64_t *out)
-{
-	const struct compact_model *model = x->model;
-	uint64_t difference;
-
-	if (template->source < COMPACT_FROM_NOWHERE) {
-		*out = get_le64(regs + 8 * template->source);
-	} else if (template->source >= COMPACT_FROM_ENTER) {
-		*out = compact_of_enter(model, template->source - COMPACT_FROM_ENTER);
-	} else if (template->source == COMPACT_FROM_TASK) {
-		*out = model->task->key + template->offset;
-	} else if (template->source == COMPACT_FROM_NOWHERE) {
-		if (!take_varint(x, &difference))
-			return false;
-		*out = model->last_gva + compact_unzigzag(difference);
-		template->offset = *out - model->task->key;
-	}
-	return true;
-}
-
-static bool get_want(struct expansion *x, uint8_t want, uint16_t len_bytes, uint32_t *out)
-{
-	uint64_t value = want == COMPACT_WANT_0 ? 0 : len_bytes + (want == COMPACT_WANT_LEN_1);
-
-	if (want == COMPACT_WANT_AUX && (!take_varint(x, &value) || value > UINT32_MAX))
-		return false;
-	*out = (uint32_t)value;
-	return true;
-}
-
-/* The contents of a fragment, somewhere in the payload or in the rows before. */
-struct contents {
-	const uint8_t *bytes;
-	uint16_t len_bytes;
-	uint16_t number; /* or COMPACT_NO_CONTENT */
-};
-
-/* New ones; false: they are not there. */
-static bool get_new_contents(struct expansion *x, struct contents *out)
-{
-	const uint8_t *len = take(x, COMPACT_FRAGMENTS, 1);
-
-	if (!len)
-		return false;
-	out->len_bytes = *len;
-	if (out->len_bytes == 255) {
-		len = take(x, COMPACT_AUX, 2);
-		if (!len)
-			return false;
-		out->len_bytes = get_le16(len);
-	}
-	out->number = COMPACT_NO_CONTENT;
-	/* They will lie behind the fragment's head, if it fits; if not, nobody asks for them. */
-	if (compact_has_number(out->len_bytes))
-		out->number = compact_content_add(x->model,
-						  (uint32_t)(x->row - x->rows) + (uint32_t)sizeof(struct trap_fragment),
-						  out->len_bytes);
-	out->bytes = take(x, COMPACT_BYTES, out->len_bytes);
-	return out->bytes;
-}
-
-/* there: number of those that were last at the fragment's address. False: they are not there. */
-static bool get_contents(struct expansion *x, unsigned kind, uint16_t there, struct contents *out)
-{
-	const struct compact_content *content;
-
-	if (kind == COMPACT_F_NEW)
-		return get_new_contents(x, out);
-	out->number = there;
-	if (kind == COMPACT_F_NUMBER) {
-		const uint8_t *number = take(x, COMPACT_FRAGMENTS, 2);
-
-		if (!number)
-			return false;
-		out->number = get_le16(number);
-	}
-	if (out->number >= COMPACT_CONTENTS || out->number >= x->model->contents_made)
-		return false;
-	content = &x->model->contents[out->number];
-	out->len_bytes = content->len_bytes;
-	out->bytes = x->rows + content->at;
-	return true;
-}
-
-static const char *get_fragment(struct expansion *x, struct compact_shape *shape, unsigned index, const uint8_t *regs)
-{
-	struct compact_template *template =
-		&shape->templates[index < COMPACT_TEMPLATES ? index : COMPACT_TEMPLATES - 1];
-	const uint8_t *head = take(x, COMPACT_FRAGMENTS, 1);
-	uint32_t want_bytes, padded_bytes;
-	struct contents contents;
-	uint16_t len_bytes;
-	uint64_t gva = 0;
-
-	if (!head || *head > COMPACT_F_MAX || !get_template(x, shape, *head & COMPACT_F_TEMPLATE, template))
-		return "a fragment's description is missing or wrong";
-	if (template->source == COMPACT_FROM_CONTENT && (*head & ~COMPACT_F_TEMPLATE) != COMPACT_F_NUMBER)
-		return "a fragment's address and contents come from each other";
-	if (!get_gva(x, template, regs, &gva))
-		return "a fragment's address is missing";
-	if (!get_contents(x, *head & ~COMPACT_F_TEMPLATE, *compact_content_at(x->model, gva), &contents))
-		return "a fragment's contents are missing";
-	if (template->source == COMPACT_FROM_CONTENT)
-		gva = x->model->contents[contents.number].gva;
-	len_bytes = contents.len_bytes;
-	if (!get_want(x, template->want, len_bytes, &want_bytes))
-		return "a fragment's wanted length is missing";
-	x->model->last_gva = gva;
-	if (contents.number != COMPACT_NO_CONTENT) {
-		x->model->contents[contents.number].gva = gva;
-		*compact_content_at(x->model, gva) = contents.number;
-	}
-	padded_bytes = compact_padded(len_bytes);
-	if (room_bytes(x) < sizeof(struct trap_fragment) + padded_bytes)
-		return "a fragment is longer than the rows";
-	put_le64(x->row, gva);
-	put_le32(x->row + offsetof(struct trap_fragment, want_bytes), want_bytes);
-	put_le16(x->row + offsetof(struct trap_fragment, len_bytes), len_bytes);
-	x->row[offsetof(struct trap_fragment, status)] = template->status;
-	x->row[offsetof(struct trap_fragment, label)] = template->label;
-	x->row += sizeof(struct trap_fragment);
-	memset(x->row + padded_bytes - (padded_bytes ? 8 : 0), 0, padded_bytes ? 8 : 0);
-	memcpy(x->row, contents.bytes, len_bytes);
-	x->row += padded_bytes;
-	return NULL;
-}
-
 /* ---- records --------------------------------------------------------- */
 
 static const char *get_raw(struct expansion *x, uint64_t *seq, uint64_t *tsc)
@@ -469,13 +272,13 @@ static const char *get_raw(struct expansion *x, uint64_t *seq, uint64_t *tsc)
 	struct trap_view view;
 	uint64_t size_bytes;
 
-	if (!take_varint(x, &size_bytes) || size_bytes < sizeof(struct trap_record) / 8 ||
+	if (!expansion_varint(x, &size_bytes) || size_bytes < sizeof(struct trap_record) / 8 ||
 	    size_bytes > TRAP_RECORD_MAX_BYTES / 8)
 		return "a record's size is missing or wrong";
 	size_bytes *= 8;
-	if (size_bytes > room_bytes(x))
+	if (size_bytes > expansion_room(x))
 		return "a record is longer than the rows";
-	bytes = take(x, COMPACT_BYTES, size_bytes - COMPACT_HEAD_AT);
+	bytes = expansion_take(x, COMPACT_BYTES, size_bytes - COMPACT_HEAD_AT);
 	if (!bytes)
 		return "a record's bytes are missing";
 	put_le32(x->row, (uint32_t)size_bytes);
@@ -487,25 +290,11 @@ static const char *get_raw(struct expansion *x, uint64_t *seq, uint64_t *tsc)
 	return NULL;
 }
 
-static const char *get_fragments(struct expansion *x, struct compact_shape *shape, uint8_t *record)
-{
-	for (unsigned i = 0; i < shape->nr_fragments; i++) {
-		const char *why = get_fragment(x, shape, i, record + sizeof(struct trap_record));
-
-		if (why)
-			return why;
-	}
-	if ((size_t)(x->row - record) > TRAP_RECORD_MAX_BYTES)
-		return "a record is longer than any";
-	put_le32(record, (uint32_t)(x->row - record));
-	return NULL;
-}
-
 static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *ahead)
 {
 	struct compact_model *model = x->model;
 	unsigned token = *ahead->tokens++, code;
-	bool is_paired, is_last = room_bytes(x) < ROOM_BYTES;
+	bool is_paired, is_last = expansion_room(x) < EXPANSION_ROOM_BYTES;
 	uint8_t *record = is_last ? x->last : x->row, *follower;
 	struct compact_shape *shape;
 	uint32_t size_bytes;
@@ -541,7 +330,7 @@ static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *a
 	if (!get_time(x, ahead, shape->is_exit))
 		return "a time is missing";
 	size_bytes = (uint32_t)sizeof(struct trap_record) + 8u * shape->nr_regs;
-	if (is_last && room_bytes(x) < size_bytes)
+	if (is_last && expansion_room(x) < size_bytes)
 		return "a record is longer than the rows";
 	put_le32(record, size_bytes);
 	memcpy(record + COMPACT_HEAD_AT, shape->head, COMPACT_HEAD_BYTES);
@@ -557,7 +346,7 @@ static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *a
 	if (is_last)
 		record = memcpy(x->row, x->last, size_bytes);
 	x->row += size_bytes;
-	return shape->nr_fragments ? get_fragments(x, shape, record) : NULL;
+	return shape->nr_fragments ? tape_expand_fragments(x, shape, record) : NULL;
 }
 
 /* Where the streams are that are read ahead of their ends, and whether they are there yet. */
