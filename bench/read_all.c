@@ -35,13 +35,13 @@ static uint64_t sum_of_bytes(const uint8_t *bytes, size_t size_bytes)
 /* Four sums at a time: one alone would wait for itself. Registers that a record has not are 0. */
 static uint64_t sum_of_regs(const uint64_t regs[TRAP_REGS])
 {
-	uint64_t sums[4] = {regs[24]};
+	uint64_t sums[4] = {0};
 
 	_Static_assert(TRAP_REGS == 25, "one is left");
 	for (unsigned i = 0; i < 24; i += 4)
 		for (unsigned j = 0; j < 4; j++)
 			sums[j] += regs[i + j];
-	return sums[0] + sums[1] + sums[2] + sums[3];
+	return sums[0] + sums[1] + sums[2] + sums[3] + regs[24];
 }
 
 static uint64_t sum_of(const struct trap_view *view)
