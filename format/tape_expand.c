@@ -16,7 +16,12 @@ struct ahead {
 	const uint8_t *time_0, *time_1, *time_1_exit, *masks, *tokens;
 	const uint8_t *controls, *one, *low, *next, *rest;
 	uint64_t seq, tsc;
+	unsigned code; /* that the next record of the task is expected to have, or COMPACT_NONE */
+	uint8_t *follower;
 };
+
+/* A pointer that is used again and again: the compiler would rather make it anew each time. */
+#define KEEP(pointer) __asm__("" : "+r"(pointer))
 
 #define RECORDS_AT_ONCE 8u
 _Static_assert(COMPACT_SLACK_BYTES >= RECORDS_AT_ONCE * 6 * (COMPACT_REGS + 1) + 8, "what so many records can take");
@@ -33,16 +38,6 @@ static ALWAYS_INLINE bool get_time(struct expansion *x, struct ahead *ahead, boo
 	if (next == 255 && !expansion_varint(x, &upper))
 		return false;
 	ahead->tsc += ((upper + next) << 8) + low;
-	return true;
-}
-
-static ALWAYS_INLINE bool get_seq(struct expansion *x, struct ahead *ahead)
-{
-	uint64_t jump;
-
-	if (!expansion_varint(x, &jump))
-		return false;
-	ahead->seq += compact_unzigzag(jump);
 	return true;
 }
 
@@ -94,6 +89,30 @@ static bool get_code(struct expansion *x, unsigned *code)
 	return shape->call_at == COMPACT_NONE || expansion_varint(x, &shape->call);
 }
 
+/* What comes before the time of a record that did not come as expected: NULL, or what is wrong. */
+static __attribute__((noinline)) const char *get_head(struct expansion *x, unsigned token)
+{
+	uint64_t jump = 0;
+
+	if (token > COMPACT_RAW)
+		return "a token is wrong";
+	if (token & COMPACT_T_TASK && !get_task(x))
+		return "a task is missing or wrong";
+	x->code = compact_expected_code(x->model, &x->follower);
+	if (token & COMPACT_T_CODE) {
+		if (!get_code(x, &x->code))
+			return "a code is missing or names no shape";
+		/* Those that it had may be forgotten now. */
+		compact_expected_code(x->model, &x->follower);
+	} else if (x->code == COMPACT_NONE) {
+		return "no shape is expected";
+	}
+	if (token & COMPACT_T_SEQ && !expansion_varint(x, &jump))
+		return "a sequence number is missing";
+	x->seq_jump = compact_unzigzag(jump);
+	return NULL;
+}
+
 /* ---- registers ------------------------------------------------------- */
 
 /*
@@ -104,17 +123,17 @@ struct control {
 	uint64_t row, task, step, again;
 	uint64_t one, longer; /* bits of the difference, by where it stands */
 	uint8_t nr_one, nr_longer, nr_rest;
-	bool is_other; /* of the task: this register, or the one that is coded */
-	uint8_t other;
-};
+	uint8_t reg, other; /* of the task: all bits of the register that is coded, or another one */
+} __attribute__((aligned(64)));
 
 #define ALL       UINT64_MAX
 #define BITS(n)   (ALL >> (64 - 8 * (n)))
 #define ONE       .one = 0xff, .nr_one = 1
+#define OF_TASK   .task = ALL, .reg = 0xff
 #define LONGER(n) .longer = BITS(n), .nr_longer = 1, .nr_rest = (n)-2
 
-static const struct control controls[COMPACT_CONTROLS_MAX + 1] __attribute__((aligned(64))) = {
-	[COMPACT_SAME] = {.task = ALL},
+static const struct control controls[COMPACT_CONTROLS_MAX + 1] = {
+	[COMPACT_SAME] = {OF_TASK},
 	[COMPACT_ROW_DELTA + 1] = {.row = ALL, ONE},
 	[COMPACT_ROW_DELTA + 2] = {.row = ALL, LONGER(2)},
 	[COMPACT_ROW_DELTA + 3] = {.row = ALL, LONGER(3)},
@@ -126,18 +145,18 @@ static const struct control controls[COMPACT_CONTROLS_MAX + 1] __attribute__((al
 	[COMPACT_SMALL + 1] = {ONE},
 	[COMPACT_SMALL + 2] = {LONGER(2)},
 	[COMPACT_AGAIN] = {.row = ALL, .again = ALL},
-	[COMPACT_TASK_DELTA + 1] = {.task = ALL, ONE},
-	[COMPACT_TASK_DELTA + 2] = {.task = ALL, LONGER(2)},
-	[COMPACT_TASK_DELTA + 3] = {.task = ALL, LONGER(3)},
-	[COMPACT_TASK_DELTA + 4] = {.task = ALL, LONGER(4)},
-	[COMPACT_TASK_DELTA + 5] = {.task = ALL, LONGER(5)},
-	[COMPACT_TASK_DELTA + 6] = {.task = ALL, LONGER(6)},
-	[COMPACT_TASK_DELTA + 7] = {.task = ALL, LONGER(7)},
-	[COMPACT_TASK_DELTA + 8] = {.task = ALL, LONGER(8)},
-	[COMPACT_TASK_REG + 0] = {.task = ALL, .is_other = true, .other = TRAP_REG_RAX},
-	[COMPACT_TASK_REG + 1] = {.task = ALL, .is_other = true, .other = TRAP_REG_RDX},
-	[COMPACT_TASK_REG + 2] = {.task = ALL, .is_other = true, .other = TRAP_REG_RSI},
-	[COMPACT_TASK_REG + 3] = {.task = ALL, .is_other = true, .other = TRAP_REG_RDI},
+	[COMPACT_TASK_DELTA + 1] = {OF_TASK, ONE},
+	[COMPACT_TASK_DELTA + 2] = {OF_TASK, LONGER(2)},
+	[COMPACT_TASK_DELTA + 3] = {OF_TASK, LONGER(3)},
+	[COMPACT_TASK_DELTA + 4] = {OF_TASK, LONGER(4)},
+	[COMPACT_TASK_DELTA + 5] = {OF_TASK, LONGER(5)},
+	[COMPACT_TASK_DELTA + 6] = {OF_TASK, LONGER(6)},
+	[COMPACT_TASK_DELTA + 7] = {OF_TASK, LONGER(7)},
+	[COMPACT_TASK_DELTA + 8] = {OF_TASK, LONGER(8)},
+	[COMPACT_TASK_REG + 0] = {.task = ALL, .other = TRAP_REG_RAX},
+	[COMPACT_TASK_REG + 1] = {.task = ALL, .other = TRAP_REG_RDX},
+	[COMPACT_TASK_REG + 2] = {.task = ALL, .other = TRAP_REG_RSI},
+	[COMPACT_TASK_REG + 3] = {.task = ALL, .other = TRAP_REG_RDI},
 	[COMPACT_STEP] = {.row = ALL, .step = ALL},
 };
 
@@ -145,6 +164,7 @@ static const struct control controls[COMPACT_CONTROLS_MAX + 1] __attribute__((al
 #undef BITS
 #undef ONE
 #undef LONGER
+#undef OF_TASK
 
 /* One changed register; false: its control is wrong. */
 static ALWAYS_INLINE bool get_value(struct ahead *ahead, const uint64_t *task, uint64_t row, int32_t step, unsigned reg,
@@ -161,7 +181,7 @@ static ALWAYS_INLINE bool get_value(struct ahead *ahead, const uint64_t *task, u
 	ahead->rest += control->nr_rest;
 	value = compact_unzigzag(value) + (row & control->row) + (*last & control->again) +
 		((uint64_t)(int64_t)step & control->step) +
-		(task[control->is_other ? control->other : reg] & control->task);
+		(task[(reg & control->reg) | control->other] & control->task);
 	*last = value - row;
 	*out = value;
 	return number <= COMPACT_CONTROLS_MAX;
@@ -194,23 +214,33 @@ static ALWAYS_INLINE bool get_stack(struct ahead *ahead, struct compact_task *ta
 	return true;
 }
 
+static const char wrong_time[] = "a time is missing";
 static const char wrong_value[] = "a register's value is wrong";
 static const char wrong_mask[] = "a mask is wrong";
 
-/* The registers of an exit behind its entry. */
-static ALWAYS_INLINE const char *get_exit(struct expansion *x, struct ahead *ahead, struct compact_shape *shape,
-					  unsigned token, uint8_t *regs)
+static ALWAYS_INLINE void put_four(uint8_t *to, const uint64_t *values, const uint8_t *from)
 {
-	struct compact_model *model = x->model;
-	struct compact_task *task = model->task;
+	put_le64(to, values[from[0]]);
+	put_le64(to + 8, values[from[1]]);
+	put_le64(to + 16, values[from[2]]);
+	put_le64(to + 24, values[from[3]]);
+}
+
+/* The registers of an exit behind its entry. */
+static ALWAYS_INLINE const char *get_exit(struct compact_model *model, struct compact_task *task, struct ahead *ahead,
+					  struct compact_shape *shape, unsigned token, uint8_t *regs)
+{
 	struct compact_row *row = &model->rows[task->enter_row];
 	const uint8_t *from = compact_pair(model, shape);
 	uint64_t last = 0, value;
 
 	if (shape->stack_at != COMPACT_NONE && !get_stack(ahead, task, token, &task->rsp, &last))
 		return wrong_value;
-	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
-		put_le64(regs + 8 * i, row->values[from[i]]);
+	/* Eight at a time: what is too much is there, and goes where what follows in the record will be. */
+	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i += 8) {
+		put_four(regs + 8 * i, row->values, from + i);
+		put_four(regs + 8 * i + 32, row->values, from + i + 4);
+	}
 	if (shape->stack_at != COMPACT_NONE)
 		put_le64(regs + 8 * shape->stack_at, task->rsp);
 	if (shape->task_at != COMPACT_NONE)
@@ -233,11 +263,9 @@ static ALWAYS_INLINE const char *get_exit(struct expansion *x, struct ahead *ahe
 }
 
 /* Those of any other record. */
-static ALWAYS_INLINE const char *get_others(struct expansion *x, struct ahead *ahead, struct compact_shape *shape,
-					    unsigned token, uint8_t *regs)
+static ALWAYS_INLINE const char *get_others(struct compact_model *model, struct compact_task *task, struct ahead *ahead,
+					    struct compact_shape *shape, unsigned token, uint8_t *regs)
 {
-	struct compact_model *model = x->model;
-	struct compact_task *task = model->task;
 	uint64_t last = 0, rsp = 0, value;
 	struct compact_row *row;
 
@@ -258,15 +286,16 @@ static ALWAYS_INLINE const char *get_others(struct expansion *x, struct ahead *a
 		task->regs[reg] = value;
 		compact_learn(row, at, value);
 	}
-	/* Four at a time: what is too much lies in the row, and where what follows in the record will be. */
-	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i += 4)
+	/* Many at a time, as above. */
+	put_le64s(regs, &row->values[COMPACT_RESULTS], 12);
+	for (unsigned i = 12, nr_regs = shape->nr_regs; i < nr_regs; i += 4)
 		put_le64s(regs + 8 * i, &row->values[COMPACT_RESULTS + i], 4);
 	return NULL;
 }
 
 /* ---- records --------------------------------------------------------- */
 
-static const char *get_raw(struct expansion *x, uint64_t *seq, uint64_t *tsc)
+static __attribute__((noinline)) const char *get_raw(struct expansion *x)
 {
 	const uint8_t *bytes;
 	struct trap_view view;
@@ -283,68 +312,74 @@ static const char *get_raw(struct expansion *x, uint64_t *seq, uint64_t *tsc)
 		return "a record's bytes are missing";
 	put_le32(x->row, (uint32_t)size_bytes);
 	memcpy(x->row + COMPACT_HEAD_AT, bytes, size_bytes - COMPACT_HEAD_AT);
-	*tsc = get_le64(x->row + offsetof(struct trap_record, tsc));
-	*seq = get_le64(x->row + offsetof(struct trap_record, seq)) + 1;
 	x->is_sound &= trap_view_parse(&view, x->row, size_bytes, NULL) > 0;
 	x->row += size_bytes;
 	return NULL;
 }
 
-static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *ahead)
+/* Of a record that has a shape: what is not behind its registers. */
+static ALWAYS_INLINE void put_head(struct ahead *ahead, const struct compact_shape *shape, uint8_t *record,
+				   uint32_t size_bytes)
 {
-	struct compact_model *model = x->model;
-	unsigned token = *ahead->tokens++, code;
-	bool is_paired, is_last = expansion_room(x) < EXPANSION_ROOM_BYTES;
-	uint8_t *record = is_last ? x->last : x->row, *follower;
-	struct compact_shape *shape;
-	uint32_t size_bytes;
-	const char *why;
-
-	if (token == COMPACT_RAW) {
-		uint64_t seq = 0, tsc = 0;
-
-		why = get_raw(x, &seq, &tsc);
-		ahead->seq = seq;
-		ahead->tsc = tsc;
-		return why;
-	}
-	if (token > COMPACT_RAW)
-		return "a token is wrong";
-	if (token & COMPACT_T_TASK && !get_task(x))
-		return "a task is missing or wrong";
-	code = compact_expected_code(model, &follower);
-	if (token & COMPACT_T_CODE) {
-		unsigned other;
-
-		if (!get_code(x, &other))
-			return "a code is missing or names no shape";
-		code = other;
-		/* Those that it had may be forgotten now. */
-		compact_expected_code(model, &follower);
-	} else if (code == COMPACT_NONE) {
-		return "no shape is expected";
-	}
-	if (token & COMPACT_T_SEQ && !get_seq(x, ahead))
-		return "a sequence number is missing";
-	shape = &model->shapes[code];
-	if (!get_time(x, ahead, shape->is_exit))
-		return "a time is missing";
-	size_bytes = (uint32_t)sizeof(struct trap_record) + 8u * shape->nr_regs;
-	if (is_last && expansion_room(x) < size_bytes)
-		return "a record is longer than the rows";
 	put_le32(record, size_bytes);
 	memcpy(record + COMPACT_HEAD_AT, shape->head, COMPACT_HEAD_BYTES);
 	put_le64(record + offsetof(struct trap_record, seq), ahead->seq++);
 	put_le64(record + offsetof(struct trap_record, tsc), ahead->tsc);
-	is_paired = compact_follow(model, shape, follower, code);
-	why = is_paired ? get_exit(x, ahead, shape, token, record + sizeof(struct trap_record))
-			: get_others(x, ahead, shape, token, record + sizeof(struct trap_record));
+}
+
+static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *ahead)
+{
+	struct compact_model *model = x->model;
+	unsigned token = *ahead->tokens++;
+	struct compact_shape *shape;
+	struct compact_task *task;
+	uint8_t *record = x->row;
+	uint32_t size_bytes;
+	const char *why;
+
+	if (token & ~(COMPACT_T_MASK | COMPACT_T_STACK)) {
+		if (token == COMPACT_RAW) {
+			why = get_raw(x);
+			if (why)
+				return why;
+			ahead->seq = get_le64(record + offsetof(struct trap_record, seq)) + 1;
+			ahead->tsc = get_le64(record + offsetof(struct trap_record, tsc));
+			return NULL;
+		}
+		why = get_head(x, token);
+		if (why)
+			return why;
+		ahead->code = x->code;
+		ahead->follower = x->follower;
+		ahead->seq += x->seq_jump;
+	} else if (ahead->code == COMPACT_NONE) {
+		return "no shape is expected";
+	}
+	task = model->task;
+	KEEP(task);
+	shape = &model->shapes[ahead->code];
+	KEEP(shape);
+	size_bytes = (uint32_t)sizeof(struct trap_record) + 8u * shape->nr_regs;
+	if (expansion_room(x) < size_bytes)
+		return "a record is longer than the rows";
+	if (compact_is_paired(task, shape)) {
+		if (!get_time(x, ahead, true))
+			return wrong_time;
+		put_head(ahead, shape, record, size_bytes);
+		compact_follow_paired(task, ahead->follower, ahead->code);
+		why = get_exit(model, task, ahead, shape, token, record + sizeof(struct trap_record));
+	} else {
+		if (!get_time(x, ahead, shape->is_exit))
+			return wrong_time;
+		put_head(ahead, shape, record, size_bytes);
+		compact_follow(model, shape, ahead->follower, ahead->code);
+		why = get_others(model, task, ahead, shape, token, record + sizeof(struct trap_record));
+	}
 	if (why)
 		return why;
+	ahead->code = compact_expected_code(model, &ahead->follower);
 	if (!shape->is_enter)
-		compact_prefetch(model);
-	if (is_last)
-		record = memcpy(x->row, x->last, size_bytes);
+		compact_prefetch(model, ahead->code);
 	x->row += size_bytes;
 	return shape->nr_fragments ? tape_expand_fragments(x, shape, record) : NULL;
 }
@@ -361,7 +396,8 @@ static struct ahead take_ahead(const struct expansion *x)
 			      .one = x->at[COMPACT_VALUES_1],
 			      .low = x->at[COMPACT_VALUES_LOW],
 			      .next = x->at[COMPACT_VALUES_NEXT],
-			      .rest = x->at[COMPACT_VALUES_REST]};
+			      .rest = x->at[COMPACT_VALUES_REST],
+			      .code = COMPACT_NONE};
 }
 
 static ALWAYS_INLINE bool is_past(const struct expansion *x, const struct ahead *ahead)

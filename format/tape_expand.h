@@ -9,9 +9,6 @@
 #include "tape_compact.h"
 #include "trap_record.h"
 
-/* What a record without its fragments takes at most, and what is written behind it before that comes. */
-#define EXPANSION_ROOM_BYTES (sizeof(struct trap_record) + 8 * COMPACT_REGS)
-
 struct expansion {
 	struct compact_model *model;
 	const uint8_t *at[COMPACT_STREAMS]; /* of those that are not in struct ahead */
@@ -20,7 +17,10 @@ struct expansion {
 	uint8_t *rows;
 	uint8_t *rows_end;
 	bool is_sound;
-	uint8_t last[EXPANSION_ROOM_BYTES]; /* a record for which there may be no room */
+	/* What is found out of a record that did not come as expected: */
+	unsigned code;
+	uint8_t *follower;
+	uint64_t seq_jump;
 };
 
 static inline size_t expansion_left(const struct expansion *x, enum compact_stream stream)
