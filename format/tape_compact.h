@@ -253,17 +253,23 @@ static inline unsigned compact_task_place(uint64_t key)
 	return compact_hash(key) & (COMPACT_TASKS - 1);
 }
 
-/* The code that is expected next of the task; COMPACT_NONE: none is. */
+/* The code that is expected next of the task, which is not in a call; COMPACT_NONE: none is. */
+static ALWAYS_INLINE unsigned compact_expected_call(struct compact_model *model, const struct compact_task *task,
+						    uint8_t **follower)
+{
+	*follower = &model->followers[compact_hash(task->history & 0xffffff) & (COMPACT_FOLLOWERS - 1)];
+	return **follower == COMPACT_NONE ? model->last_followers[task->last_code] : **follower;
+}
+
+/* The same of a task that may be in a call. */
 static inline unsigned compact_expected_code(struct compact_model *model, uint8_t **follower)
 {
 	const struct compact_task *task = model->task;
 
-	if (task->in_call) {
-		*follower = &model->shapes[task->enter_code].next_code;
-		return **follower;
-	}
-	*follower = &model->followers[compact_hash(task->history & 0xffffff) & (COMPACT_FOLLOWERS - 1)];
-	return **follower == COMPACT_NONE ? model->last_followers[task->last_code] : **follower;
+	if (!task->in_call)
+		return compact_expected_call(model, task, follower);
+	*follower = &model->shapes[task->enter_code].next_code;
+	return **follower;
 }
 
 /* Is a record of this shape the exit of the task's entry? */

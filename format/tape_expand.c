@@ -191,10 +191,12 @@ static ALWAYS_INLINE bool get_value(struct ahead *ahead, const uint64_t *task, u
 static ALWAYS_INLINE bool get_mask(struct ahead *ahead, const struct compact_shape *shape, unsigned token,
 				   uint32_t *mask)
 {
-	if (token & COMPACT_T_MASK) {
-		*mask = (uint32_t)(get_le32(ahead->masks) & ((1ull << 8 * shape->mask_bytes) - 1));
-		ahead->masks += shape->mask_bytes;
-	}
+	uint32_t other = (uint32_t)(get_le32(ahead->masks) & ((1ull << 8 * shape->mask_bytes) - 1));
+	uint32_t is_other = -(token & COMPACT_T_MASK);
+
+	_Static_assert(COMPACT_T_MASK == 1, "all bits are made of it");
+	*mask ^= (*mask ^ other) & is_other;
+	ahead->masks += shape->mask_bytes & is_other;
 	return !(*mask & shape->known_mask);
 }
 
@@ -226,6 +228,17 @@ static ALWAYS_INLINE void put_four(uint8_t *to, const uint64_t *values, const ui
 	put_le64(to + 24, values[from[3]]);
 }
 
+/* In the record, what compact_know() is to the row. */
+static ALWAYS_INLINE void put_known(uint8_t *regs, const struct compact_shape *shape, uint64_t rsp, uint64_t key)
+{
+	if (shape->stack_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->stack_at, rsp);
+	if (shape->task_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->task_at, key);
+	if (shape->call_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->call_at, shape->call);
+}
+
 /* The registers of an exit behind its entry. */
 static ALWAYS_INLINE const char *get_exit(struct compact_model *model, struct compact_task *task, struct ahead *ahead,
 					  struct compact_shape *shape, unsigned token, uint8_t *regs)
@@ -241,12 +254,7 @@ static ALWAYS_INLINE const char *get_exit(struct compact_model *model, struct co
 		put_four(regs + 8 * i, row->values, from + i);
 		put_four(regs + 8 * i + 32, row->values, from + i + 4);
 	}
-	if (shape->stack_at != COMPACT_NONE)
-		put_le64(regs + 8 * shape->stack_at, task->rsp);
-	if (shape->task_at != COMPACT_NONE)
-		put_le64(regs + 8 * shape->task_at, task->key);
-	if (shape->call_at != COMPACT_NONE)
-		put_le64(regs + 8 * shape->call_at, shape->call);
+	put_known(regs, shape, task->rsp, task->key);
 	if (!get_mask(ahead, shape, token, &row->exit_mask))
 		return wrong_mask;
 	for (uint32_t changed = row->exit_mask; changed; changed &= changed - 1) {
@@ -377,9 +385,13 @@ static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *a
 	}
 	if (why)
 		return why;
-	ahead->code = compact_expected_code(model, &ahead->follower);
-	if (!shape->is_enter)
+	if (shape->is_enter) {
+		ahead->follower = &shape->next_code;
+		ahead->code = shape->next_code;
+	} else {
+		ahead->code = compact_expected_call(model, task, &ahead->follower);
 		compact_prefetch(model, ahead->code);
+	}
 	x->row += size_bytes;
 	return shape->nr_fragments ? tape_expand_fragments(x, shape, record) : NULL;
 }
@@ -431,8 +443,11 @@ static const char *get_records(struct expansion *x)
 	const char *why = NULL;
 
 	while (!why && x->row < x->rows_end) {
-		for (unsigned i = 0; i < RECORDS_AT_ONCE && !why && x->row < x->rows_end; i++)
+		unsigned left = RECORDS_AT_ONCE;
+
+		do
 			why = get_record(x, &ahead);
+		while (!why && --left && x->row < x->rows_end);
 		/* What was made of bytes behind a stream's end may be wrong in any way. */
 		if (is_past(x, &ahead))
 			why = "its streams end early";
