@@ -687,8 +687,6 @@ static ALWAYS_INLINE void put_record(struct tape_compactor *c, struct ends *to, 
 	else
 		compact_follow(model, shape, head.follower, head.code);
 	*to->tokens++ = (uint8_t)(token | put_regs(c, to, shape, regs, is_paired, is_quick));
-	if (!shape->is_enter)
-		compact_prefetch(model, compact_expected_code(model, &head.follower));
 	if (shape->nr_fragments)
 		put_fragments(c, shape, regs);
 }

@@ -385,30 +385,6 @@ static inline uint32_t compact_row_at(uint32_t key)
 }
 
 /*
- * Fetches the row of the task's next record, if it comes with the expected code, while this one is worked on: the model
- * is larger than the nearest cache. A hint, which changes nothing.
- */
-static inline void compact_prefetch(struct compact_model *model, unsigned code)
-{
-	const struct compact_task *task = model->task;
-	const struct compact_shape *shape;
-	uint32_t history, at;
-	uint64_t rsp = task->rsp;
-
-	if (code == COMPACT_NONE)
-		return;
-	shape = &model->shapes[code];
-	history = task->history << 8 | code;
-	if (!shape->is_exit)
-		rsp = model->stacks[compact_stack_at(task, history)];
-	at = compact_row_at(compact_row_key(shape->stack_at == COMPACT_NONE ? 0 : rsp, history));
-	__builtin_prefetch(&model->keys[at], 1);
-	__builtin_prefetch(&model->rows[at].values[0], 1);
-	__builtin_prefetch(&model->rows[at].values[8], 1);
-	__builtin_prefetch(&model->rows[at].steps[4], 1);
-}
-
-/*
  * The registers to expect in this record, whose RSP is known (0: it has none):
  * those of the task's last one with its shape, RSP and shape before. RSP tells where
  * the program is better than RIP, which is mostly in the C library.

@@ -390,7 +390,6 @@ static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *a
 		ahead->code = shape->next_code;
 	} else {
 		ahead->code = compact_expected_call(model, task, &ahead->follower);
-		compact_prefetch(model, ahead->code);
 	}
 	x->row += size_bytes;
 	return shape->nr_fragments ? tape_expand_fragments(x, shape, record) : NULL;
