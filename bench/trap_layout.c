@@ -167,7 +167,8 @@ static void decode(const struct tape_chunk *chunk, ZSTD_DCtx *zstd, struct compa
 static void measure(struct figure *figure, const struct stream *stream, unsigned layout, int level)
 {
 	struct compact_model *model = malloc(sizeof(*model));
-	uint8_t *payload = malloc(TAPE_TRAPS_MAX_BYTES + COMPACT_SLACK_BYTES), *rows = malloc(TAPE_TRAPS_MAX_BYTES);
+	uint8_t *payload = malloc(TAPE_TRAPS_MAX_BYTES + COMPACT_SLACK_BYTES),
+		*rows = malloc(TAPE_TRAPS_MAX_BYTES + COMPACT_ROWS_SLACK_BYTES);
 	ZSTD_DCtx *zstd = ZSTD_createDCtx();
 	struct tape_encoder *encoder;
 

@@ -681,10 +681,12 @@ static ALWAYS_INLINE void put_record(struct tape_compactor *c, struct ends *to, 
 	model->next_seq = seq + 1;
 	shape = &model->shapes[head.code];
 	put_time(c, to, get_le64(record + offsetof(struct trap_record, tsc)), shape->is_exit);
-	is_paired = compact_follow(model, shape, head.follower, head.code);
+	is_paired = compact_is_paired(model->task, shape);
+	if (is_paired)
+		compact_follow_paired(model->task, head.follower, head.code);
+	else
+		compact_follow(model, shape, head.follower, head.code);
 	*to->tokens++ = (uint8_t)(token | put_regs(c, to, shape, regs, is_paired, is_quick));
-	if (!shape->is_enter)
-		compact_prefetch(model);
 	if (shape->nr_fragments)
 		put_fragments(c, shape, regs);
 }

@@ -253,38 +253,53 @@ static inline unsigned compact_task_place(uint64_t key)
 	return compact_hash(key) & (COMPACT_TASKS - 1);
 }
 
-/* The code that is expected next of the task; COMPACT_NONE: none is. */
-static inline unsigned compact_expected_code(struct compact_model *model, uint8_t **follower)
+/* The code that is expected next of the task, which is not in a call; COMPACT_NONE: none is. */
+static ALWAYS_INLINE unsigned compact_expected_call(struct compact_model *model, const struct compact_task *task,
+						    uint8_t **follower)
 {
-	const struct compact_task *task = model->task;
-
-	if (task->in_call) {
-		*follower = &model->shapes[task->enter_code].next_code;
-		return **follower;
-	}
 	*follower = &model->followers[compact_hash(task->history & 0xffffff) & (COMPACT_FOLLOWERS - 1)];
 	return **follower == COMPACT_NONE ? model->last_followers[task->last_code] : **follower;
 }
 
+/* The same of a task that may be in a call. */
+static inline unsigned compact_expected_code(struct compact_model *model, uint8_t **follower)
+{
+	const struct compact_task *task = model->task;
+
+	if (!task->in_call)
+		return compact_expected_call(model, task, follower);
+	*follower = &model->shapes[task->enter_code].next_code;
+	return **follower;
+}
+
+/* Is a record of this shape the exit of the task's entry? */
+static ALWAYS_INLINE bool compact_is_paired(const struct compact_task *task, const struct compact_shape *shape)
+{
+	return shape->is_exit && task->in_call;
+}
+
 /*
- * The task's record has this code, which becomes the follower. Returns whether it is the exit of the task's entry: that
- * is no part of the history, and is told by the entry's row.
+ * The task's record has this code, which becomes the follower. A paired exit is no part of the history, and is told by
+ * the entry's row.
  */
-static ALWAYS_INLINE bool compact_follow(struct compact_model *model, const struct compact_shape *shape,
+static ALWAYS_INLINE void compact_follow_paired(struct compact_task *task, uint8_t *follower, unsigned code)
+{
+	*follower = (uint8_t)code;
+	task->in_call = false;
+}
+
+/* The same of any other record. */
+static ALWAYS_INLINE void compact_follow(struct compact_model *model, const struct compact_shape *shape,
 					 uint8_t *follower, unsigned code)
 {
 	struct compact_task *task = model->task;
-	bool is_paired = shape->is_exit && task->in_call;
 
 	*follower = (uint8_t)code;
-	if (!is_paired) {
-		if (!task->in_call)
-			model->last_followers[task->last_code] = (uint8_t)code;
-		task->last_code = (uint8_t)code;
-		task->history = task->history << 8 | code;
-	}
+	if (!task->in_call)
+		model->last_followers[task->last_code] = (uint8_t)code;
+	task->last_code = (uint8_t)code;
+	task->history = task->history << 8 | code;
 	task->in_call = shape->is_enter;
-	return is_paired;
 }
 
 static inline uint32_t compact_stack_at(const struct compact_task *task, uint32_t history)
@@ -367,32 +382,6 @@ static inline uint32_t compact_row_key(uint64_t rsp, uint32_t history)
 static inline uint32_t compact_row_at(uint32_t key)
 {
 	return compact_hash(key) & (COMPACT_ROWS - 1);
-}
-
-/*
- * Fetches the row of the task's next record, if it comes as expected, while this one is worked on: the model is larger
- * than the nearest cache. A hint, which changes nothing.
- */
-static inline void compact_prefetch(struct compact_model *model)
-{
-	const struct compact_task *task = model->task;
-	const struct compact_shape *shape;
-	uint32_t history, at;
-	uint8_t *follower;
-	unsigned code = compact_expected_code(model, &follower);
-	uint64_t rsp = task->rsp;
-
-	if (code == COMPACT_NONE)
-		return;
-	shape = &model->shapes[code];
-	history = task->history << 8 | code;
-	if (!shape->is_exit)
-		rsp = model->stacks[compact_stack_at(task, history)];
-	at = compact_row_at(compact_row_key(shape->stack_at == COMPACT_NONE ? 0 : rsp, history));
-	__builtin_prefetch(&model->keys[at], 1);
-	__builtin_prefetch(&model->rows[at].values[0], 1);
-	__builtin_prefetch(&model->rows[at].values[8], 1);
-	__builtin_prefetch(&model->rows[at].steps[4], 1);
 }
 
 /*
@@ -552,11 +541,13 @@ int tape_compact(struct tape_compactor *compactor, struct tape_compacted *compac
 
 /*
  * Bytes from outside: restores exactly rows_bytes of records from a payload,
- * behind which COMPACT_SLACK_BYTES may be read. NULL, or what is wrong.
+ * behind which COMPACT_SLACK_BYTES may be read, in rows, behind which
+ * COMPACT_ROWS_SLACK_BYTES may be written. NULL, or what is wrong.
  * model->is_sound then tells whether trap_view_parse() would take each record:
  * if so, trap_view_open() will do.
  */
-#define COMPACT_SLACK_BYTES 2048u
+#define COMPACT_SLACK_BYTES      2048u
+#define COMPACT_ROWS_SLACK_BYTES (sizeof(struct trap_record) + 8 * COMPACT_REGS)
 const char *tape_expand(struct compact_model *model, uint8_t *rows, size_t rows_bytes, const uint8_t *payload,
 			size_t size_bytes);
 

@@ -5,8 +5,7 @@
  * found out; each record must fit into what is left of the rows; time is linear
  * in payload and rows.
  */
-#include "tape_compact.h"
-#include "trap_record.h"
+#include "tape_expand.h"
 
 /*
  * Streams from which nearly each record takes something. They are looked at only every RECORDS_AT_ONCE records, whether
@@ -17,54 +16,15 @@ struct ahead {
 	const uint8_t *time_0, *time_1, *time_1_exit, *masks, *tokens;
 	const uint8_t *controls, *one, *low, *next, *rest;
 	uint64_t seq, tsc;
+	unsigned code; /* that the next record of the task is expected to have, or COMPACT_NONE */
+	uint8_t *follower;
 };
+
+/* A pointer that is used again and again: the compiler would rather make it anew each time. */
+#define KEEP(pointer) __asm__("" : "+r"(pointer))
 
 #define RECORDS_AT_ONCE 8u
 _Static_assert(COMPACT_SLACK_BYTES >= RECORDS_AT_ONCE * 6 * (COMPACT_REGS + 1) + 8, "what so many records can take");
-
-/* What a record without its fragments takes at most, and what is written behind it before that comes. */
-#define ROOM_BYTES (sizeof(struct trap_record) + 8 * COMPACT_REGS)
-
-struct expansion {
-	struct compact_model *model;
-	const uint8_t *at[COMPACT_STREAMS]; /* of those that are not in struct ahead */
-	const uint8_t *end[COMPACT_STREAMS];
-	uint8_t *row; /* where the next record goes */
-	uint8_t *rows;
-	uint8_t *rows_end;
-	bool is_sound;
-	uint8_t last[ROOM_BYTES]; /* a record for which there may be no room */
-};
-
-static inline size_t left_in(const struct expansion *x, enum compact_stream stream)
-{
-	return (size_t)(x->end[stream] - x->at[stream]);
-}
-
-static inline size_t room_bytes(const struct expansion *x)
-{
-	return (size_t)(x->rows_end - x->row);
-}
-
-/* The next bytes of the stream, or NULL. */
-static inline const uint8_t *take(struct expansion *x, enum compact_stream stream, size_t size_bytes)
-{
-	const uint8_t *at = x->at[stream];
-
-	if (size_bytes > left_in(x, stream))
-		return NULL;
-	x->at[stream] = at + size_bytes;
-	return at;
-}
-
-static bool take_varint(struct expansion *x, uint64_t *out)
-{
-	struct byte_reader reader = byte_reader(x->at[COMPACT_AUX], left_in(x, COMPACT_AUX));
-
-	*out = byte_reader_varint(&reader);
-	x->at[COMPACT_AUX] = reader.at;
-	return !reader.bad;
-}
 
 /* ---- head ------------------------------------------------------------ */
 
@@ -75,26 +35,16 @@ static ALWAYS_INLINE bool get_time(struct expansion *x, struct ahead *ahead, boo
 
 	ahead->time_1_exit += is_exit;
 	ahead->time_1 += !is_exit;
-	if (next == 255 && !take_varint(x, &upper))
+	if (next == 255 && !expansion_varint(x, &upper))
 		return false;
 	ahead->tsc += ((upper + next) << 8) + low;
-	return true;
-}
-
-static ALWAYS_INLINE bool get_seq(struct expansion *x, struct ahead *ahead)
-{
-	uint64_t jump;
-
-	if (!take_varint(x, &jump))
-		return false;
-	ahead->seq += compact_unzigzag(jump);
 	return true;
 }
 
 /* Another task; false: it is not there, or can't be. */
 static bool get_task(struct expansion *x)
 {
-	const uint8_t *place = take(x, COMPACT_CODES, 1), *key;
+	const uint8_t *place = expansion_take(x, COMPACT_CODES, 1), *key;
 	struct compact_model *model = x->model;
 
 	if (!place || (*place >= COMPACT_TASKS && *place != COMPACT_NEW_TASK))
@@ -103,7 +53,7 @@ static bool get_task(struct expansion *x)
 		model->task = &model->tasks[*place];
 		return true;
 	}
-	key = take(x, COMPACT_AUX, 8);
+	key = expansion_take(x, COMPACT_AUX, 8);
 	if (!key)
 		return false;
 	model->task = &model->tasks[compact_task_place(get_le64(key))];
@@ -122,7 +72,7 @@ static bool is_plain(const uint8_t *head)
 /* The code of a shape, which may be new; false: it is not there, or names none. */
 static bool get_code(struct expansion *x, unsigned *code)
 {
-	const uint8_t *next = take(x, COMPACT_CODES, 1), *head;
+	const uint8_t *next = expansion_take(x, COMPACT_CODES, 1), *head;
 	struct compact_shape *shape;
 
 	if (!next)
@@ -130,13 +80,37 @@ static bool get_code(struct expansion *x, unsigned *code)
 	*code = *next;
 	if (*code != COMPACT_NEW)
 		return *code < x->model->nr_shapes;
-	head = take(x, COMPACT_AUX, COMPACT_HEAD_BYTES);
+	head = expansion_take(x, COMPACT_AUX, COMPACT_HEAD_BYTES);
 	if (!head)
 		return false;
 	x->is_sound &= is_plain(head);
 	*code = compact_shape_add(x->model, head);
 	shape = &x->model->shapes[*code];
-	return shape->call_at == COMPACT_NONE || take_varint(x, &shape->call);
+	return shape->call_at == COMPACT_NONE || expansion_varint(x, &shape->call);
+}
+
+/* What comes before the time of a record that did not come as expected: NULL, or what is wrong. */
+static __attribute__((noinline)) const char *get_head(struct expansion *x, unsigned token)
+{
+	uint64_t jump = 0;
+
+	if (token > COMPACT_RAW)
+		return "a token is wrong";
+	if (token & COMPACT_T_TASK && !get_task(x))
+		return "a task is missing or wrong";
+	x->code = compact_expected_code(x->model, &x->follower);
+	if (token & COMPACT_T_CODE) {
+		if (!get_code(x, &x->code))
+			return "a code is missing or names no shape";
+		/* Those that it had may be forgotten now. */
+		compact_expected_code(x->model, &x->follower);
+	} else if (x->code == COMPACT_NONE) {
+		return "no shape is expected";
+	}
+	if (token & COMPACT_T_SEQ && !expansion_varint(x, &jump))
+		return "a sequence number is missing";
+	x->seq_jump = compact_unzigzag(jump);
+	return NULL;
 }
 
 /* ---- registers ------------------------------------------------------- */
@@ -149,17 +123,17 @@ struct control {
 	uint64_t row, task, step, again;
 	uint64_t one, longer; /* bits of the difference, by where it stands */
 	uint8_t nr_one, nr_longer, nr_rest;
-	bool is_other; /* of the task: this register, or the one that is coded */
-	uint8_t other;
-};
+	uint8_t reg, other; /* of the task: all bits of the register that is coded, or another one */
+} __attribute__((aligned(64)));
 
 #define ALL       UINT64_MAX
 #define BITS(n)   (ALL >> (64 - 8 * (n)))
 #define ONE       .one = 0xff, .nr_one = 1
+#define OF_TASK   .task = ALL, .reg = 0xff
 #define LONGER(n) .longer = BITS(n), .nr_longer = 1, .nr_rest = (n)-2
 
-static const struct control controls[COMPACT_CONTROLS_MAX + 1] __attribute__((aligned(64))) = {
-	[COMPACT_SAME] = {.task = ALL},
+static const struct control controls[COMPACT_CONTROLS_MAX + 1] = {
+	[COMPACT_SAME] = {OF_TASK},
 	[COMPACT_ROW_DELTA + 1] = {.row = ALL, ONE},
 	[COMPACT_ROW_DELTA + 2] = {.row = ALL, LONGER(2)},
 	[COMPACT_ROW_DELTA + 3] = {.row = ALL, LONGER(3)},
@@ -171,18 +145,18 @@ static const struct control controls[COMPACT_CONTROLS_MAX + 1] __attribute__((al
 	[COMPACT_SMALL + 1] = {ONE},
 	[COMPACT_SMALL + 2] = {LONGER(2)},
 	[COMPACT_AGAIN] = {.row = ALL, .again = ALL},
-	[COMPACT_TASK_DELTA + 1] = {.task = ALL, ONE},
-	[COMPACT_TASK_DELTA + 2] = {.task = ALL, LONGER(2)},
-	[COMPACT_TASK_DELTA + 3] = {.task = ALL, LONGER(3)},
-	[COMPACT_TASK_DELTA + 4] = {.task = ALL, LONGER(4)},
-	[COMPACT_TASK_DELTA + 5] = {.task = ALL, LONGER(5)},
-	[COMPACT_TASK_DELTA + 6] = {.task = ALL, LONGER(6)},
-	[COMPACT_TASK_DELTA + 7] = {.task = ALL, LONGER(7)},
-	[COMPACT_TASK_DELTA + 8] = {.task = ALL, LONGER(8)},
-	[COMPACT_TASK_REG + 0] = {.task = ALL, .is_other = true, .other = TRAP_REG_RAX},
-	[COMPACT_TASK_REG + 1] = {.task = ALL, .is_other = true, .other = TRAP_REG_RDX},
-	[COMPACT_TASK_REG + 2] = {.task = ALL, .is_other = true, .other = TRAP_REG_RSI},
-	[COMPACT_TASK_REG + 3] = {.task = ALL, .is_other = true, .other = TRAP_REG_RDI},
+	[COMPACT_TASK_DELTA + 1] = {OF_TASK, ONE},
+	[COMPACT_TASK_DELTA + 2] = {OF_TASK, LONGER(2)},
+	[COMPACT_TASK_DELTA + 3] = {OF_TASK, LONGER(3)},
+	[COMPACT_TASK_DELTA + 4] = {OF_TASK, LONGER(4)},
+	[COMPACT_TASK_DELTA + 5] = {OF_TASK, LONGER(5)},
+	[COMPACT_TASK_DELTA + 6] = {OF_TASK, LONGER(6)},
+	[COMPACT_TASK_DELTA + 7] = {OF_TASK, LONGER(7)},
+	[COMPACT_TASK_DELTA + 8] = {OF_TASK, LONGER(8)},
+	[COMPACT_TASK_REG + 0] = {.task = ALL, .other = TRAP_REG_RAX},
+	[COMPACT_TASK_REG + 1] = {.task = ALL, .other = TRAP_REG_RDX},
+	[COMPACT_TASK_REG + 2] = {.task = ALL, .other = TRAP_REG_RSI},
+	[COMPACT_TASK_REG + 3] = {.task = ALL, .other = TRAP_REG_RDI},
 	[COMPACT_STEP] = {.row = ALL, .step = ALL},
 };
 
@@ -190,6 +164,7 @@ static const struct control controls[COMPACT_CONTROLS_MAX + 1] __attribute__((al
 #undef BITS
 #undef ONE
 #undef LONGER
+#undef OF_TASK
 
 /* One changed register; false: its control is wrong. */
 static ALWAYS_INLINE bool get_value(struct ahead *ahead, const uint64_t *task, uint64_t row, int32_t step, unsigned reg,
@@ -206,7 +181,7 @@ static ALWAYS_INLINE bool get_value(struct ahead *ahead, const uint64_t *task, u
 	ahead->rest += control->nr_rest;
 	value = compact_unzigzag(value) + (row & control->row) + (*last & control->again) +
 		((uint64_t)(int64_t)step & control->step) +
-		(task[control->is_other ? control->other : reg] & control->task);
+		(task[(reg & control->reg) | control->other] & control->task);
 	*last = value - row;
 	*out = value;
 	return number <= COMPACT_CONTROLS_MAX;
@@ -216,10 +191,12 @@ static ALWAYS_INLINE bool get_value(struct ahead *ahead, const uint64_t *task, u
 static ALWAYS_INLINE bool get_mask(struct ahead *ahead, const struct compact_shape *shape, unsigned token,
 				   uint32_t *mask)
 {
-	if (token & COMPACT_T_MASK) {
-		*mask = (uint32_t)(get_le32(ahead->masks) & ((1ull << 8 * shape->mask_bytes) - 1));
-		ahead->masks += shape->mask_bytes;
-	}
+	uint32_t other = (uint32_t)(get_le32(ahead->masks) & ((1ull << 8 * shape->mask_bytes) - 1));
+	uint32_t is_other = -(token & COMPACT_T_MASK);
+
+	_Static_assert(COMPACT_T_MASK == 1, "all bits are made of it");
+	*mask ^= (*mask ^ other) & is_other;
+	ahead->masks += shape->mask_bytes & is_other;
 	return !(*mask & shape->known_mask);
 }
 
@@ -239,29 +216,45 @@ static ALWAYS_INLINE bool get_stack(struct ahead *ahead, struct compact_task *ta
 	return true;
 }
 
+static const char wrong_time[] = "a time is missing";
 static const char wrong_value[] = "a register's value is wrong";
 static const char wrong_mask[] = "a mask is wrong";
 
-/* The registers of an exit behind its entry. */
-static ALWAYS_INLINE const char *get_exit(struct expansion *x, struct ahead *ahead, struct compact_shape *shape,
-					  unsigned token, uint8_t *regs)
+static ALWAYS_INLINE void put_four(uint8_t *to, const uint64_t *values, const uint8_t *from)
 {
-	struct compact_model *model = x->model;
-	struct compact_task *task = model->task;
+	put_le64(to, values[from[0]]);
+	put_le64(to + 8, values[from[1]]);
+	put_le64(to + 16, values[from[2]]);
+	put_le64(to + 24, values[from[3]]);
+}
+
+/* In the record, what compact_know() is to the row. */
+static ALWAYS_INLINE void put_known(uint8_t *regs, const struct compact_shape *shape, uint64_t rsp, uint64_t key)
+{
+	if (shape->stack_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->stack_at, rsp);
+	if (shape->task_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->task_at, key);
+	if (shape->call_at != COMPACT_NONE)
+		put_le64(regs + 8 * shape->call_at, shape->call);
+}
+
+/* The registers of an exit behind its entry. */
+static ALWAYS_INLINE const char *get_exit(struct compact_model *model, struct compact_task *task, struct ahead *ahead,
+					  struct compact_shape *shape, unsigned token, uint8_t *regs)
+{
 	struct compact_row *row = &model->rows[task->enter_row];
 	const uint8_t *from = compact_pair(model, shape);
 	uint64_t last = 0, value;
 
 	if (shape->stack_at != COMPACT_NONE && !get_stack(ahead, task, token, &task->rsp, &last))
 		return wrong_value;
-	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i++)
-		put_le64(regs + 8 * i, row->values[from[i]]);
-	if (shape->stack_at != COMPACT_NONE)
-		put_le64(regs + 8 * shape->stack_at, task->rsp);
-	if (shape->task_at != COMPACT_NONE)
-		put_le64(regs + 8 * shape->task_at, task->key);
-	if (shape->call_at != COMPACT_NONE)
-		put_le64(regs + 8 * shape->call_at, shape->call);
+	/* Eight at a time: what is too much is there, and goes where what follows in the record will be. */
+	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i += 8) {
+		put_four(regs + 8 * i, row->values, from + i);
+		put_four(regs + 8 * i + 32, row->values, from + i + 4);
+	}
+	put_known(regs, shape, task->rsp, task->key);
 	if (!get_mask(ahead, shape, token, &row->exit_mask))
 		return wrong_mask;
 	for (uint32_t changed = row->exit_mask; changed; changed &= changed - 1) {
@@ -278,11 +271,9 @@ static ALWAYS_INLINE const char *get_exit(struct expansion *x, struct ahead *ahe
 }
 
 /* Those of any other record. */
-static ALWAYS_INLINE const char *get_others(struct expansion *x, struct ahead *ahead, struct compact_shape *shape,
-					    unsigned token, uint8_t *regs)
+static ALWAYS_INLINE const char *get_others(struct compact_model *model, struct compact_task *task, struct ahead *ahead,
+					    struct compact_shape *shape, unsigned token, uint8_t *regs)
 {
-	struct compact_model *model = x->model;
-	struct compact_task *task = model->task;
 	uint64_t last = 0, rsp = 0, value;
 	struct compact_row *row;
 
@@ -303,261 +294,105 @@ static ALWAYS_INLINE const char *get_others(struct expansion *x, struct ahead *a
 		task->regs[reg] = value;
 		compact_learn(row, at, value);
 	}
-	/* Four at a time: what is too much lies in the row, and where what follows in the record will be. */
-	for (unsigned i = 0, nr_regs = shape->nr_regs; i < nr_regs; i += 4)
+	/* Many at a time, as above. */
+	put_le64s(regs, &row->values[COMPACT_RESULTS], 12);
+	for (unsigned i = 12, nr_regs = shape->nr_regs; i < nr_regs; i += 4)
 		put_le64s(regs + 8 * i, &row->values[COMPACT_RESULTS + i], 4);
-	return NULL;
-}
-
-/* ---- fragments ------------------------------------------------------- */
-
-/* Replaces the description if there is another one; false: it is not there, or not one of this shape. */
-static bool get_template(struct expansion *x, const struct compact_shape *shape, bool is_new,
-			 struct compact_template *template)
-{
-	if (is_new) {
-		const uint8_t *bytes = take(x, COMPACT_AUX, COMPACT_TEMPLATE_BYTES);
-
-		if (!bytes)
-			return false;
-		template->source = bytes[0];
-		template->status = bytes[1];
-		template->label = bytes[2];
-		template->want = bytes[3];
-		x->is_sound &= (template->status & ~TRAP_FRAG_AGAIN) < TRAP_FRAG_STATUSES;
-	}
-	/* The first one is zeros, which a record without registers can't use. */
-	return (template->source < shape->nr_regs ||
-		(template->source >= COMPACT_FROM_NOWHERE && template->source <= COMPACT_FROM_TASK) ||
-		(template->source >= COMPACT_FROM_ENTER && template->source < COMPACT_FROM_ENTER + COMPACT_REGS)) &&
-	       template->want < COMPACT_WANTS;
-}
-
-/* The address of a fragment, unless it comes from its contents; false: it is not there. */
-static bool get_gva(struct expansion *x, struct compact_template *template, const uint8_t *regs, uint64_t *out)
-{
-	const struct compact_model *model = x->model;
-	uint64_t difference;
-
-	if (template->source < COMPACT_FROM_NOWHERE) {
-		*out = get_le64(regs + 8 * template->source);
-	} else if (template->source >= COMPACT_FROM_ENTER) {
-		*out = compact_of_enter(model, template->source - COMPACT_FROM_ENTER);
-	} else if (template->source == COMPACT_FROM_TASK) {
-		*out = model->task->key + template->offset;
-	} else if (template->source == COMPACT_FROM_NOWHERE) {
-		if (!take_varint(x, &difference))
-			return false;
-		*out = model->last_gva + compact_unzigzag(difference);
-		template->offset = *out - model->task->key;
-	}
-	return true;
-}
-
-static bool get_want(struct expansion *x, uint8_t want, uint16_t len_bytes, uint32_t *out)
-{
-	uint64_t value = want == COMPACT_WANT_0 ? 0 : len_bytes + (want == COMPACT_WANT_LEN_1);
-
-	if (want == COMPACT_WANT_AUX && (!take_varint(x, &value) || value > UINT32_MAX))
-		return false;
-	*out = (uint32_t)value;
-	return true;
-}
-
-/* The contents of a fragment, somewhere in the payload or in the rows before. */
-struct contents {
-	const uint8_t *bytes;
-	uint16_t len_bytes;
-	uint16_t number; /* or COMPACT_NO_CONTENT */
-};
-
-/* New ones; false: they are not there. */
-static bool get_new_contents(struct expansion *x, struct contents *out)
-{
-	const uint8_t *len = take(x, COMPACT_FRAGMENTS, 1);
-
-	if (!len)
-		return false;
-	out->len_bytes = *len;
-	if (out->len_bytes == 255) {
-		len = take(x, COMPACT_AUX, 2);
-		if (!len)
-			return false;
-		out->len_bytes = get_le16(len);
-	}
-	out->number = COMPACT_NO_CONTENT;
-	/* They will lie behind the fragment's head, if it fits; if not, nobody asks for them. */
-	if (compact_has_number(out->len_bytes))
-		out->number = compact_content_add(x->model,
-						  (uint32_t)(x->row - x->rows) + (uint32_t)sizeof(struct trap_fragment),
-						  out->len_bytes);
-	out->bytes = take(x, COMPACT_BYTES, out->len_bytes);
-	return out->bytes;
-}
-
-/* there: number of those that were last at the fragment's address. False: they are not there. */
-static bool get_contents(struct expansion *x, unsigned kind, uint16_t there, struct contents *out)
-{
-	const struct compact_content *content;
-
-	if (kind == COMPACT_F_NEW)
-		return get_new_contents(x, out);
-	out->number = there;
-	if (kind == COMPACT_F_NUMBER) {
-		const uint8_t *number = take(x, COMPACT_FRAGMENTS, 2);
-
-		if (!number)
-			return false;
-		out->number = get_le16(number);
-	}
-	if (out->number >= COMPACT_CONTENTS || out->number >= x->model->contents_made)
-		return false;
-	content = &x->model->contents[out->number];
-	out->len_bytes = content->len_bytes;
-	out->bytes = x->rows + content->at;
-	return true;
-}
-
-static const char *get_fragment(struct expansion *x, struct compact_shape *shape, unsigned index, const uint8_t *regs)
-{
-	struct compact_template *template =
-		&shape->templates[index < COMPACT_TEMPLATES ? index : COMPACT_TEMPLATES - 1];
-	const uint8_t *head = take(x, COMPACT_FRAGMENTS, 1);
-	uint32_t want_bytes, padded_bytes;
-	struct contents contents;
-	uint16_t len_bytes;
-	uint64_t gva = 0;
-
-	if (!head || *head > COMPACT_F_MAX || !get_template(x, shape, *head & COMPACT_F_TEMPLATE, template))
-		return "a fragment's description is missing or wrong";
-	if (template->source == COMPACT_FROM_CONTENT && (*head & ~COMPACT_F_TEMPLATE) != COMPACT_F_NUMBER)
-		return "a fragment's address and contents come from each other";
-	if (!get_gva(x, template, regs, &gva))
-		return "a fragment's address is missing";
-	if (!get_contents(x, *head & ~COMPACT_F_TEMPLATE, *compact_content_at(x->model, gva), &contents))
-		return "a fragment's contents are missing";
-	if (template->source == COMPACT_FROM_CONTENT)
-		gva = x->model->contents[contents.number].gva;
-	len_bytes = contents.len_bytes;
-	if (!get_want(x, template->want, len_bytes, &want_bytes))
-		return "a fragment's wanted length is missing";
-	x->model->last_gva = gva;
-	if (contents.number != COMPACT_NO_CONTENT) {
-		x->model->contents[contents.number].gva = gva;
-		*compact_content_at(x->model, gva) = contents.number;
-	}
-	padded_bytes = compact_padded(len_bytes);
-	if (room_bytes(x) < sizeof(struct trap_fragment) + padded_bytes)
-		return "a fragment is longer than the rows";
-	put_le64(x->row, gva);
-	put_le32(x->row + offsetof(struct trap_fragment, want_bytes), want_bytes);
-	put_le16(x->row + offsetof(struct trap_fragment, len_bytes), len_bytes);
-	x->row[offsetof(struct trap_fragment, status)] = template->status;
-	x->row[offsetof(struct trap_fragment, label)] = template->label;
-	x->row += sizeof(struct trap_fragment);
-	memset(x->row + padded_bytes - (padded_bytes ? 8 : 0), 0, padded_bytes ? 8 : 0);
-	memcpy(x->row, contents.bytes, len_bytes);
-	x->row += padded_bytes;
 	return NULL;
 }
 
 /* ---- records --------------------------------------------------------- */
 
-static const char *get_raw(struct expansion *x, uint64_t *seq, uint64_t *tsc)
+static __attribute__((noinline)) const char *get_raw(struct expansion *x)
 {
 	const uint8_t *bytes;
 	struct trap_view view;
 	uint64_t size_bytes;
 
-	if (!take_varint(x, &size_bytes) || size_bytes < sizeof(struct trap_record) / 8 ||
+	if (!expansion_varint(x, &size_bytes) || size_bytes < sizeof(struct trap_record) / 8 ||
 	    size_bytes > TRAP_RECORD_MAX_BYTES / 8)
 		return "a record's size is missing or wrong";
 	size_bytes *= 8;
-	if (size_bytes > room_bytes(x))
+	if (size_bytes > expansion_room(x))
 		return "a record is longer than the rows";
-	bytes = take(x, COMPACT_BYTES, size_bytes - COMPACT_HEAD_AT);
+	bytes = expansion_take(x, COMPACT_BYTES, size_bytes - COMPACT_HEAD_AT);
 	if (!bytes)
 		return "a record's bytes are missing";
 	put_le32(x->row, (uint32_t)size_bytes);
 	memcpy(x->row + COMPACT_HEAD_AT, bytes, size_bytes - COMPACT_HEAD_AT);
-	*tsc = get_le64(x->row + offsetof(struct trap_record, tsc));
-	*seq = get_le64(x->row + offsetof(struct trap_record, seq)) + 1;
 	x->is_sound &= trap_view_parse(&view, x->row, size_bytes, NULL) > 0;
 	x->row += size_bytes;
 	return NULL;
 }
 
-static const char *get_fragments(struct expansion *x, struct compact_shape *shape, uint8_t *record)
+/* Of a record that has a shape: what is not behind its registers. */
+static ALWAYS_INLINE void put_head(struct ahead *ahead, const struct compact_shape *shape, uint8_t *record,
+				   uint32_t size_bytes)
 {
-	for (unsigned i = 0; i < shape->nr_fragments; i++) {
-		const char *why = get_fragment(x, shape, i, record + sizeof(struct trap_record));
-
-		if (why)
-			return why;
-	}
-	if ((size_t)(x->row - record) > TRAP_RECORD_MAX_BYTES)
-		return "a record is longer than any";
-	put_le32(record, (uint32_t)(x->row - record));
-	return NULL;
+	put_le32(record, size_bytes);
+	memcpy(record + COMPACT_HEAD_AT, shape->head, COMPACT_HEAD_BYTES);
+	put_le64(record + offsetof(struct trap_record, seq), ahead->seq++);
+	put_le64(record + offsetof(struct trap_record, tsc), ahead->tsc);
 }
 
 static ALWAYS_INLINE const char *get_record(struct expansion *x, struct ahead *ahead)
 {
 	struct compact_model *model = x->model;
-	unsigned token = *ahead->tokens++, code;
-	bool is_paired, is_last = room_bytes(x) < ROOM_BYTES;
-	uint8_t *record = is_last ? x->last : x->row, *follower;
+	unsigned token = *ahead->tokens++;
 	struct compact_shape *shape;
+	struct compact_task *task;
+	uint8_t *record = x->row;
 	uint32_t size_bytes;
 	const char *why;
 
-	if (token == COMPACT_RAW) {
-		uint64_t seq = 0, tsc = 0;
-
-		why = get_raw(x, &seq, &tsc);
-		ahead->seq = seq;
-		ahead->tsc = tsc;
-		return why;
-	}
-	if (token > COMPACT_RAW)
-		return "a token is wrong";
-	if (token & COMPACT_T_TASK && !get_task(x))
-		return "a task is missing or wrong";
-	code = compact_expected_code(model, &follower);
-	if (token & COMPACT_T_CODE) {
-		unsigned other;
-
-		if (!get_code(x, &other))
-			return "a code is missing or names no shape";
-		code = other;
-		/* Those that it had may be forgotten now. */
-		compact_expected_code(model, &follower);
-	} else if (code == COMPACT_NONE) {
+	if (token & ~(COMPACT_T_MASK | COMPACT_T_STACK)) {
+		if (token == COMPACT_RAW) {
+			why = get_raw(x);
+			if (why)
+				return why;
+			ahead->seq = get_le64(record + offsetof(struct trap_record, seq)) + 1;
+			ahead->tsc = get_le64(record + offsetof(struct trap_record, tsc));
+			return NULL;
+		}
+		why = get_head(x, token);
+		if (why)
+			return why;
+		ahead->code = x->code;
+		ahead->follower = x->follower;
+		ahead->seq += x->seq_jump;
+	} else if (ahead->code == COMPACT_NONE) {
 		return "no shape is expected";
 	}
-	if (token & COMPACT_T_SEQ && !get_seq(x, ahead))
-		return "a sequence number is missing";
-	shape = &model->shapes[code];
-	if (!get_time(x, ahead, shape->is_exit))
-		return "a time is missing";
+	task = model->task;
+	KEEP(task);
+	shape = &model->shapes[ahead->code];
+	KEEP(shape);
 	size_bytes = (uint32_t)sizeof(struct trap_record) + 8u * shape->nr_regs;
-	if (is_last && room_bytes(x) < size_bytes)
+	if (expansion_room(x) < size_bytes)
 		return "a record is longer than the rows";
-	put_le32(record, size_bytes);
-	memcpy(record + COMPACT_HEAD_AT, shape->head, COMPACT_HEAD_BYTES);
-	put_le64(record + offsetof(struct trap_record, seq), ahead->seq++);
-	put_le64(record + offsetof(struct trap_record, tsc), ahead->tsc);
-	is_paired = compact_follow(model, shape, follower, code);
-	why = is_paired ? get_exit(x, ahead, shape, token, record + sizeof(struct trap_record))
-			: get_others(x, ahead, shape, token, record + sizeof(struct trap_record));
+	if (compact_is_paired(task, shape)) {
+		if (!get_time(x, ahead, true))
+			return wrong_time;
+		put_head(ahead, shape, record, size_bytes);
+		compact_follow_paired(task, ahead->follower, ahead->code);
+		why = get_exit(model, task, ahead, shape, token, record + sizeof(struct trap_record));
+	} else {
+		if (!get_time(x, ahead, shape->is_exit))
+			return wrong_time;
+		put_head(ahead, shape, record, size_bytes);
+		compact_follow(model, shape, ahead->follower, ahead->code);
+		why = get_others(model, task, ahead, shape, token, record + sizeof(struct trap_record));
+	}
 	if (why)
 		return why;
-	if (!shape->is_enter)
-		compact_prefetch(model);
-	if (is_last)
-		record = memcpy(x->row, x->last, size_bytes);
+	if (shape->is_enter) {
+		ahead->follower = &shape->next_code;
+		ahead->code = shape->next_code;
+	} else {
+		ahead->code = compact_expected_call(model, task, &ahead->follower);
+	}
 	x->row += size_bytes;
-	return shape->nr_fragments ? get_fragments(x, shape, record) : NULL;
+	return shape->nr_fragments ? tape_expand_fragments(x, shape, record) : NULL;
 }
 
 /* Where the streams are that are read ahead of their ends, and whether they are there yet. */
@@ -572,7 +407,8 @@ static struct ahead take_ahead(const struct expansion *x)
 			      .one = x->at[COMPACT_VALUES_1],
 			      .low = x->at[COMPACT_VALUES_LOW],
 			      .next = x->at[COMPACT_VALUES_NEXT],
-			      .rest = x->at[COMPACT_VALUES_REST]};
+			      .rest = x->at[COMPACT_VALUES_REST],
+			      .code = COMPACT_NONE};
 }
 
 static ALWAYS_INLINE bool is_past(const struct expansion *x, const struct ahead *ahead)
@@ -606,8 +442,11 @@ static const char *get_records(struct expansion *x)
 	const char *why = NULL;
 
 	while (!why && x->row < x->rows_end) {
-		for (unsigned i = 0; i < RECORDS_AT_ONCE && !why && x->row < x->rows_end; i++)
+		unsigned left = RECORDS_AT_ONCE;
+
+		do
 			why = get_record(x, &ahead);
+		while (!why && --left && x->row < x->rows_end);
 		/* What was made of bytes behind a stream's end may be wrong in any way. */
 		if (is_past(x, &ahead))
 			why = "its streams end early";

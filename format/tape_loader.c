@@ -116,7 +116,8 @@ static int expand(struct tape_loader *loader, const struct tape_chunk_header *he
 	if (!loader->model)
 		loader->model =
 			aligned_alloc(CACHE_LINE, (sizeof(*loader->model) + CACHE_LINE - 1) & ~(CACHE_LINE - 1));
-	if (!loader->model || tape_scratch_reserve(&loader->compact, header->raw_bytes + COMPACT_SLACK_BYTES))
+	if (!loader->model || tape_scratch_reserve(&loader->compact, header->raw_bytes + COMPACT_SLACK_BYTES) ||
+	    tape_scratch_reserve(raw, header->raw_bytes + COMPACT_ROWS_SLACK_BYTES))
 		return -ENOMEM;
 	result = get_payload(loader, header, stored, &loader->compact, &size_bytes);
 	if (result)
@@ -147,10 +148,12 @@ int tape_loader_load(struct tape_loader *loader, const struct tape_origin *from,
 		return bad(loader, "%s", why);
 	if (header->codec == TAPE_ZSTD && !loader->zstd)
 		loader->zstd = ZSTD_createDCtx();
-	if ((header->codec == TAPE_ZSTD && !loader->zstd) || tape_scratch_reserve(raw, header->raw_bytes))
+	if (header->codec == TAPE_ZSTD && !loader->zstd)
 		return -ENOMEM;
 	if (header->type == TAPE_CHUNK_TRAPS && header->layout == TAPE_LAYOUT_2)
 		return expand(loader, header, stored, raw);
+	if (tape_scratch_reserve(raw, header->raw_bytes))
+		return -ENOMEM;
 	result = get_payload(loader, header, stored, raw, &size_bytes);
 	if (!result && size_bytes != header->raw_bytes)
 		result = bad(loader, "does not decompress to its length");

@@ -36,7 +36,7 @@ static void round_trip(const uint8_t *rows, size_t rows_bytes)
 	tape_touched_deinit(&walked.touched);
 	tape_touched_deinit(&found.touched);
 	payload = malloc(compacted.size_bytes + COMPACT_SLACK_BYTES);
-	again = malloc(rows_bytes + 1);
+	again = malloc(rows_bytes + COMPACT_ROWS_SLACK_BYTES);
 	fail_if(!payload || !again);
 	for (unsigned i = 0; i <= COMPACT_STREAMS && compacted.size_bytes; i++) {
 		memcpy(payload + at, compacted.parts[i].data, compacted.parts[i].size_bytes);
@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 		return 0;
 	rows_bytes = get_le32(data) % (64u << 10);
 	payload = malloc(size_bytes - 4 + COMPACT_SLACK_BYTES);
-	rows = malloc(rows_bytes + 1);
+	rows = malloc(rows_bytes + COMPACT_ROWS_SLACK_BYTES);
 	fail_if(!payload || !rows);
 	memcpy(payload, data + 4, size_bytes - 4);
 	memset(payload + size_bytes - 4, 0, COMPACT_SLACK_BYTES);

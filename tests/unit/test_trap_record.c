@@ -261,8 +261,46 @@ static void test_bodies(void)
 	CHECK_INT(plan_out.plan_id, 77);
 }
 
+static void same_views(const struct trap_view *a, const struct trap_view *b)
+{
+	CHECK(!memcmp(&a->header, &b->header, sizeof(a->header)));
+	CHECK(!memcmp(a->regs, b->regs, sizeof(a->regs)));
+	CHECK(a->raw == b->raw && a->body == b->body && a->fragments == b->fragments);
+	CHECK_INT(a->fragments_bytes, b->fragments_bytes);
+}
+
+/* Whichever way a processor opens records, it is the same view; the record ends where its memory ends. */
+static void test_openers(void)
+{
+	trap_view_opener *openers[] = {trap_view_open, trap_view_fastest_open()};
+
+	for (uint32_t i = 0; i < 100000; i++) {
+		uint32_t mask = i < 2 * TRAP_REGS ? (i % 2 ? 1u << i / 2 : (1u << i / 2) - 1) : i * 2654435761u;
+		struct trap_record header = {.type = TRAP_ENTER + i % 3, .seq = i, .tsc = ~(uint64_t)i};
+		uint64_t *record;
+
+		header.reg_mask = mask & ((1u << TRAP_REGS) - 1);
+		header.size_bytes = (uint32_t)sizeof(header) + 8 * (uint32_t)__builtin_popcount(header.reg_mask);
+		record = malloc(header.size_bytes);
+		CHECK(record);
+		memcpy(record, &header, sizeof(header));
+		for (unsigned j = sizeof(header) / 8; j < header.size_bytes / 8; j++)
+			record[j] = (uint64_t)j << 56 | (i + 1);
+		for (unsigned j = 0; j < sizeof(openers) / sizeof(openers[0]); j++) {
+			struct trap_view view, parsed;
+
+			memset(&view, 0x5a, sizeof(view));
+			CHECK_INT(trap_view_parse(&parsed, record, header.size_bytes, NULL), header.size_bytes);
+			openers[j](&view, record);
+			same_views(&parsed, &view);
+		}
+		free(record);
+	}
+}
+
 int main(void)
 {
+	test_openers();
 	test_whole();
 	test_truncation();
 	test_corruption();
