@@ -57,8 +57,10 @@ target_sources(vmtape-analyzer PRIVATE
   tape_census.c
   terminal.c
   tape_copy.c
+  tape_copy_snapshot.c
   time_text.c
   tracker.c
+  tracker_fds.c
   u64_map.c)
 
 # libvmtape's functions: in the library, and in the command for hooks of users.

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "tape_copy.h"
+#include "tape_copy_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "bytes.h"
 
 #define ZSTD_LEVEL      3
 #define CHUNK_BYTES     (512u << 10) /* of records */
@@ -17,42 +15,7 @@
 #define PROGRESS_PERIOD 4096
 #define RESET_NS        1000000000 /* that two tapes' clocks may differ by, and be of one boot */
 
-struct vcpu_lane {
-	struct byte_buffer records;
-	uint64_t next_seq, last_tsc, max_tsc; /* of those written; if started */
-	bool started;
-	uint64_t nr_left; /* records that were not wanted: the numbers of later ones are lower by so many */
-	uint64_t part;    /* the newest one that has records of it; in that part: */
-	bool at_seam;     /* all of them so far were in an earlier one, too */
-	bool is_twice;    /* there were such */
-	bool is_joined;   /* and the last one that was written was among them */
-};
-
-struct tape_copy {
-	struct out_file *file;
-	struct tape_writer *writer;
-	struct tape_encoder *encoder;
-	struct tape_pages *pages;
-	struct vcpu_lane *lanes;
-	size_t nr_lanes;
-	size_t held_bytes;
-	struct byte_buffer meta;
-	struct {
-		uint32_t id;
-		size_t size_bytes;
-		void *bytes;
-	} * plans;
-	size_t nr_plans;
-	uint64_t nr_parts; /* with the one that is copied */
-	bool was_damaged;  /* the part before */
-	uint64_t last_tsc; /* of the snapshot that was written last */
-	bool has_seam;     /* an earlier part had snapshots: */
-	uint64_t seam_tsc; /* the last one of them */
-	bool has_skipped;  /* what comes next builds on a snapshot that is not on the new tape */
-	struct tape_copy_stats stats;
-};
-
-static struct vmtape_error *failed(const struct tape_error *why, int result)
+struct vmtape_error *tape_copy_failed(const struct tape_error *why, int result)
 {
 	if (result == -ENOMEM)
 		return &vmtape_error_no_memory;
@@ -104,7 +67,7 @@ struct vmtape_error *tape_copy_create(struct tape_copy **out, struct out_file *f
 		result = tape_pages_create(&copy->pages, copy->writer, ZSTD_LEVEL, &why);
 	if (result) {
 		tape_copy_destroy(copy);
-		return failed(&why, result);
+		return tape_copy_failed(&why, result);
 	}
 	*out = copy;
 	return NULL;
@@ -137,7 +100,7 @@ static struct vmtape_error *append(struct tape_copy *copy, struct tape_chunk *ch
 	struct tape_error why = {.offset = TAPE_NO_OFFSET};
 	int result = tape_writer_append(copy->writer, chunk, &why);
 
-	return result ? failed(&why, result) : NULL;
+	return result ? tape_copy_failed(&why, result) : NULL;
 }
 
 /* ---- META and plans -------------------------------------------------- */
@@ -157,7 +120,7 @@ static struct vmtape_error *flush_meta(struct tape_copy *copy)
 		return &vmtape_error_no_memory;
 	result = tape_chunk_encode_meta(&chunk, (const char *)copy->meta.data, &why);
 	copy->meta.size_bytes = 0;
-	return result ? failed(&why, result) : append(copy, chunk);
+	return result ? tape_copy_failed(&why, result) : append(copy, chunk);
 }
 
 struct vmtape_error *tape_copy_meta(struct tape_copy *copy, const char *key, const char *value)
@@ -225,7 +188,7 @@ static struct vmtape_error *add_plan(struct tape_copy *copy, uint32_t id, const 
 	copy->plans[copy->nr_plans].id = id;
 	copy->plans[copy->nr_plans++].size_bytes = size_bytes;
 	result = tape_chunk_encode_plan(&chunk, plan, size_bytes, &why);
-	return result ? failed(&why, result) : append(copy, chunk);
+	return result ? tape_copy_failed(&why, result) : append(copy, chunk);
 }
 
 struct vmtape_error *tape_copy_plans(struct tape_copy *copy, struct session *session)
@@ -248,118 +211,6 @@ struct vmtape_error *tape_copy_plans(struct tape_copy *copy, struct session *ses
 	return error;
 }
 
-/* ---- snapshots ------------------------------------------------------- */
-
-struct page_job {
-	struct tape_copy *copy;
-	struct tape_reader *reader;
-	uint32_t index;
-	bool all; /* what can't be had is counted, and left out; else it ends the job */
-	uint64_t nr_missing;
-	struct tape_error why; /* of the new tape */
-	bool writing;          /* that it is of */
-};
-
-/* 0, -EBADMSG (a page can't be had), or another negative errno. */
-static int copy_run(void *ctx, uint64_t gfn, const struct tape_page_run *run)
-{
-	static const uint8_t zeros[TAPE_PAGE_BYTES];
-	struct page_job *job = ctx;
-	uint8_t page[TAPE_PAGE_BYTES];
-
-	if (run->kind == TAPE_RUN_NONE)
-		return 0;
-	if (run->kind == TAPE_RUN_LOST) {
-		job->nr_missing += run->nr_pages;
-		return job->all ? 0 : -EBADMSG;
-	}
-	for (uint64_t i = 0; i < run->nr_pages; i++) {
-		const uint8_t *bytes = zeros;
-		int result = 0;
-
-		if (run->kind == TAPE_RUN_STORED) {
-			result = tape_reader_page(job->reader, job->index, gfn + i, page, NULL);
-			bytes = page;
-		}
-		if (result == -ENOMEM)
-			return result;
-		if (result) {
-			job->nr_missing++;
-			if (!job->all)
-				return -EBADMSG;
-			continue;
-		}
-		result = tape_pages_add(job->copy->pages, gfn + i, bytes, &job->why);
-		if (result) {
-			job->writing = true;
-			return result;
-		}
-	}
-	return 0;
-}
-
-static int copy_all(struct page_job *job, const struct tape_snapshot_info *info)
-{
-	uint64_t done = 0; /* ranges of a damaged tape may overlap: each page once */
-
-	for (uint32_t i = 0; i < info->nr_ranges; i++) {
-		uint64_t gfn = info->ranges[i].gpa / TAPE_PAGE_BYTES, bytes = info->ranges[i].size_bytes;
-		uint64_t end = gfn + bytes / TAPE_PAGE_BYTES + (bytes % TAPE_PAGE_BYTES != 0);
-
-		for (gfn = gfn > done ? gfn : done; gfn < end; done = gfn) {
-			struct tape_page_run run;
-			int result = tape_reader_page_run(job->reader, job->index, gfn, &run, &job->why);
-
-			if (result)
-				return result;
-			run.nr_pages = run.nr_pages < end - gfn ? run.nr_pages : end - gfn;
-			result = copy_run(job, gfn, &run);
-			if (result)
-				return result;
-			gfn += run.nr_pages;
-		}
-	}
-	return 0;
-}
-
-/* An increment, if all that it brings is there and the one before it was copied; else all of memory. Within a tape, the
- * TSC may go back (the guest was reset): only those of other tapes are told by it. */
-static struct vmtape_error *copy_snapshot(struct tape_copy *copy, struct session *session, uint32_t index, bool first)
-{
-	struct page_job job = {.copy = copy, .reader = session_reader(session), .index = index};
-	const struct tape_snapshot *snapshot = tape_reader_snapshot(job.reader, index);
-	struct tape_snapshot_info info = snapshot->info;
-	bool whole = false;
-	int result = -EBADMSG;
-
-	if (copy->has_seam && info.tsc <= copy->seam_tsc) {
-		copy->stats.skipped_snapshots++;
-		copy->has_skipped = true;
-		return NULL;
-	}
-	job.why.offset = TAPE_NO_OFFSET;
-	if (!first && !info.base && !copy->has_skipped) {
-		result = tape_reader_brought_runs(job.reader, index, copy_run, &job, &whole, &job.why);
-		if (!result && !whole)
-			result = -EBADMSG;
-	}
-	if (result == -EBADMSG && !job.writing) {
-		job.nr_missing = 0;
-		job.all = true;
-		info.base = true;
-		result = copy_all(&job, &snapshot->info);
-		copy->stats.missing_pages += job.nr_missing;
-	}
-	if (!result)
-		result = tape_pages_commit(copy->pages, &info, &job.why);
-	if (result)
-		return failed(&job.why, result);
-	copy->stats.snapshots++;
-	copy->last_tsc = info.tsc;
-	copy->has_skipped = false;
-	return NULL;
-}
-
 /* ---- records --------------------------------------------------------- */
 
 static struct vmtape_error *flush_lane(struct tape_copy *copy, size_t vcpu)
@@ -374,7 +225,7 @@ static struct vmtape_error *flush_lane(struct tape_copy *copy, size_t vcpu)
 	result = tape_encoder_traps(copy->encoder, &chunk, (uint16_t)vcpu, lane->records.data, lane->records.size_bytes,
 				    &why);
 	lane->records.size_bytes = 0;
-	return result ? failed(&why, result) : append(copy, chunk);
+	return result ? tape_copy_failed(&why, result) : append(copy, chunk);
 }
 
 static struct vmtape_error *flush_all(struct tape_copy *copy)
@@ -561,7 +412,7 @@ static struct vmtape_error *copy_records(struct tape_copy *copy, struct session 
 			break;
 		while (!error && snapshot >= 0 && snapshot <= part->last_snapshot &&
 		       tape_reader_snapshot(session_reader(session), (uint32_t)snapshot)->info.tsc <= view.header.tsc) {
-			error = copy_snapshot(copy, session, (uint32_t)snapshot, snapshot == part->first_snapshot);
+			error = tape_copy_snapshot(copy, session, (uint32_t)snapshot, snapshot == part->first_snapshot);
 			snapshot++;
 		}
 		if (!error)
@@ -573,7 +424,7 @@ static struct vmtape_error *copy_records(struct tape_copy *copy, struct session 
 		error = result == -ENOMEM ? &vmtape_error_no_memory
 					  : vmtape_error_create(VMTAPE_ERROR_IO, "%s", why.message);
 	for (; !error && snapshot >= 0 && snapshot <= part->last_snapshot; snapshot++)
-		error = copy_snapshot(copy, session, (uint32_t)snapshot, snapshot == part->first_snapshot);
+		error = tape_copy_snapshot(copy, session, (uint32_t)snapshot, snapshot == part->first_snapshot);
 	if (!error)
 		error = check_joined(copy);
 	return error ? error : flush_all(copy);
@@ -609,5 +460,5 @@ struct vmtape_error *tape_copy_finish(struct tape_copy *copy, const char *reason
 	result = tape_writer_finish(copy->writer, reason, &totals, &why);
 	if (!result)
 		result = tape_writer_check(copy->writer, &why);
-	return result ? failed(&why, result) : NULL;
+	return result ? tape_copy_failed(&why, result) : NULL;
 }

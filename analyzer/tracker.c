@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tracker.h"
+#include "tracker_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,47 +7,7 @@
 #include <string.h>
 
 #include "linux/linux_state.h"
-#include "plan.h"
 #include "process_fds.h"
-#include "sequence.h"
-#include "u64_map.h"
-
-#define FD_CALLS    1024 /* numbers that a table may have; beyond, no call is about descriptors */
-#define MAX_PLAN_ID 4096
-
-struct tracker {
-	struct session *session;
-	struct tracker_sink sink;
-	struct tape_cursor *cursor;
-	struct pairing *pairing;
-	struct processes *processes;
-	struct sequence sequence;
-	uint32_t next_snapshot;
-	uint64_t next_snapshot_tsc; /* or earlier */
-	uint64_t records;
-	struct call_thread thread; /* of the record at hand, if it is identified */
-	bool is_identified;
-	uint64_t tsc;
-	struct trap_view held; /* read, but later than asked for */
-	bool has_held, skipped;
-	uint64_t carried_since_tsc;  /* what a ring tape says of its tasks does not go back behind this; 0: no matter */
-	struct vmtape_error *failed; /* within a callback */
-	uint64_t passed_ordinal;     /* of the latest snapshot, + 1 */
-	uint64_t awaited_id;         /* of a snapshot that is not there yet */
-	bool awaits;
-	/* Descriptors, if they are wanted. */
-	struct fd_call *fd_calls[TRAP_ABIS]; /* by number */
-	uint8_t *fd_calls_known[TRAP_ABIS];
-	const struct linux_guest *fd_guest;
-	struct call_fds fds; /* of the record at hand */
-	struct linux_state *state;
-	bool fds_wanted;
-	bool plans_seen, any_leaves_out; /* what any_leaves_out() found */
-	struct skip_plan *skip;          /* NULL: all is read */
-	struct u64_map passed;           /* tasks that have come in what is passed over, and until when that is */
-	bool has_passed;                 /* that of the record at hand */
-	uint64_t doubted_tsc;            /* up to here, what the tape carried of its tasks may be outdated */
-};
 
 /* Only of what begins a call, or who asks: half of all records are exits, whose call knows its thread. */
 static void identify(struct tracker *t, const struct trap_view *view)
@@ -275,131 +235,6 @@ void tracker_destroy(struct tracker *t)
 	free(t);
 }
 
-/* ---- descriptors ----------------------------------------------------- */
-
-/* A call that is not recorded, and may change what is followed here. */
-static bool misses_call(struct tracker *t, const struct plan_call *skipped)
-{
-	const struct linux_guest *guest = session_guest(t->session);
-	const struct linux_syscall *syscall;
-	struct fd_call call;
-
-	if (!(skipped->flags & PLAN_CALL_SKIP))
-		return false;
-	syscall = guest && skipped->abi < TRAP_ABIS ? linux_guest_syscall(guest, skipped->abi, skipped->nr)
-						    : session_syscall(t->session, t->tsc, skipped->abi, skipped->nr);
-	if (!syscall)
-		return true;
-	fd_call_of(syscall, &call);
-	if (fd_call_is_receive(&call)) {
-		process_fds_lose_links(t->processes);
-		return false;
-	}
-	return fd_call_is_change(&call) || call_role_of(syscall->name) != CALL_ROLE_NONE;
-}
-
-/* A plan that leaves calls out, or can't be read: descriptors may be closed and opened unseen. */
-static bool leaves_out(struct tracker *t, uint32_t plan_id)
-{
-	const uint16_t skips = PLAN_F_DEFAULT_SKIP | PLAN_F_SKIP_ENTER | PLAN_F_SKIP_EXIT;
-	const struct plan_header *header;
-	const void *plan;
-	size_t size_bytes;
-
-	if (tape_reader_plan(session_reader(t->session), plan_id, &plan, &size_bytes) || size_bytes < sizeof(*header))
-		return true;
-	header = plan_get_header(plan);
-	if (header->flags & skips || header->nr_cr3 ||
-	    size_bytes < sizeof(*header) + header->nr_calls * sizeof(struct plan_call))
-		return true;
-	for (unsigned i = 0; i < header->nr_calls; i++)
-		if (misses_call(t, (const struct plan_call *)(header + 1) + i))
-			return true;
-	return false;
-}
-
-static void note_plan(struct tracker *t, const struct trap_view *view)
-{
-	struct trap_plan_change change;
-
-	trap_view_plan(view, &change);
-	process_fds_partial(t->processes, leaves_out(t, change.plan_id), view->header.tsc);
-}
-
-/* Until a record tells which plan rules, and behind damage that may have taken such a record: as if all did. */
-static bool any_leaves_out(struct tracker *t)
-{
-	const void *plan;
-	size_t size_bytes;
-
-	if (t->plans_seen)
-		return t->any_leaves_out;
-	t->plans_seen = true;
-	t->any_leaves_out = false;
-	for (uint32_t id = 0; id < MAX_PLAN_ID && !t->any_leaves_out; id++)
-		t->any_leaves_out = tape_reader_plan(session_reader(t->session), id, &plan, &size_bytes) != -ENOENT &&
-				    leaves_out(t, id);
-	return t->any_leaves_out;
-}
-
-struct vmtape_error *tracker_want_fds(struct tracker *t)
-{
-	for (int abi = 0; abi < TRAP_ABIS; abi++) {
-		t->fd_calls[abi] = calloc(FD_CALLS, sizeof(**t->fd_calls));
-		t->fd_calls_known[abi] = calloc(FD_CALLS, 1);
-		if (!t->fd_calls[abi] || !t->fd_calls_known[abi])
-			return &vmtape_error_no_memory;
-	}
-	t->fd_guest = session_guest(t->session);
-	t->fds_wanted = true;
-	if (!process_fds_want(t->processes))
-		return &vmtape_error_no_memory;
-	process_fds_partial(t->processes, any_leaves_out(t), 0);
-	/* vmtape cut -f keeps what tells of descriptors, but not what takes them from sockets */
-	if (tape_reader_meta(session_reader(t->session), "cut_filter"))
-		process_fds_lose_links(t->processes);
-	return NULL;
-}
-
-const struct call_fds *tracker_fds(const struct tracker *t)
-{
-	return t->fds_wanted ? &t->fds : NULL;
-}
-
-static const struct fd_call *fd_call_at(struct tracker *t, uint8_t abi, uint32_t nr)
-{
-	if (abi >= TRAP_ABIS || nr >= FD_CALLS)
-		return NULL;
-	if (!t->fd_calls_known[abi][nr]) {
-		const struct linux_syscall *syscall = session_syscall(t->session, t->tsc, abi, nr);
-
-		fd_call_of(syscall, &t->fd_calls[abi][nr]);
-		t->fd_calls_known[abi][nr] = syscall != NULL;
-	}
-	return &t->fd_calls[abi][nr];
-}
-
-static void follow_fds(struct tracker *t, const struct trap_view *view)
-{
-	static const struct fd_call other = {.dirfd = -1, .path = -1, .flags = -1};
-	const struct fd_call *call;
-
-	call_fds_release(&t->fds);
-	t->fds = (struct call_fds){0};
-	if (view->header.type == TRAP_ENTER) {
-		call = fd_call_at(t, view->header.abi, trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]));
-		process_fds_enter(t->processes, view, call ? call : &other, &t->fds);
-	} else if (view->header.type == TRAP_EXIT) {
-		call = trap_view_has(view, TRAP_REG_NR)
-			       ? fd_call_at(t, view->header.abi,
-					    trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_NR]))
-			       : NULL;
-		process_fds_exit(t->processes, view, call, &t->fds);
-	} else if (view->header.type == TRAP_PLAN) {
-		note_plan(t, view);
-	}
-}
-
 /* ---- chunks that are not wanted -------------------------------------- */
 
 static bool may_skip(void *ctx, size_t number)
@@ -520,7 +355,7 @@ static struct vmtape_error *follow(struct tracker *t, const struct trap_view *vi
 	if (t->sink.record || (tracker_fds(t) && !(view->header.type == TRAP_EXIT && pairing_is_end(t->pairing, view))))
 		identify(t, view);
 	if (tracker_fds(t))
-		follow_fds(t, view);
+		tracker_follow_fds(t, view);
 	if (t->sink.record)
 		t->sink.record(t->sink.ctx, view, &t->thread);
 	if (view->header.type == TRAP_GAP && t->sink.gap)
@@ -546,7 +381,7 @@ static struct vmtape_error *follow_missing(struct tracker *t, const struct trap_
 	record.header.flags = 0;
 	record.header.nr_fragments = 0;
 	record.header.reg_mask = 0;
-	if (tracker_fds(t) && any_leaves_out(t))
+	if (tracker_fds(t) && tracker_any_leaves_out(t))
 		process_fds_partial(t->processes, true, t->tsc);
 	if (trap_view_parse(&view, &record, sizeof(record), NULL) <= 0)
 		return NULL;
@@ -717,7 +552,7 @@ struct vmtape_error *tracker_go_on(struct tracker *t)
 	if (guest)
 		processes_set_cr3_mask(t->processes, linux_guest_facts(guest)->kernel_cr3_mask);
 	for (int abi = 0; tracker_fds(t) && guest != t->fd_guest && abi < TRAP_ABIS; abi++)
-		memset(t->fd_calls_known[abi], 0, FD_CALLS);
+		memset(t->fd_calls_known[abi], 0, TRACKER_FD_CALLS);
 	t->fd_guest = guest;
 	t->plans_seen = false;
 	t->next_snapshot_tsc = 0;
