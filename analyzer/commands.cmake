@@ -36,8 +36,14 @@ target_sources(vmtape-analyzer PRIVATE
   process_exe.c
   process_fds.c
   process_fds_life.c
+  process_fds_links.c
   process_fds_names.c
+  process_fds_new.c
+  process_fds_numbers.c
+  process_fds_paths.c
   process_fds_rights.c
+  process_fds_snapshot.c
+  process_fds_sockets.c
   process_list.c
   process_maps.c
   process_moment.c

@@ -39,13 +39,21 @@ enum fd_action {
 	FD_DO_SOCKETCALL, /* i386: one of those above, by its first argument */
 	FD_DO_IO_URING,
 	FD_DO_IO_URING_ENTER,
+	FD_DO_IO_URING_REGISTER,
 	FD_DO_GETDENTS,
 	FD_DO_CHDIR,
 	FD_DO_FCHDIR,
+	FD_DO_GETCWD,
 	FD_DO_CHROOT,
 	FD_DO_UNSHARE,
 	FD_DO_RENAME,
 	FD_DO_UNLINK,
+	FD_DO_LINK,
+	FD_DO_OPEN_TREE,
+	FD_DO_MOUNT, /* with MS_MOVE, files have other names by now; so they do behind the next three */
+	FD_DO_MOVE_MOUNT,
+	FD_DO_UMOUNT,
+	FD_DO_PIVOT,
 	FD_DO_LOSE_NAMES, /* mounts and namespaces: directories may be others now */
 	FD_DO_SETUID,
 	FD_DO_SETRESUID, /* setreuid, too */
@@ -69,6 +77,11 @@ void fd_call_of(const struct linux_syscall *syscall, struct fd_call *out);
 static inline bool fd_call_is_receive(const struct fd_call *call)
 {
 	return call->action == FD_DO_RECV;
+}
+/* It changes what descriptors and directories are, and does not only tell. */
+static inline bool fd_call_is_change(const struct fd_call *call)
+{
+	return call->action != FD_DO_NOTHING && call->action != FD_DO_GETCWD && call->action != FD_DO_IO_URING_REGISTER;
 }
 /* What socketcall stands for with this first argument; false: for nothing that is known. */
 bool fd_call_of_socketcall(uint64_t number, struct fd_call *out);

@@ -133,6 +133,27 @@ void fd_link_break(struct fd_file *file)
 		file->link->broken = true;
 }
 
+void fd_link_renew(struct fd_file *a, struct fd_file *b, uint32_t gaps, const uint32_t receivers[2])
+{
+	struct fd_link *link;
+	int end;
+
+	/* one of them had another peer, or its peer was closed: it can't be this one then */
+	if (a == b || a->link != b->link)
+		return;
+	if (!a->link && !fd_link_join(a, b, gaps))
+		return;
+	link = a->link;
+	end = end_of(a);
+	drop_messages(link, 0);
+	drop_messages(link, 1);
+	link->gaps = gaps;
+	link->blind = link->room->blind_sends;
+	link->receivers[end] = receivers[0];
+	link->receivers[!end] = receivers[1];
+	link->broken = receivers[0] > 1 || receivers[1] > 1;
+}
+
 struct fd_message *fd_link_send(struct fd_file *file, uint32_t nr)
 {
 	uint32_t room = nr < FD_MESSAGE_FILES ? nr : FD_MESSAGE_FILES;

@@ -28,6 +28,11 @@ struct fd_message {
 
 /* The two ends, made by one call; gaps: fd_gaps(). false: no memory. */
 bool fd_link_join(struct fd_file *a, struct fd_file *b, uint32_t gaps);
+/*
+ * The guest's memory says that these are each other's peer, and that nothing is under way between them; no call that
+ * sends is. receivers: calls that wait on each. Makes the link, or whole what was broken.
+ */
+void fd_link_renew(struct fd_file *a, struct fd_file *b, uint32_t gaps, const uint32_t receivers[2]);
 /* file is released: what was under way to it is, too. */
 void fd_link_leave(struct fd_file *file);
 /* Of a room that comes to its end: messages may hold the sockets that they are under way on. */

@@ -48,6 +48,15 @@ void fd_object_release(struct fd_object *object)
 		free(object);
 }
 
+uint8_t fd_name_origin_in(uint8_t directory_origin, const char *path, size_t n)
+{
+	if (directory_origin < FD_NAME_KERNEL || !n || memchr(path, '/', n) || (n == 1 && path[0] == '.') ||
+	    (n == 2 && path[0] == '.' && path[1] == '.'))
+		return FD_NAME_GIVEN;
+	/* something may be mounted there, which has other names, too */
+	return directory_origin == FD_NAME_KERNEL ? FD_NAME_KERNEL : FD_NAME_PLACED;
+}
+
 static bool same_endpoint(const struct fd_endpoint *a, const struct fd_endpoint *b)
 {
 	return a->known == b->known &&

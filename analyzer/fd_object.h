@@ -64,17 +64,23 @@ struct fd_socket {
 enum fd_name_origin {
 	FD_NAME_GIVEN,  /* a call's argument: symbolic links may be in it */
 	FD_NAME_MADE,   /* the same, but for its last part: the call made that file (O_EXCL), or has renamed it */
-	FD_NAME_KERNEL, /* a snapshot: where the file really is */
+	FD_NAME_KERNEL, /* a snapshot, or a call that followed no link from where that was known: where it really is */
+	FD_NAME_PLACED, /* the same, and in a mount namespace that processes are in */
+	FD_NAME_ONLY,   /* a snapshot: and no other name leads there, through whatever mount */
 };
 
 struct fd_object {
 	uint32_t refs;
 	uint8_t kind;   /* enum fd_kind */
-	uint8_t origin; /* enum fd_name_origin; set by who has created it, before anybody else has it */
+	uint8_t origin; /* enum fd_name_origin; set by who has created it, before anybody else has it; so is */
+	bool linked;    /* it may have more names, which are hard links */
 	struct fd_socket socket;
 	uint16_t name_len;
 	char name[]; /* path, "pipe:[7]", path of a UNIX socket; empty: not known. NUL behind it */
 };
+
+/* Where the name is from of what a call finds by this path in a directory, following no link in its last part. */
+uint8_t fd_name_origin_in(uint8_t directory_origin, const char *path, size_t n);
 
 /* With one reference; NULL: no memory. A name that is too long is no name. */
 struct fd_object *fd_object_create(enum fd_kind kind, const char *name, size_t name_len);

@@ -73,6 +73,18 @@ const char *fd_record_string(const struct trap_view *view, int arg, bool again, 
 	return (const char *)bytes;
 }
 
+bool fd_record_is_empty(const struct trap_view *view, int arg)
+{
+	struct trap_fragment fragment;
+	const uint8_t *bytes;
+	size_t position = 0;
+
+	while (trap_view_next_fragment(view, &position, &fragment, &bytes))
+		if (fragment.label == PLAN_LABEL_ARG0 + arg && !(fragment.status & TRAP_FRAG_AGAIN))
+			return fragment.status == TRAP_FRAG_WHOLE && (!fragment.len_bytes || !bytes[0]);
+	return false;
+}
+
 bool fd_record_result(const struct trap_view *view, int64_t *ret)
 {
 	struct call call = {.has_exit = true};

@@ -184,7 +184,8 @@ struct fd_file *fd_file_create(struct fd_room *room, struct fd_object *object)
 				 .next = room->files,
 				 .back = &room->files,
 				 .mask = fd_name_mask(object),
-				 .named_seq = room->name_seq};
+				 .named_seq = room->name_seq,
+				 .mount_seq = room->mount_seq};
 	if (file->next)
 		file->next->back = &file->next;
 	room->files = file;
@@ -240,6 +241,7 @@ struct fd_fs *fd_fs_create(const struct fd_fs *like)
 		return NULL;
 	*fs = like ? *like : (struct fd_fs){.cwd = "", .root = ""};
 	fs->refs = 1;
+	fs->nr_moving = 0;
 	return fs;
 }
 

@@ -14,6 +14,14 @@
 #define FD_ROOM_MAX  (2u << 20)  /* slots of all tables: 48 MiB */
 #define FD_BYTES_MAX (64u << 20) /* of all open files, with what they are called */
 
+/* Mount namespaces: 0: not known; made by a call since the latest snapshot: a number; else the address in the guest. */
+#define FD_NS_MADE_MAX UINT32_MAX
+
+static inline bool fd_ns_may_be(uint64_t a, uint64_t b)
+{
+	return !a || !b || a == b;
+}
+
 struct fd_link;
 
 struct fd_room {
@@ -23,6 +31,9 @@ struct fd_room {
 	uint64_t blind_sends; /* descriptors sent on sockets that are not known */
 	struct fd_file *files;
 	uint64_t name_seq;             /* counts beginnings and ends of calls that change names */
+	uint64_t mount_seq;            /* counts beginnings and ends of calls that change mounts */
+	uint32_t nr_mounting;          /* of those, under way */
+	uint64_t last_mount_ns;        /* that a call has made: FD_NS */
 	uint32_t named[FD_NAME_PARTS]; /* fd_name_count() of all files */
 };
 
@@ -35,6 +46,8 @@ struct fd_file {
 	struct fd_file *next, **back; /* of all of the room */
 	uint64_t mask;                /* fd_name_mask() of its object */
 	uint64_t named_seq;           /* of the room, as its name was told */
+	uint64_t mount_seq;           /* of the room, then */
+	uint64_t mount_ns;            /* mount namespace that its name is one of: FD_NS */
 	uint64_t held_seq;            /* of the room: whose call changed names then has it open */
 	bool doubtful;                /* its name may have been changed since */
 };
@@ -99,8 +112,12 @@ struct fd_fs {
 	uint32_t refs, seq; /* seq: counts changes */
 	uint32_t confirmed, root_confirmed;
 	uint64_t name_seq; /* of the room, when its names were last looked at by a call that changes names */
-	const char *cwd;   /* lives elsewhere; "": not known */
-	const char *root;  /* "": not known to be another than "/"; "?": another, and not known */
+	uint64_t cwd_name_seq, cwd_mount_seq; /* of the room, as cwd was told */
+	uint64_t mount_ns, cwd_mount_ns;      /* FD_NS: of absolute paths, and that cwd is in */
+	uint8_t cwd_origin;                   /* enum fd_name_origin */
+	uint32_t nr_moving;                   /* calls under way that change it */
+	const char *cwd;                      /* lives elsewhere; "": not known */
+	const char *root;                     /* "": not known to be another than "/"; "?": another, and not known */
 };
 struct fd_fs *fd_fs_create(const struct fd_fs *like); /* like may be NULL: nothing known */
 struct fd_fs *fd_fs_hold(struct fd_fs *fs);

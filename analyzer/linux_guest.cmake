@@ -26,6 +26,7 @@ target_sources(vmtape-analyzer PRIVATE ${unistd_out}
   linux/linux_fds.c
   linux/linux_guest.c
   linux/linux_identify.c
+  linux/linux_mounts.c
   linux/linux_paths.c
   linux/linux_state.c
   linux/linux_syscalls.c

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What renames and unlinks do to the names of open files and of directories that
- * processes are in. Names are as calls gave them, with symbolic links left as they
+ * What renames, unlinks and mounts do to the names of open files and of directories
+ * that processes are in. Names are as calls gave them, with symbolic links left as they
  * are; so a change that seems to be a file's may be another's, and the other way
  * round: what is not certain is marked.
  */
@@ -12,6 +12,10 @@
 
 #define RENAME_EXCHANGE_ 2
 #define AT_REMOVEDIR_    0x200
+#define MNT_DETACH_      2
+#define MOVE_EMPTY_PATH_ 4      /* MOVE_MOUNT_F_EMPTY_PATH */
+#define MS_MOVE_         0x2000 /* if none of MS_REMOUNT, MS_BIND, MS_UNBINDABLE, _PRIVATE, _SLAVE, _SHARED */
+#define MS_NO_MOVE_      (0x20ull | 0x1000 | 0x20000 | 0x40000 | 0x80000 | 0x100000)
 
 static const char deleted[] = " (deleted)";
 #define DELETED_BYTES (sizeof(deleted) - 1)
@@ -51,8 +55,11 @@ static bool is_plain(const struct fd_object *path)
 	return path->name[0] == '/' && !has_component(path->name, path->name_len, "..", 2, false);
 }
 
-/* path: NULL: not known; not absolute: only its last name is known. only: what is below can't be meant. */
-static enum match match(const char *name, size_t n, const struct fd_object *path, bool only)
+/*
+ * path: NULL: not known; not absolute: only its last name is known. only: what is below can't be meant. alone: name is
+ * the kernel's, and no other leads to that file.
+ */
+static enum match match(const char *name, size_t n, const struct fd_object *path, bool only, bool alone)
 {
 	size_t len;
 	const char *component;
@@ -65,6 +72,8 @@ static enum match match(const char *name, size_t n, const struct fd_object *path
 		if (!only && name[path->name_len] == '/')
 			return BELOW;
 	}
+	if (alone && path->origin >= FD_NAME_PLACED)
+		return NO_MATCH;
 	component = last_component(path, &len);
 	return has_component(name, n, component, len, only) ? PERHAPS : NO_MATCH;
 }
@@ -77,14 +86,14 @@ static size_t put_name(const struct fd_name_change *change, bool from_target, en
 	const struct fd_object *to = from_target ? change->path : change->target;
 	size_t at = 0;
 
-	if (change->removes || (from_target && !change->exchanges)) {
+	if (change->effect == FD_NAMES_REMOVE || (from_target && !change->exchanges)) {
 		if (how != SAME || n + DELETED_BYTES >= FD_NAME_BYTES)
 			return 0;
 		memcpy(out, name, n);
 		memcpy(out + n, deleted, DELETED_BYTES);
 		return n + DELETED_BYTES;
 	}
-	if (!to || to->name[0] != '/' || (how != SAME && how != BELOW))
+	if (change->effect == FD_NAMES_DETACH || !to || to->name[0] != '/' || (how != SAME && how != BELOW))
 		return 0;
 	at = to->name_len;
 	if (at + n - from->name_len >= FD_NAME_BYTES)
@@ -95,14 +104,16 @@ static size_t put_name(const struct fd_name_change *change, bool from_target, en
 }
 
 /* What the change may be to this name; *from_target: as what the renamed one has replaced, or was exchanged with. */
-static enum match find(const struct fd_name_change *change, const char *name, size_t n, bool *from_target)
+static enum match find(const struct fd_name_change *change, const char *name, size_t n, bool alone, bool *from_target)
 {
 	enum match how, other;
 
 	*from_target = false;
-	how = match(name, n, change->path, change->removes);
-	if ((how == NO_MATCH || how == PERHAPS) && !change->removes) {
-		other = match(name, n, change->target, !change->exchanges);
+	if (change->effect == FD_NAMES_PIVOT)
+		return PERHAPS;
+	how = match(name, n, change->path, change->effect == FD_NAMES_REMOVE, alone);
+	if ((how == NO_MATCH || how == PERHAPS) && change->effect == FD_NAMES_MOVE) {
+		other = match(name, n, change->target, !change->exchanges, alone);
 		*from_target = other == SAME || other == BELOW;
 		how = other == NO_MATCH ? how : other;
 	}
@@ -110,18 +121,29 @@ static enum match find(const struct fd_name_change *change, const char *name, si
 	return how == SAME && is_deleted(name, n) ? PERHAPS : how;
 }
 
+static bool is_known(const struct fd_name_change *change)
+{
+	return change->path && (change->target || change->effect != FD_NAMES_MOVE);
+}
+
 static bool may_concern(const struct fd_name_change *change, uint64_t mask)
 {
-	return !change->path || (!change->target && !change->removes) || change->mask & mask;
+	return !is_known(change) || change->mask & mask;
 }
 
 /* Is there a file that it may concern? Each name that does has the last part of one of both paths. */
 static bool may_concern_any(const struct fd_room *room, const struct fd_name_change *change)
 {
-	if (!change->path || (!change->target && !change->removes))
+	if (!is_known(change))
 		return true;
 	return fd_last_name_count(change->path, room->named) ||
 	       (change->target && fd_last_name_count(change->target, room->named));
+}
+
+/* Of two names of the same file, renaming one to the other does nothing. */
+static bool may_be_nothing(const struct fd_name_change *change, const struct fd_object *object, enum match how)
+{
+	return change->effect == FD_NAMES_MOVE && how == SAME && object->linked && object->kind != FD_DIRECTORY;
 }
 
 /*
@@ -132,8 +154,32 @@ static bool is_certain(const struct processes *p, const struct fd_thread *t, con
 {
 	uint8_t origin = file->object->origin;
 
-	return !t->unsure && !t->guessed && (origin == FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
+	/* what is mounted since, or just now, may hide it, and then it is another that was changed */
+	return file->mount_seq == p->fds->room.mount_seq && !p->fds->room.nr_mounting && !t->unsure && !t->guessed &&
+	       (origin >= FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
 	       file->held_seq == p->fds->room.name_seq;
+}
+
+/* Of a name that a rename has given. */
+static uint8_t origin_of_new(const struct fd_object *to, enum match how)
+{
+	return how == SAME && to->origin >= FD_NAME_KERNEL ? to->origin : FD_NAME_MADE;
+}
+
+static void add_link(struct fd_file *file)
+{
+	struct fd_object *old = file->object, *fresh;
+
+	if (old->linked || old->kind != FD_FILE)
+		return;
+	fresh = fd_object_create(FD_FILE, old->name, old->name_len);
+	if (fresh) {
+		fresh->origin = old->origin;
+		fresh->linked = true;
+		fd_file_set(file, fresh);
+	} else {
+		file->doubtful = true;
+	}
 }
 
 static void change_file(struct processes *p, const struct fd_thread *t, const struct fd_name_change *change,
@@ -142,42 +188,57 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 	const struct fd_object *old = file->object;
 	char name[FD_NAME_BYTES];
 	struct fd_object *fresh;
-	bool from_target, certain, keeps;
+	bool from_target, certain, keeps, alone;
 	enum match how;
 	size_t n;
 
 	if (!file->mask || !may_concern(change, file->mask))
 		return;
-	how = find(change, old->name, old->name_len, &from_target);
+	alone = old->origin == FD_NAME_ONLY && file->named_seq < change->begin_seq &&
+		file->mount_seq == p->fds->room.mount_seq && !p->fds->room.nr_mounting;
+	how = find(change, old->name, old->name_len, alone, &from_target);
 	if (how == NO_MATCH)
+		return;
+	if (change->effect == FD_NAMES_ADD) {
+		add_link(file);
+		return;
+	}
+	if (change->effect == FD_NAMES_PIVOT && !fd_ns_may_be(file->mount_ns, change->mount_ns))
 		return;
 	/* named while the call was under way: before the change, or behind it */
 	if (change->perhaps || file->named_seq >= change->begin_seq) {
 		file->doubtful = true;
 		return;
 	}
-	certain = is_certain(p, t, file, how);
+	certain = change->effect <= FD_NAMES_REMOVE && is_certain(p, t, file, how) && !may_be_nothing(change, old, how);
 	n = put_name(change, from_target, how, old->name, old->name_len, name);
 	fresh = n ? fd_object_create((enum fd_kind)old->kind, name, n) : NULL;
 	file->doubtful |= !fresh || !certain;
 	if (!fresh)
 		return;
 	/* above its last part, the new name is as the call gave it */
-	keeps = change->removes || (from_target && !change->exchanges);
-	fresh->origin = !certain ? FD_NAME_GIVEN : keeps ? old->origin : FD_NAME_MADE;
+	keeps = change->effect == FD_NAMES_REMOVE || (from_target && !change->exchanges);
+	fresh->linked = old->linked;
+	if (certain)
+		fresh->origin = keeps ? old->origin : origin_of_new(from_target ? change->path : change->target, how);
 	fd_file_set(file, fresh);
 	file->named_seq = p->fds->room.name_seq;
+	file->mount_seq = p->fds->room.mount_seq;
 }
 
 /* Where processes are. What chdir was given may have been a symbolic link, too: never sure. */
 static void change_fs(struct processes *p, const struct fd_name_change *change, struct fd_fs *fs)
 {
 	char name[FD_NAME_BYTES];
-	bool from_target;
+	const struct fd_room *room = &p->fds->room;
+	bool from_target, alone;
 	enum match how;
 	size_t n;
 
 	if (!fs || fs->name_seq == p->fds->room.name_seq)
+		return;
+	if (change->effect == FD_NAMES_PIVOT && !fd_ns_may_be(fs->cwd_mount_ns, change->mount_ns) &&
+	    !fd_ns_may_be(fs->mount_ns, change->mount_ns))
 		return;
 	fs->name_seq = p->fds->room.name_seq;
 	for (int root = 0; root < 2; root++) {
@@ -185,14 +246,19 @@ static void change_fs(struct processes *p, const struct fd_name_change *change, 
 
 		if (old[0] != '/')
 			continue;
-		how = find(change, old, strlen(old), &from_target);
+		alone = !root && fs->cwd_origin == FD_NAME_ONLY && fs->cwd_name_seq < change->begin_seq &&
+			fs->cwd_mount_seq == room->mount_seq && !room->nr_mounting;
+		how = find(change, old, strlen(old), alone, &from_target);
 		if (how == NO_MATCH)
 			continue;
-		n = change->perhaps ? 0 : put_name(change, from_target, how, old, strlen(old), name);
+		/* told while the call was under way: before the change, or behind it */
+		n = change->perhaps || (!root && fs->cwd_name_seq >= change->begin_seq)
+			    ? 0
+			    : put_name(change, from_target, how, old, strlen(old), name);
 		if (n && root)
 			fs->root = process_table_directory(p, name, n);
 		else if (n)
-			fs->cwd = process_table_directory(p, name, n);
+			process_fd_set_cwd(p, fs, process_table_directory(p, name, n), FD_NAME_GIVEN);
 		if (root && !fs->root[0])
 			fs->root = "?";
 		*(root ? &fs->root_confirmed : &fs->confirmed) = fd_gaps(p) - 1;
@@ -233,7 +299,7 @@ bool process_fds_name_is_current(const struct processes *p, const struct fd_thre
 		bool from_target;
 
 		if (change->end_seq > t->name_seq && may_concern(change, mask) &&
-		    find(change, object->name, object->name_len, &from_target) != NO_MATCH)
+		    find(change, object->name, object->name_len, false, &from_target) != NO_MATCH)
 			return false;
 	}
 	return true;
@@ -250,6 +316,8 @@ static struct fd_object *path_of(const struct fd_thread *t, const struct fd_obje
 	if (!path || !n)
 		return NULL;
 	object = fd_path_object(FD_FILE, t->fs ? t->fs->root : "", base ? base->name : NULL, path, n);
+	if (object && base && path[0] != '/')
+		object->origin = fd_name_origin_in(base->origin, path, n);
 	if (object)
 		return object;
 	while (n && path[n - 1] == '/')
@@ -290,27 +358,83 @@ static int target_path(const struct fd_call *call)
 	return call->dirfd < 0 ? call->path + 1 : call->path + 2;
 }
 
-void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+enum fd_name_effect process_fds_names_effect(const struct fd_thread *t)
+{
+	uint64_t flags = t->call->flags < 0 ? 0 : t->args[t->call->flags];
+
+	switch (t->call->action) {
+	case FD_DO_RENAME:
+		return FD_NAMES_MOVE;
+	case FD_DO_UNLINK:
+		return FD_NAMES_REMOVE;
+	case FD_DO_LINK:
+		return FD_NAMES_ADD;
+	case FD_DO_MOUNT:
+		return flags & MS_MOVE_ && !(flags & MS_NO_MOVE_) ? FD_NAMES_MOUNT : FD_NAMES_STAY;
+	case FD_DO_MOVE_MOUNT:
+		/* from nowhere: the copy of a tree, or a new one */
+		return flags & MOVE_EMPTY_PATH_ && !t->file ? FD_NAMES_STAY : FD_NAMES_MOUNT;
+	case FD_DO_UMOUNT:
+		return flags & MNT_DETACH_ ? FD_NAMES_DETACH : FD_NAMES_STAY;
+	case FD_DO_PIVOT:
+		return FD_NAMES_PIVOT;
+	default:
+		return FD_NAMES_STAY;
+	}
+}
+
+static bool has_target(enum fd_name_effect effect)
+{
+	return effect == FD_NAMES_MOVE || effect == FD_NAMES_MOUNT;
+}
+
+/* Of a file that is given by its descriptor: with AT_EMPTY_PATH and its kin, or by one of the kernel's links. */
+static bool enter_by_descriptor(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
 	const struct fd_call *call = t->call;
+	size_t n = 0;
+	const char *path = fd_record_string(view, call->path, false, &n);
+	bool is_empty = fd_record_is_empty(view, call->path);
 
-	t->name_seq = ++p->fds->room.name_seq;
-	t->object = enter_path_of(p, t, view, call->path, call->dirfd, &t->base);
-	if (call->action == FD_DO_RENAME)
-		t->target = enter_path_of(p, t, view, target_path(call), call->dirfd < 0 ? -1 : call->dirfd + 2,
-					  &t->target_base);
+	if (call->action == FD_DO_MOVE_MOUNT && is_empty) {
+		process_fd_take_source(p, t, 0);
+		/* a tree that is mounted nowhere has the name of a root, if any */
+		if (t->file && (t->file->object->name[0] != '/' || t->file->object->name_len == 1)) {
+			fd_file_release(t->file);
+			t->file = NULL;
+		}
+		t->object =
+			t->file ? fd_object_create(FD_FILE, t->file->object->name, t->file->object->name_len) : NULL;
+		return true;
+	}
+	if (call->action != FD_DO_LINK || (!path && !is_empty))
+		return false;
+	if (is_empty)
+		process_fd_take_source(p, t, 0);
+	else if (!process_fd_link(p, t, &path, &n) || n)
+		return false;
+	if (t->file)
+		add_link(t->file);
+	t->object = t->file ? fd_object_create(FD_FILE, t->file->object->name, t->file->object->name_len) : NULL;
+	return true;
 }
 
 static void fill(struct fd_name_change *change, const struct fd_thread *t)
 {
-	bool renames = t->call->action == FD_DO_RENAME;
 	uint64_t flags = t->call->flags < 0 ? 0 : t->args[t->call->flags];
 
+	if (t->unsure && t->object)
+		t->object->origin = FD_NAME_GIVEN;
+	if (t->unsure && t->target)
+		t->target->origin = FD_NAME_GIVEN;
+	change->effect = process_fds_names_effect(t);
 	change->path = t->object;
 	change->target = t->target;
-	change->removes = !renames;
-	change->exchanges = renames && flags & RENAME_EXCHANGE_;
-	change->directories = renames || t->call->removes_directory || (t->call->flags >= 0 && flags & AT_REMOVEDIR_);
+	change->exchanges = change->effect == FD_NAMES_MOVE && flags & RENAME_EXCHANGE_;
+	change->directories =
+		change->effect != FD_NAMES_ADD && (change->effect != FD_NAMES_REMOVE || t->call->removes_directory ||
+						   (t->call->flags >= 0 && flags & AT_REMOVEDIR_));
+	change->mount_ns = t->fs ? t->fs->mount_ns : 0;
 	change->begin_seq = t->name_seq;
 	change->mask = (t->object ? fd_last_name_mask(t->object) : 0) | (t->target ? fd_last_name_mask(t->target) : 0);
 }
@@ -319,7 +443,8 @@ static void fill(struct fd_name_change *change, const struct fd_thread *t)
 static void apply(struct processes *p, const struct fd_thread *t, struct fd_name_change *change)
 {
 	change->end_seq = ++p->fds->room.name_seq;
-	remember(p->fds, change);
+	if (change->effect != FD_NAMES_ADD)
+		remember(p->fds, change);
 	if (may_concern_any(&p->fds->room, change)) {
 		for (uint32_t fd = 0; t && fd < t->files->room; fd++)
 			if (t->files->slots[fd].file)
@@ -332,19 +457,46 @@ static void apply(struct processes *p, const struct fd_thread *t, struct fd_name
 			change_fs(p, change, p->threads[i].fd->fs);
 }
 
+/* The file has more names as soon as the call does its work, which may be long before its end. */
+static void note_link(struct processes *p, const struct fd_thread *t)
+{
+	struct fd_name_change change = {.perhaps = true};
+
+	fill(&change, t);
+	apply(p, NULL, &change);
+}
+
+void process_fds_names_enter(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+{
+	const struct fd_call *call = t->call;
+	enum fd_name_effect effect;
+
+	t->name_seq = ++p->fds->room.name_seq;
+	if (call->path >= 0 && !enter_by_descriptor(p, t, view))
+		t->object = enter_path_of(p, t, view, call->path, call->dirfd, &t->base);
+	effect = process_fds_names_effect(t);
+	if (has_target(effect))
+		t->target = enter_path_of(p, t, view, target_path(call), call->dirfd < 0 ? -1 : call->dirfd + 2,
+					  &t->target_base);
+	if (effect == FD_NAMES_ADD)
+		note_link(p, t);
+}
+
 /* At the exit of one that went well. */
 void process_fds_names_changed(struct processes *p, struct fd_thread *t, const struct trap_view *view)
 {
-	bool renames = t->call->action == FD_DO_RENAME;
+	enum fd_name_effect effect = process_fds_names_effect(t);
 	struct fd_name_change change = {0};
 
-	if (!t->object)
+	if (effect == FD_NAMES_STAY)
+		return;
+	if (!t->object && t->call->path >= 0)
 		t->object = late_path_of(p, t, view, t->call->path, t->base);
-	if (!t->target && renames)
+	if (!t->target && has_target(effect))
 		t->target = late_path_of(p, t, view, target_path(t->call), t->target_base);
 	/* another thread has gone elsewhere */
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq;
-	if (renames && t->object && t->target && fd_object_same(t->object, t->target))
+	if (has_target(effect) && t->object && t->target && fd_object_same(t->object, t->target))
 		return;
 	fill(&change, t);
 	apply(p, t, &change);
@@ -354,18 +506,26 @@ void process_fds_names_unseen(struct processes *p, const struct fd_thread *t)
 {
 	struct fd_name_change change = {.perhaps = true};
 
-	if (!t->in_call || (t->call->action != FD_DO_RENAME && t->call->action != FD_DO_UNLINK))
+	if (!t->in_call || process_fds_names_effect(t) == FD_NAMES_STAY)
 		return;
 	fill(&change, t);
 	apply(p, NULL, &change);
 }
 
+/* What moves or detaches mounts can't be told from what does not. */
 void process_fds_names_alone(struct processes *p, const struct fd_call *call)
 {
-	bool renames = call->action == FD_DO_RENAME;
-	struct fd_name_change change = {.perhaps = true,
-					.removes = !renames,
-					.directories = renames || call->removes_directory || call->flags >= 0};
+	static const uint8_t effects[] = {
+		[FD_DO_RENAME] = FD_NAMES_MOVE, [FD_DO_UNLINK] = FD_NAMES_REMOVE,    [FD_DO_LINK] = FD_NAMES_ADD,
+		[FD_DO_MOUNT] = FD_NAMES_MOUNT, [FD_DO_MOVE_MOUNT] = FD_NAMES_MOUNT, [FD_DO_UMOUNT] = FD_NAMES_DETACH,
+		[FD_DO_PIVOT] = FD_NAMES_PIVOT,
+	};
+	struct fd_name_change change = {.perhaps = true};
 
+	change.effect = call->action < sizeof(effects) ? effects[call->action] : FD_NAMES_STAY;
+	if (change.effect == FD_NAMES_STAY)
+		return;
+	change.directories = change.effect != FD_NAMES_ADD &&
+			     (change.effect != FD_NAMES_REMOVE || call->removes_directory || call->flags >= 0);
 	apply(p, NULL, &change);
 }

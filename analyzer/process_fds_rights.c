@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors that sockets carry from one process to another (SCM_RIGHTS). */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -13,11 +14,12 @@
 #define SCM_PIDFD_  4 /* asm-generic/socket.h, Linux 6.5 */
 #define MSG_PEEK_   2u
 #define MSG_CTRUNC_ 8u
+#define SOCKETS_MAX (1u << 18) /* of a snapshot */
 
 struct rights {
 	bool hidden; /* there may be some that were not captured */
 	bool to_address;
-	uint32_t flags; /* msg_flags */
+	uint32_t flags; /* msg_flags of any */
 	uint32_t nr;    /* descriptors that are passed; of them seen: */
 	uint32_t nr_seen;
 	int32_t fds[FD_MESSAGE_FILES];
@@ -54,44 +56,57 @@ static void read_control(const uint8_t *list, size_t n, uint64_t total, size_t w
 	}
 }
 
-/* Of sendmsg at its entry, of recvmsg at its exit. */
-static void read_rights(const struct fd_thread *t, const struct trap_view *view, struct rights *out)
+static bool is_of_many(const struct fd_thread *t)
 {
-	bool narrow = user_abi_is_narrow(t->abi, t->nr);
-	const struct user_msghdr *layout = user_msghdr(narrow);
-	size_t word = narrow ? 4 : 8, position = 0, n = 0;
-	const uint8_t *bytes, *header = NULL, *list = NULL;
-	struct trap_fragment fragment;
-	uint64_t control = 0, total = 0;
+	return t->call->action == FD_DO_SENDMMSG || t->call->action == FD_DO_RECVMMSG;
+}
 
-	*out = (struct rights){.pidfd = -1};
-	while (trap_view_next_fragment(view, &position, &fragment, &bytes)) {
-		if (fragment.status & TRAP_FRAG_AGAIN)
-			continue;
-		if (fragment.label == PLAN_LABEL_ARG0 + 1 && fragment.gva == t->args[1] &&
-		    fragment.len_bytes >= layout->size_bytes) {
-			header = bytes;
-			control = narrow ? fd_record_u32(bytes + layout->control)
-					 : fd_record_u64(bytes + layout->control);
-			total = narrow ? fd_record_u32(bytes + layout->control_len)
-				       : fd_record_u64(bytes + layout->control_len);
-		} else if (fragment.label == PLAN_LABEL_DEEP0 + 1 && control && fragment.gva == control) {
-			list = bytes;
-			n = fragment.len_bytes;
-		}
-	}
-	if (!header) {
-		out->hidden = true;
-		return;
-	}
-	out->to_address = narrow ? fd_record_u32(header + layout->name) : fd_record_u64(header + layout->name);
-	out->flags = fd_record_u32(header + layout->flags);
+/* The bytes at this address; NULL: not there. */
+static const uint8_t *piece_at(const struct trap_view *view, uint8_t label, uint64_t gva, size_t *n)
+{
+	bool whole;
+
+	return fd_record_piece_at(view, label, gva, n, &whole);
+}
+
+/* What a struct msghdr says; first: its control data is captured. */
+static void read_header(const uint8_t *header, bool narrow, const struct trap_view *view, bool first,
+			struct rights *out)
+{
+	const struct user_msghdr *layout = user_msghdr(narrow);
+	uint64_t control = narrow ? fd_record_u32(header + layout->control) : fd_record_u64(header + layout->control);
+	uint64_t total =
+		narrow ? fd_record_u32(header + layout->control_len) : fd_record_u64(header + layout->control_len);
+	const uint8_t *list;
+	size_t n = 0;
+
+	out->to_address |= (narrow ? fd_record_u32(header + layout->name) : fd_record_u64(header + layout->name)) != 0;
+	out->flags |= fd_record_u32(header + layout->flags);
 	if (!control || !total)
 		return;
+	list = first ? piece_at(view, PLAN_LABEL_DEEP0 + 1, control, &n) : NULL;
 	if (list)
-		read_control(list, n, total, word, out);
+		read_control(list, n, total, narrow ? 4 : 8, out);
 	else
 		out->hidden = true;
+}
+
+/* Of a call that sends at its entry, of one that receives at its exit; many: so many messages, with a length behind
+ * each. */
+static void read_rights(const struct fd_thread *t, const struct trap_view *view, uint64_t many, struct rights *out)
+{
+	bool narrow = user_abi_is_narrow(t->abi, t->nr);
+	size_t size_bytes = user_msghdr(narrow)->size_bytes, n = 0;
+	const uint8_t *headers = piece_at(view, PLAN_LABEL_ARG0 + 1, t->args[1], &n);
+
+	*out = (struct rights){.pidfd = -1};
+	if (!is_of_many(t))
+		many = 1;
+	else
+		size_bytes += narrow ? 4 : 8;
+	out->hidden = many > (headers ? n / size_bytes : 0);
+	for (uint64_t i = 0; i < many && !out->hidden; i++)
+		read_header(headers + i * size_bytes, narrow, view, !i, out);
 }
 
 /* Is the socket of this call known for sure? If not, what is sent or taken may be so on any. */
@@ -114,7 +129,7 @@ static void enter_send(struct processes *p, struct fd_thread *t, const struct tr
 	struct fd_message *message;
 	struct rights rights;
 
-	read_rights(t, view, &rights);
+	read_rights(t, view, (uint32_t)t->args[2], &rights);
 	if ((!rights.hidden && !rights.nr) || !knows_socket(p, t))
 		return;
 	if (rights.hidden || !is_linked(p, t)) {
@@ -171,11 +186,8 @@ void process_fds_rights_enter(struct processes *p, struct fd_thread *t, const st
 	process_fd_take_source(p, t, 0);
 	switch (t->call->action) {
 	case FD_DO_SENDMSG:
+	case FD_DO_SENDMMSG:
 		enter_send(p, t, view);
-		break;
-	case FD_DO_SENDMMSG: /* what it carries is not captured */
-		if (knows_socket(p, t))
-			fd_link_break(t->file);
 		break;
 	default:
 		fd_link_wait(t->file, true);
@@ -189,14 +201,14 @@ static struct fd_file *unknown_file(struct processes *p)
 	return fd_file_create(&p->fds->room, fd_object_create(FD_RECEIVED, "", 0));
 }
 
-static void received(struct processes *p, struct fd_thread *t, const struct trap_view *view)
+static void received(struct processes *p, struct fd_thread *t, const struct trap_view *view, int64_t ret)
 {
 	struct fd_message *message = NULL;
 	struct rights rights;
 	bool takes;
 
-	read_rights(t, view, &rights);
-	takes = !(t->args[2] & MSG_PEEK_);
+	read_rights(t, view, (uint64_t)ret, &rights);
+	takes = !(t->args[t->call->flags] & MSG_PEEK_);
 	if (rights.hidden || rights.nr || rights.flags & MSG_CTRUNC_) {
 		bool known = knows_socket(p, t);
 
@@ -233,6 +245,7 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 		fd_link_break(t->file);
 	switch (t->call->action) {
 	case FD_DO_SENDMSG:
+	case FD_DO_SENDMMSG:
 		message = t->message_id ? fd_link_sending(t->file, t->message_id) : NULL;
 		if (message)
 			look_again(p, t, message);
@@ -242,11 +255,12 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 			fd_link_break(t->file);
 		break;
 	case FD_DO_RECVMSG:
+	case FD_DO_RECVMMSG:
+		/* of how many came nothing is known then */
 		if (happened)
-			received(p, t, view);
+			received(p, t, view, known ? ret : UINT32_MAX);
 		break;
 	case FD_DO_RECV:
-	case FD_DO_RECVMMSG:
 		/* what came with the bytes, and was not asked for, is gone */
 		if (happened && p->fds->room.nr_messages && knows_socket(p, t) && fd_link_has_message(t->file))
 			fd_link_break(t->file);
@@ -254,4 +268,94 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 	default:
 		break;
 	}
+}
+
+/* ---- snapshots --------------------------------------------------------------- */
+
+/* Which socket it was on is not known. */
+void process_fds_rights_alone(struct processes *p, const struct fd_call *call)
+{
+	bool concerns = call->action == FD_DO_SENDMSG || call->action == FD_DO_SENDMMSG ||
+			call->action == FD_DO_RECVMSG || call->action == FD_DO_RECVMMSG || call->action == FD_DO_RECV;
+
+	if (concerns && p->fds->room.links)
+		p->fds->room.blind_sends++;
+}
+
+void process_fds_rights_socket(struct processes *p, struct fd_file *file, uint64_t sock, uint64_t peer,
+			       bool queue_is_empty)
+{
+	struct process_fds *fds = p->fds;
+
+	if (!sock || !peer || fds->nr_sockets >= SOCKETS_MAX)
+		return;
+	if (fds->nr_sockets == fds->room_sockets) {
+		size_t room = fds->room_sockets ? 2 * fds->room_sockets : 64;
+		struct fd_socket_pair *more = realloc(fds->sockets, room * sizeof(*more));
+
+		if (!more) /* these keep no link, and no wrong one */
+			return;
+		fds->sockets = more;
+		fds->room_sockets = room;
+	}
+	fds->sockets[fds->nr_sockets++] = (struct fd_socket_pair){sock, peer, fd_file_hold(file), queue_is_empty};
+}
+
+void process_fds_rights_drop(struct processes *p)
+{
+	for (size_t i = 0; i < p->fds->nr_sockets; i++)
+		fd_file_release(p->fds->sockets[i].file);
+	free(p->fds->sockets);
+	p->fds->sockets = NULL;
+	p->fds->nr_sockets = p->fds->room_sockets = 0;
+}
+
+static int compare_sockets(const void *a, const void *b)
+{
+	uint64_t x = ((const struct fd_socket_pair *)a)->sock, y = ((const struct fd_socket_pair *)b)->sock;
+
+	return (x > y) - (x < y);
+}
+
+/* Calls under way on this file: those that send, and those that wait to receive. */
+static void count_calls(const struct processes *p, const struct fd_file *file, uint32_t *senders, uint32_t *receivers)
+{
+	for (uint32_t i = 0; i < p->used; i++) {
+		const struct fd_thread *t = p->threads[i].used ? p->threads[i].fd : NULL;
+
+		if (!t || !t->in_call || t->file != file)
+			continue;
+		*receivers += t->waits;
+		*senders += t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG;
+	}
+}
+
+static void link_pair(struct processes *p, struct fd_file *a, struct fd_file *b)
+{
+	uint32_t senders = 0, receivers[2] = {0};
+
+	count_calls(p, a, &senders, &receivers[0]);
+	count_calls(p, b, &senders, &receivers[1]);
+	if (!senders)
+		fd_link_renew(a, b, fd_gaps(p), receivers);
+}
+
+void process_fds_rights_link(struct processes *p)
+{
+	struct process_fds *fds = p->fds;
+
+	/* a thread may be in a call that sends, and whose entry was not seen, until it was seen to do another */
+	if (fds->settled && fds->whole && fd_confirmed(p, p->snapshot_tsc) == fd_gaps(p) && fds->nr_sockets) {
+		qsort(fds->sockets, fds->nr_sockets, sizeof(fds->sockets[0]), compare_sockets);
+		for (size_t i = 0; i < fds->nr_sockets; i++) {
+			const struct fd_socket_pair key = {.sock = fds->sockets[i].peer}, *peer;
+
+			peer = bsearch(&key, fds->sockets, fds->nr_sockets, sizeof(key), compare_sockets);
+			if (peer && peer->peer == fds->sockets[i].sock && key.sock > fds->sockets[i].sock &&
+			    peer->queue_is_empty && fds->sockets[i].queue_is_empty &&
+			    peer->file != fds->sockets[i].file)
+				link_pair(p, fds->sockets[i].file, peer->file);
+		}
+	}
+	process_fds_rights_drop(p);
 }

@@ -295,7 +295,7 @@ static bool misses_call(struct tracker *t, const struct plan_call *skipped)
 		process_fds_lose_links(t->processes);
 		return false;
 	}
-	return call.action != FD_DO_NOTHING || call_role_of(syscall->name) != CALL_ROLE_NONE;
+	return fd_call_is_change(&call) || call_role_of(syscall->name) != CALL_ROLE_NONE;
 }
 
 /* A plan that leaves calls out, or can't be read: descriptors may be closed and opened unseen. */

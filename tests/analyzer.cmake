@@ -11,6 +11,8 @@ vmtape_test(NAME processes LABEL unit SOURCES unit/test_processes.c LIBS call_fi
 vmtape_test(NAME process_regions LABEL unit SOURCES unit/test_process_regions.c LIBS vmtape-analyzer)
 vmtape_test(NAME process_fds LABEL unit SOURCES unit/test_process_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME renamed_fds LABEL unit SOURCES unit/test_renamed_fds.c unit/fds_fixture.c LIBS call_fixture)
+vmtape_test(NAME linked_fds LABEL unit SOURCES unit/test_linked_fds.c unit/fds_fixture.c LIBS call_fixture)
+vmtape_test(NAME mounted_fds LABEL unit SOURCES unit/test_mounted_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME passed_fds LABEL unit SOURCES unit/test_passed_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME ring_names LABEL unit SOURCES unit/test_ring_names.c unit/tape_fixture.c LIBS call_fixture)
 vmtape_test(NAME memory_export LABEL unit SOURCES unit/test_memory_export.c unit/tape_fixture.c LIBS vmtape-analyzer)
@@ -72,6 +74,11 @@ if(python_tests)
            ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER} "${VMTAPE_SANITIZE}"
            ${PROJECT_SOURCE_DIR}/docs/hooks.md $<TARGET_FILE:make_guest_tape> "$<TARGET_EXISTS:vmtape-python>")
   set_tests_properties(unit.hooks_doc PROPERTIES LABELS unit TIMEOUT 300)
+endif()
+if(Python3_FOUND AND NOT VMTAPE_SANITIZE)
+  add_test(NAME unit.strace_compare
+           COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/unit/strace_compare_test.py)
+  set_tests_properties(unit.strace_compare PROPERTIES LABELS unit)
 endif()
 if(TARGET vmtape-python AND python_tests)
   # A Python that is not built with the sanitizer gets its runtime beforehand, and leaks of its own.

@@ -191,7 +191,7 @@ bool put_messages_arg(struct arg_context *ctx)
 	bool receives = ctx->arg.direction & ARG_OUT, done = call_is_ok(ctx->call), all = true;
 	struct captured before, after = {0};
 	size_t start = ctx->out->len;
-	uint64_t items, shown;
+	uint64_t items, shown, i;
 
 	if (!arg_length(ctx, &items))
 		return false;
@@ -209,7 +209,7 @@ bool put_messages_arg(struct arg_context *ctx)
 	if (done && !arg_piece(ctx, CAPTURED_AFTER, &after))
 		return false;
 	strbuf_put_char(ctx->out, '[');
-	for (size_t i = 0; i < shown; i++) {
+	for (i = 0; i < shown; i++) {
 		struct message message, written;
 		uint32_t bytes = 0;
 
@@ -226,6 +226,8 @@ bool put_messages_arg(struct arg_context *ctx)
 			strbuf_printf(ctx->out, ", msg_len=%u", bytes);
 		strbuf_put_char(ctx->out, '}');
 	}
-	strbuf_put(ctx->out, all ? "]" : ", ...]");
+	if (!all)
+		put_more(i > 0, shown - i, ctx->out);
+	strbuf_put_char(ctx->out, ']');
 	return true;
 }

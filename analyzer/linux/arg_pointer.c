@@ -8,6 +8,8 @@
 #include "plan_abi.h"
 #include "user_abi.h"
 
+#define BRIEF_ITEMS 32 /* strings of a list, as strace shows by default */
+
 uint64_t arg_value(const struct arg_context *ctx)
 {
 	uint64_t value = ctx->call->args[ctx->index];
@@ -155,6 +157,16 @@ bool put_buffer_records(struct arg_context *ctx)
 	       put_fd_records(ctx, &piece, total);
 }
 
+void put_more(bool any, uint64_t left, struct strbuf *out)
+{
+	strbuf_put(out, any ? ", ..." : "...");
+	if (!left)
+		return;
+	strbuf_put(out, " /* ");
+	strbuf_put_u64(out, left);
+	strbuf_put(out, " more */");
+}
+
 static uint64_t item_word(const struct captured *array, size_t index, size_t word)
 {
 	struct record_reader r = {.data = array->data, .len = array->len, .at = index * word, .narrow = word == 4};
@@ -196,23 +208,22 @@ static bool find_new_argument(struct arg_context *ctx, size_t item, size_t count
 
 static bool put_strings(struct arg_context *ctx)
 {
-	size_t word = ctx->narrow ? 4 : 8, start = ctx->out->len, count, i;
+	size_t word = ctx->narrow ? 4 : 8, start = ctx->out->len, count, shown, i;
 	struct captured array, piece;
 	bool all, ended;
 
 	if (!string_array(ctx, &array, &count, &all))
 		return false;
+	shown = ctx->brief && count > BRIEF_ITEMS ? BRIEF_ITEMS : count;
 	strbuf_put_char(ctx->out, '[');
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < shown; i++) {
 		uint64_t gva = item_word(&array, i, word);
 		struct captured later;
 		size_t len;
 		bool found;
 
-		if (arg_text_is_full(ctx, start)) {
-			all = false;
+		if (arg_text_is_full(ctx, start))
 			break;
-		}
 		if (i)
 			strbuf_put(ctx->out, ", ");
 		found = captured_find(ctx->call, CAPTURED_BEFORE, (uint8_t)(PLAN_LABEL_ARG0 + ctx->index), gva, &piece);
@@ -227,8 +238,8 @@ static bool put_strings(struct arg_context *ctx)
 		len = captured_string(&piece, &ended);
 		put_quoted(piece.data, len, ended, ctx->out);
 	}
-	if (!all)
-		strbuf_put(ctx->out, count ? ", ..." : "...");
+	if (!all || i < count)
+		put_more(i > 0, all ? count - i : 0, ctx->out);
 	strbuf_put_char(ctx->out, ']');
 	return true;
 }
@@ -301,7 +312,7 @@ bool put_iovecs(struct arg_context *ctx, enum captured_when when, uint8_t label,
 		left -= shown;
 	}
 	if (i < items)
-		strbuf_put(ctx->out, i ? ", ..." : "...");
+		put_more(i > 0, items - i, ctx->out);
 	strbuf_put_char(ctx->out, ']');
 	return true;
 }
@@ -393,7 +404,9 @@ static bool put_records(struct arg_context *ctx)
 			strbuf_put(ctx->out, ", ");
 		put_layout(ctx, &piece, i * size_bytes);
 	}
-	strbuf_put(ctx->out, count < items ? ", ...]" : "]");
+	if (count < items)
+		put_more(true, items - count, ctx->out);
+	strbuf_put_char(ctx->out, ']');
 	return true;
 }
 

@@ -40,6 +40,8 @@ static inline bool arg_text_is_full(const struct arg_context *ctx, size_t start)
 {
 	return ctx->out->len - start > ARG_TEXT_MAX;
 }
+/* What ends a list that is not shown whole: "...", behind what is; left: how many are not shown, 0: not known. */
+void put_more(bool any, uint64_t left, struct strbuf *out);
 uint64_t arg_value(const struct arg_context *ctx);
 /* What this argument points at, before or after the call. */
 bool arg_piece(const struct arg_context *ctx, enum captured_when when, struct captured *out);

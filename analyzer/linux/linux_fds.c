@@ -72,6 +72,16 @@ static size_t read_unix_name(struct linux_state *s, uint64_t sk, char *out, size
 	return strnlen(out, len - 2);
 }
 
+static void read_unix_peer(struct linux_state *s, uint64_t sk, struct linux_open_file *out)
+{
+	uint64_t queued;
+
+	if (!get(s, sk, STATE_UNIX_PEER, &out->peer) || !out->peer)
+		return;
+	out->sock = sk;
+	out->queue_is_empty = get(s, sk, STATE_SK_QUEUED, &queued) && !queued;
+}
+
 static void read_socket(struct linux_state *s, uint64_t file, struct linux_open_file *out)
 {
 	uint64_t socket, sk, value, peer, state = 0;
@@ -94,6 +104,7 @@ static void read_socket(struct linux_state *s, uint64_t file, struct linux_open_
 	if (out->socket.family == AF_INET || out->socket.family == AF_INET6) {
 		read_inet(s, sk, &out->socket);
 	} else if (out->socket.family == AF_UNIX) {
+		read_unix_peer(s, sk, out);
 		out->name_len = read_unix_name(s, sk, s->text, sizeof(s->text));
 		if (!out->name_len && get(s, sk, STATE_UNIX_PEER, &peer) && peer)
 			out->name_len = read_unix_name(s, peer, s->text, sizeof(s->text));
@@ -140,7 +151,7 @@ static uint8_t kind_of(const char *link, uint64_t mode)
 static void read_file(struct linux_state *s, uint64_t file, struct linux_open_file *out)
 {
 	struct vmtape_error *error = linux_path_of_file(s->paths, file, s->link);
-	uint64_t inode, mode = 0, flags;
+	uint64_t inode, mnt, links, mode = 0, flags;
 
 	if (error)
 		s->link[0] = '\0';
@@ -160,6 +171,12 @@ static void read_file(struct linux_state *s, uint64_t file, struct linux_open_fi
 	/* a path that has lost its beginning is none */
 	if (!begins(s->link, "..."))
 		out->name_len = strlen(s->link);
+	if (s->link[0] == '/' && get(s, file, STATE_F_MNT, &mnt)) {
+		out->only = linux_mounts_is_only(s->mounts, mnt);
+		out->mount_ns = linux_mounts_namespace(s->mounts, mnt);
+	}
+	if (inode && get(s, inode, STATE_I_NLINK, &links))
+		out->nr_links = links <= UINT32_MAX ? (uint32_t)links : 0;
 }
 
 static struct vmtape_error *read_chunk(struct linux_state *s, uint64_t gva, void *out, size_t n)

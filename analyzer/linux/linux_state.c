@@ -47,8 +47,10 @@ struct vmtape_error *linux_state_create(struct linux_state **out, const struct l
 		[STATE_FD] = NEED("fdtable", "fd"),
 		[STATE_CLOSE_ON_EXEC] = MAYBE("fdtable", "close_on_exec"),
 		[STATE_F_FLAGS] = NEED("file", "f_flags"),
+		[STATE_F_MNT] = MAYBE("file", "f_path.mnt"),
 		[STATE_F_INODE] = MAYBE("file", "f_inode"),
 		[STATE_PRIVATE_DATA] = MAYBE("file", "private_data"),
+		[STATE_I_NLINK] = MAYBE("inode", "i_nlink"),
 		[STATE_I_MODE] = MAYBE("inode", "i_mode"),
 		[STATE_PWD_MNT] = MAYBE("fs_struct", "pwd.mnt"),
 		[STATE_PWD_DENTRY] = MAYBE("fs_struct", "pwd.dentry"),
@@ -58,6 +60,7 @@ struct vmtape_error *linux_state_create(struct linux_state **out, const struct l
 		[STATE_ARG_END] = MAYBE("mm_struct", "arg_end"),
 		[STATE_SOCK] = MAYBE("socket", "sk"),
 		[STATE_SK_FAMILY] = MAYBE("sock", "__sk_common.skc_family"),
+		[STATE_SK_QUEUED] = MAYBE("sock", "sk_receive_queue.qlen"),
 		[STATE_SK_STATE] = MAYBE("sock", "__sk_common.skc_state"),
 		[STATE_SK_NUM] = MAYBE("sock", "__sk_common.skc_num"),
 		[STATE_SK_DPORT] = MAYBE("sock", "__sk_common.skc_dport"),
@@ -98,6 +101,8 @@ struct vmtape_error *linux_state_create(struct linux_state **out, const struct l
 	error = linux_fields_find(guest, s->fields, STATE_FIELDS);
 	if (!error)
 		error = linux_paths_create(&s->paths, guest, memory);
+	if (!error)
+		error = linux_mounts_create(&s->mounts, guest, memory, s->paths);
 	if (error) {
 		linux_state_destroy(s);
 		return error;
@@ -111,6 +116,7 @@ void linux_state_destroy(struct linux_state *s)
 {
 	if (!s)
 		return;
+	linux_mounts_destroy(s->mounts);
 	linux_paths_destroy(s->paths);
 	free(s);
 }
@@ -118,7 +124,7 @@ void linux_state_destroy(struct linux_state *s)
 /* ---- directories ----------------------------------------------------------- */
 
 static void read_directory(struct linux_state *s, uint64_t fs, int mnt_field, int dentry_field,
-			   char out[LINUX_PATH_BYTES])
+			   char out[LINUX_PATH_BYTES], uint64_t *mount_ns, bool *only)
 {
 	uint64_t mnt, dentry;
 	struct vmtape_error *error;
@@ -129,6 +135,10 @@ static void read_directory(struct linux_state *s, uint64_t fs, int mnt_field, in
 	error = linux_path_of(s->paths, mnt, dentry, out);
 	if (error || out[0] != '/') /* "..." has lost its beginning */
 		out[0] = '\0';
+	else
+		*mount_ns = linux_mounts_namespace(s->mounts, mnt);
+	if (out[0])
+		*only = linux_mounts_is_only(s->mounts, mnt);
 	vmtape_error_destroy(error);
 }
 
@@ -258,13 +268,16 @@ struct vmtape_error *linux_state_task(struct linux_state *s, const struct linux_
 				      struct linux_task_state *out)
 {
 	uint64_t mm;
+	bool root_only;
 
 	memset(out, 0, sizeof(*out));
 	/* That these can't be read is no failure: a task may be just ending. */
 	linux_state_get(s, task->task.v, STATE_FILES, &out->files);
 	if (linux_state_get(s, task->task.v, STATE_FS, &out->fs) && out->fs) {
-		read_directory(s, out->fs, STATE_PWD_MNT, STATE_PWD_DENTRY, out->cwd);
-		read_directory(s, out->fs, STATE_ROOT_MNT, STATE_ROOT_DENTRY, out->root);
+		read_directory(s, out->fs, STATE_PWD_MNT, STATE_PWD_DENTRY, out->cwd, &out->cwd_mount_ns,
+			       &out->cwd_only);
+		read_directory(s, out->fs, STATE_ROOT_MNT, STATE_ROOT_DENTRY, out->root, &out->root_mount_ns,
+			       &root_only);
 	}
 	if (!task->kernel_thread && linux_state_get(s, task->task.v, STATE_MM, &mm) && mm) {
 		if (mm != s->cmdline_mm)

@@ -19,7 +19,9 @@ void linux_state_destroy(struct linux_state *state);
 struct linux_task_state {
 	uint64_t files, fs; /* addresses, the same for tasks that share them; 0: none */
 	char cwd[512], root[512];
-	char cmdline[1024]; /* arguments joined by blanks */
+	uint64_t cwd_mount_ns, root_mount_ns; /* addresses of their mount namespaces; 0: not known */
+	bool cwd_only;                        /* as linux_mounts_is_only() tells */
+	char cmdline[1024];                   /* arguments joined by blanks */
 	size_t cmdline_len;
 	char container[64 + 1];      /* id of 64 digits out of the path of its cgroup */
 	uint32_t pidns, child_pidns; /* its own, and of what it forks: inode numbers; 0: not known */
@@ -34,9 +36,14 @@ struct linux_open_file {
 	uint64_t file; /* address of the struct file, which dup and fork share */
 	uint8_t kind;  /* enum fd_kind; FD_UNKNOWN: its pages were not recorded */
 	struct fd_socket socket;
-	const char *name; /* lent; of sockets: path of a UNIX one */
+	uint64_t sock, peer; /* of a UNIX socket that is connected: addresses of its struct sock, and of its peer's */
+	bool queue_is_empty; /* nothing that was sent to it waits to be received */
+	const char *name;    /* lent; of sockets: path of a UNIX one */
 	size_t name_len;
-	const char *link; /* as readlink of /proc/PID/fd/N gives it; "" if not known */
+	bool only;         /* as linux_mounts_is_only() tells */
+	uint64_t mount_ns; /* address of the mount namespace that it is in; 0: none, or not known */
+	uint32_t nr_links; /* hard links; 0: none, or not known */
+	const char *link;  /* as readlink of /proc/PID/fd/N gives it; "" if not known */
 };
 struct vmtape_error *linux_state_files(struct linux_state *state, uint64_t files,
 				       void (*found)(void *ctx, const struct linux_open_file *file), void *ctx);

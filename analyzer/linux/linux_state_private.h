@@ -3,7 +3,7 @@
 #ifndef LINUX_STATE_PRIVATE_H
 #define LINUX_STATE_PRIVATE_H
 
-#include "linux_guest_private.h"
+#include "linux_mounts.h"
 #include "linux_state.h"
 
 enum linux_state_field {
@@ -17,8 +17,10 @@ enum linux_state_field {
 	STATE_FD,
 	STATE_CLOSE_ON_EXEC,
 	STATE_F_FLAGS,
+	STATE_F_MNT,
 	STATE_F_INODE,
 	STATE_PRIVATE_DATA,
+	STATE_I_NLINK,
 	STATE_I_MODE,
 	STATE_PWD_MNT,
 	STATE_PWD_DENTRY,
@@ -28,6 +30,7 @@ enum linux_state_field {
 	STATE_ARG_END,
 	STATE_SOCK,
 	STATE_SK_FAMILY,
+	STATE_SK_QUEUED,
 	STATE_SK_STATE,
 	STATE_SK_NUM,
 	STATE_SK_DPORT,
@@ -61,6 +64,7 @@ struct linux_state {
 	const struct linux_guest *guest;
 	struct guest_memory *memory;
 	struct linux_paths *paths;
+	struct linux_mounts *mounts;
 	struct linux_field fields[STATE_FIELDS];
 	uint32_t upid_bytes;
 	uint64_t nr_files, nr_slots; /* so far: open ones, and places for such */

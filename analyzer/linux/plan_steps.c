@@ -148,4 +148,8 @@ void capture_messages(struct capture *c, struct step_list *list, uint8_t base, u
 		length = capture_value(c, list, base, n * item_bytes + layout->name_len, 4);
 		capture_sized(c, list, pointer, length, 1, CAP_SOCKADDR, true, deep);
 	}
+	/* descriptors are passed in the first, if at all; a list of steps has no room for more */
+	pointer = capture_value(c, list, base, layout->control, word);
+	length = capture_value(c, list, base, layout->control_len, word);
+	capture_sized(c, list, pointer, length, 1, CAP_BUFFER, false, deep);
 }

@@ -22,7 +22,7 @@
 #define CAP_STRUCT   256
 #define MAX_MESSAGES 2 /* six steps each */
 #define MAX_BLOCKS   4 /* struct iocb */
-#define MAX_ARGV     32
+#define MAX_ARGV     PLAN_MAX_ITEMS
 #define MAX_ENVIRON  PLAN_MAX_ITEMS
 #define MAX_IOVECS   16
 #define NODES_BYTES  128 /* of MAX_NUMNODES bits */

@@ -210,8 +210,11 @@ static void write_clock(struct tape_writer *writer)
 static void write_vcpu(struct tape_writer *writer, uint16_t vcpu, const uint8_t *bytes, size_t size_bytes,
 		       size_t chunk_bytes)
 {
+	static struct tape_encoder *encoder;
 	struct tape_chunk *chunk;
 
+	if (!encoder)
+		CHECK_INT(tape_encoder_create(&encoder, 1, NULL), 0);
 	while (size_bytes) {
 		size_t n = 0;
 
@@ -223,7 +226,7 @@ static void write_vcpu(struct tape_writer *writer, uint16_t vcpu, const uint8_t 
 				break;
 			n += record_bytes;
 		}
-		CHECK_INT(tape_chunk_encode_traps(&chunk, vcpu, bytes, n, 1, NULL), 0);
+		CHECK_INT(tape_encoder_traps(encoder, &chunk, vcpu, bytes, n, NULL), 0);
 		CHECK_INT(tape_writer_append(writer, chunk, NULL), 0);
 		bytes += n;
 		size_bytes -= n;

@@ -161,7 +161,8 @@ static size_t put_types(struct linux_guest_fixture *f)
 	       {"pid", u32, TASK_PID}, {"tgid", u32, TASK_PID + 4}, {"tasks", list, TASK_TASKS}, {"mm", u64, TASK_MM},
 	       {"real_parent", u64, TASK_REAL_PARENT}, {"start_boottime", u64, TASK_START}, {"cred", u64, TASK_CRED},
 	       {"comm", comm, TASK_COMM}, {"files", u64, TASK_FILES}, {"signal", u64, TASK_SIGNAL},
-	       {"thread_node", list, TASK_THREAD_NODE});
+	       {"thread_node", list, TASK_THREAD_NODE}, {"nsproxy", u64, TASK_NSPROXY});
+	STRUCT("nsproxy", 64, {"mnt_ns", u64, 24});
 	STRUCT("signal_struct", 64, {"thread_head", list, 16});
 	uid = STRUCT(NULL, 4, {"val", u32, 0});
 	STRUCT("cred", 64, {"uid", btf__add_typedef(btf, "kuid_t", uid), 8});
@@ -185,9 +186,10 @@ static size_t put_types(struct linux_guest_fixture *f)
 	STRUCT("hlist_bl_node", 16, {"next", u64, 0}, {"pprev", u64, 8});
 	STRUCT("dentry", 128, {"d_hash", btf__type_cnt(btf) - 1, 8}, {"d_parent", u64, 24}, {"d_name", qstr, 32},
 	       {"d_inode", u64, 48}, {"d_sb", u64, 104});
-	vfsmount = STRUCT("vfsmount", 32, {"mnt_root", u64, 0});
-	STRUCT("mount", 128, {"mnt_parent", u64, 16}, {"mnt_mountpoint", u64, 24}, {"mnt", vfsmount, 32});
-	STRUCT("super_block", 128, {"s_type", u64, 40});
+	vfsmount = STRUCT("vfsmount", 32, {"mnt_root", u64, 0}, {"mnt_sb", u64, 8});
+	STRUCT("mount", 128, {"mnt_parent", u64, 16}, {"mnt_mountpoint", u64, 24}, {"mnt", vfsmount, 32},
+	       {"mnt_instance", list, 64}, {"mnt_ns", u64, 80});
+	STRUCT("super_block", 128, {"s_type", u64, 40}, {"s_mounts", list, 64});
 	STRUCT("file_system_type", 64, {"name", u64, 0});
 	STRUCT("inode", 128, {"i_ino", u64, 64});
 	STRUCT("cpuinfo_x86", 256, {"x86_capability", words, 32});
@@ -407,6 +409,19 @@ static uint64_t put_mount(struct linux_guest_fixture *f, uint64_t parent, uint64
 	return mount;
 }
 
+/* All mounts of a file system. */
+static void list_mounts(struct linux_guest_fixture *f, uint64_t sb, const uint64_t *mounts, unsigned n)
+{
+	uint64_t at = sb + 64;
+
+	for (unsigned i = 0; i < n; i++) {
+		linux_guest_fixture_put(f, mounts[i] + 32 + 8, sb, 8);
+		linux_guest_fixture_put(f, at, mounts[i] + 64, 8);
+		at = mounts[i] + 64;
+	}
+	linux_guest_fixture_put(f, at, sb + 64, 8);
+}
+
 static uint64_t put_file(struct linux_guest_fixture *f, uint64_t mount, uint64_t dentry, uint32_t flags)
 {
 	uint64_t file = allocate(f, 128);
@@ -439,6 +454,21 @@ static void make_files(struct linux_guest_fixture *f, uint64_t mm)
 		put_file(f, pipe_mount, put_dentry(f, 0, "memfd:x", tmpfs, 9), 02),
 	};
 
+	uint64_t elsewhere = put_dentry(f, root, "elsewhere", ext4, 14);
+	uint64_t proxy = allocate(f, 64), *mounts = f->mounts;
+
+	f->mount_namespace = allocate(f, 64);
+	linux_guest_fixture_put(f, proxy + 24, f->mount_namespace, 8);
+	linux_guest_fixture_put(f, f->leader + TASK_NSPROXY, proxy, 8);
+	mounts[FIXTURE_MOUNT_ROOT] = root_mount;
+	mounts[FIXTURE_MOUNT_DEEP] = deep_mount;
+	/* the same file system again, in no namespace */
+	mounts[FIXTURE_MOUNT_BIND] = put_mount(f, root_mount, elsewhere, deep_root);
+	f->mount_point = mnt;
+	list_mounts(f, ext4, mounts, 1);
+	list_mounts(f, tmpfs, mounts + FIXTURE_MOUNT_DEEP, 2);
+	for (unsigned i = 0; i < FIXTURE_MOUNT_BIND; i++)
+		linux_guest_fixture_put(f, mounts[i] + 80, f->mount_namespace, 8);
 	f->exe_dentry = app;
 	f->exe_directory = bin;
 	linux_guest_fixture_put(f, gone + 16, 0, 8); /* unlinked */

@@ -36,10 +36,14 @@ enum {
 	TASK_CRED = 0x720,
 	TASK_COMM = 0x738,
 	TASK_FILES = 0x780,
+	TASK_NSPROXY = 0x788,
 	TASK_SIGNAL = 0x790,
 	TASK_THREAD_NODE = 0x650,
 	TASK_BYTES = 0x800,
 };
+
+/* struct mount: mountpoint at 24, vfsmount at 32, list at 64, namespace at 80 */
+enum { FIXTURE_MOUNT_ROOT, FIXTURE_MOUNT_DEEP, FIXTURE_MOUNT_BIND, FIXTURE_MOUNTS };
 
 struct linux_guest_fixture {
 	/* What to build; set before linux_guest_fixture_build(). */
@@ -59,6 +63,7 @@ struct linux_guest_fixture {
 	uint64_t maple_leaf; /* the second one */
 	uint64_t first_vma, last_vma;
 	uint64_t exe_dentry, exe_directory; /* d_parent is at 24 */
+	uint64_t mounts[FIXTURE_MOUNTS], mount_point, mount_namespace;
 	uint64_t regs[VCPU_REGS];
 	struct linux_vcpu vcpu;
 	struct guest_memory *memory;

@@ -222,6 +222,41 @@ static void test_vectors(void)
 		ARG(1, true, "[0x7ffe1000, \"a b\"]");
 	}
 
+	/* many: as strace, and all where nothing is abbreviated */
+	{
+		uint64_t pointers[40];
+		struct strbuf want = {0};
+
+		CALL("execve", P1, P1 + 64, 0);
+		TEXT(P1, 0, "/x");
+		for (size_t i = 0; i < 40; i++)
+			pointers[i] = P2;
+		record_builder_add(&b.enter, 1, TRAP_FRAG_WHOLE, P1 + 64, 41 * 8, pointers, sizeof(pointers));
+		TEXT(P2, 1, "a");
+		RETURNS(-ENOENT);
+		for (size_t i = 0; i < 40; i++) {
+			if (i == 32) {
+				struct strbuf brief = {0};
+
+				strbuf_printf(
+					&brief,
+					"execve(\"/x\", [%s, ... /* 8 more */], NULL) = -1 ENOENT (No such file or "
+					"directory)",
+					want.data);
+				IS(brief.data);
+				strbuf_deinit(&brief);
+			}
+			strbuf_put(&want, i ? ", \"a\"" : "\"a\"");
+		}
+		strbuf_reset(&want);
+		strbuf_put_char(&want, '[');
+		for (size_t i = 0; i < 40; i++)
+			strbuf_put(&want, i ? ", \"a\"" : "\"a\"");
+		strbuf_put_char(&want, ']');
+		ARG(1, true, want.data);
+		strbuf_deinit(&want);
+	}
+
 	CALL("execve", P1, P1 + 64, 0);
 	TEXT(P1, 0, "/x");
 	record_builder_add(&b.enter, 1, TRAP_FRAG_CUT, P1 + 64, 0, argv, 16);

@@ -131,7 +131,7 @@ static void test_messages(void)
 	RETURNS(3);
 	IS("4, [{msg_hdr={msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base=\"one\", iov_len=3}], msg_iovlen=1, "
 	   "msg_controllen=0, msg_flags=0}, msg_len=3}, {msg_hdr={msg_name=NULL, msg_namelen=0, msg_iov=0x7ffe2000, "
-	   "msg_iovlen=1, msg_controllen=0, msg_flags=0}, msg_len=5}, ...], 3, 0 = 3");
+	   "msg_iovlen=1, msg_controllen=0, msg_flags=0}, msg_len=5}, ... /* 1 more */], 3, 0 = 3");
 	X64("recvmmsg", 4, P1, 2, 0, 0);
 	WHOLE(enter, 1, P1, put_words(8, 16, two), 128);
 	RETURNS(-EAGAIN);
@@ -177,7 +177,8 @@ static void test_repeated(void)
 	RETURNS(-EINVAL);
 	call_args_text(&b.call, &out);
 	CHECK(out.len < 4u << 20);
-	CHECK(strstr(out.data, ", ...], 250, 0"));
+	CHECK(strstr(out.data, ", ... /* "));
+	CHECK(strstr(out.data, " more */], 250, 0"));
 	strbuf_deinit(&out);
 
 	X64("execve", P1, P2, 0);

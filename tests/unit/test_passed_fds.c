@@ -3,6 +3,7 @@
  * socketcall. */
 #include "check.h"
 #include "fds_fixture.h"
+#include "process_fds_private.h"
 
 #define CONTROL_GVA      0x5000
 #define CLONE_PIDFD_     0x1000
@@ -256,6 +257,180 @@ static void test_cycles(void)
 	fds_stop();
 }
 
+/* Of many: each a message and its length; rights in the first, or, if there are two, in the second. */
+static void with_messages(struct fixture_record *r, const int32_t *fds, unsigned n, unsigned many, unsigned which)
+{
+	static struct {
+		struct header header;
+		uint64_t bytes;
+	} all[4];
+	static struct control control;
+
+	memset(all, 0, sizeof(all));
+	all[which].header.control = n ? CONTROL_GVA : 0;
+	all[which].header.control_len = n ? 16 + 4 * n : 0;
+	control = (struct control){.len = 16 + 4 * n, .level = 1, .type = 1};
+	for (unsigned i = 0; i < n; i++)
+		control.fds[i] = fds[i];
+	fds_bytes(r, PLAN_LABEL_ARG0 + 1, all, many * sizeof(all[0]));
+	if (!n || which)
+		return;
+	fds_bytes(r, PLAN_LABEL_DEEP0 + 1, &control, 16 + 4 * n);
+	r->fragments[r->nr_fragments - 1].gva = CONTROL_GVA;
+}
+
+static void send_many(uint64_t many, unsigned captured, const int32_t *fds, unsigned n, unsigned which, int64_t ret)
+{
+	struct fixture_record r = fds_entry(10, 10, NR_SENDMMSG, 20, 0x1000, many);
+
+	with_messages(&r, fds, n, captured, which);
+	fds_feed(r);
+	fds_leave(10, 10, NR_SENDMMSG, ret);
+}
+
+static void receive_many(const int32_t *fds, unsigned n, unsigned which, int64_t ret)
+{
+	struct fixture_record r = fds_entry(11, 11, NR_RECVMMSG, 21, 0x1000, 4);
+
+	fds_feed(r);
+	r = fixture_exit(++fds_now, 11, 11, NR_RECVMMSG, ret);
+	with_messages(&r, fds, n, (unsigned)ret, which);
+	fds_feed(r);
+}
+
+static void test_many_messages(void)
+{
+	enum { BOTH, ONE_EACH, WITHOUT, LAST_SURE = WITHOUT, IN_SECOND, NOT_CAPTURED, FAILED, TAKEN_SECOND, WAYS };
+
+	for (int way = 0; way < WAYS; way++) {
+		start_pair();
+		fds_open(10, "/a", 0, 3);
+		fds_open(10, "/b", 0, 4);
+		if (way == WITHOUT) {
+			send_many(3, 3, NULL, 0, 0, 3);
+			receive_many(NULL, 0, 0, 3);
+		} else if (way == IN_SECOND) {
+			send_many(3, 3, (const int32_t[]){4}, 1, 1, 3);
+		} else if (way == NOT_CAPTURED) {
+			send_many(4, 3, NULL, 0, 0, 4);
+		} else if (way == FAILED) {
+			send_many(2, 2, (const int32_t[]){4}, 1, 0, -11);
+		}
+		if (way == ONE_EACH)
+			send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+		else
+			send_many(3, 3, (const int32_t[]){3}, 1, 0, 3);
+		if (way == TAKEN_SECOND)
+			receive_many((const int32_t[]){5}, 1, 1, 2);
+		else
+			receive_many((const int32_t[]){5}, 1, 0, way == ONE_EACH ? 1 : 3);
+		if (way != TAKEN_SECOND)
+			CHECK_STR(fds_shown(11, 11, 5), way <= LAST_SURE || way == FAILED ? "/a" : "received?");
+		send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+		receive_fds(11, 21, (const int32_t[]){6}, 1, 0);
+		CHECK_STR(fds_shown(11, 11, 6), way <= LAST_SURE || way == FAILED ? "/b" : "received?");
+		fds_stop();
+	}
+}
+
+static struct fd_file *file_of(int32_t tid, uint32_t fd)
+{
+	uint32_t i = process_table_find(&fds_table->by_tid, (uint32_t)tid);
+
+	CHECK(i != PROCESS_NONE);
+	return fds_table->threads[i].fd->files->slots[fd].file;
+}
+
+/* Of the sockets 20 of process 10 and 21 of process 11. */
+static void snapshot(bool whole, bool idle, uint64_t peer)
+{
+	fds_table->snapshot_tsc = fds_now;
+	process_fds_snapshot_begin(fds_table);
+	process_fds_rights_socket(fds_table, file_of(10, 20), 0x9000, 0x8000, true);
+	process_fds_rights_socket(fds_table, file_of(11, 21), 0x8000, peer, idle);
+	process_fds_snapshot_end(fds_table, whole);
+}
+
+static void start_connection(void)
+{
+	fds_start();
+	fds_call(10, 10, NR_SOCKET, 1, 1, 20);
+	fds_call(11, 11, NR_SOCKET, 1, 1, 21);
+	fds_open(10, "/a", 0, 3);
+	fds_open(10, "/b", 0, 4);
+}
+
+static void pass_one(uint64_t fd)
+{
+	send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+	receive_fds(11, 21, (const int32_t[]){(int32_t)fd}, 1, 0);
+}
+
+/* Snapshots tell who is connected with whom, and that nothing is under way. */
+static void test_connected(void)
+{
+	enum {
+		TWO,
+		WAITING,
+		LAST_LINKED = WAITING,
+		ONE,
+		PARTLY,
+		QUEUED,
+		OTHER_PEER,
+		SENDING,
+		TWO_WAITING,
+		GAP_BETWEEN,
+		EXIT_ALONE,
+		WAYS
+	};
+
+	for (int way = 0; way < WAYS; way++) {
+		start_connection();
+		snapshot(way != PARTLY, true, 0x9000);
+		if (way == GAP_BETWEEN) {
+			fds_gap(0);
+			fds_call(10, 10, NR_SOCKET, 1, 1, 20);
+			fds_call(11, 11, NR_SOCKET, 1, 1, 21);
+		}
+		fds_call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 12);
+		fds_call(11, 11, NR_CLONE, THREAD_FLAGS, 0, 13);
+		if (way == WAITING || way == TWO_WAITING)
+			fds_feed(fds_entry(11, 11, NR_RECVMSG, 21, 0x1000, 0));
+		if (way == TWO_WAITING)
+			fds_feed(fds_entry(11, 13, NR_RECVMSG, 21, 0x1000, 0));
+		if (way == SENDING)
+			enter_send(10, 12, 20, (const int32_t[]){4}, 1, 0);
+		if (way != ONE)
+			snapshot(true, way != QUEUED, way == OTHER_PEER ? 0x7000 : 0x9000);
+		if (way == EXIT_ALONE)
+			fds_leave(11, 13, NR_READ, 1);
+		if (way == WAITING || way == TWO_WAITING) {
+			send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+			leave_receive(11, 11, (const int32_t[]){5}, 1, 0);
+		} else {
+			pass_one(5);
+		}
+		CHECK_STR(fds_shown(11, 11, 5), way <= LAST_LINKED ? "/a" : "received?");
+		fds_stop();
+	}
+}
+
+/* A link that was broken is whole again with the next snapshot, without what was thought to be under way. */
+static void test_renewed(void)
+{
+	start_connection();
+	snapshot(true, true, 0x9000);
+	snapshot(true, true, 0x9000);
+	send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+	fds_call(11, 11, NR_READ, 21, 0, 1);
+	pass_one(5);
+	CHECK_STR(fds_shown(11, 11, 5), "received?");
+	snapshot(true, true, 0x9000);
+	pass_one(5);
+	CHECK_STR(fds_shown(11, 11, 5), "/a");
+	fds_stop();
+}
+
 static void test_pidfds(void)
 {
 	uint64_t args[11] = {CLONE_PIDFD_ | 0x11, 0x6000};
@@ -368,6 +543,9 @@ int main(void)
 	test_sent_number_is_taken();
 	test_overlap();
 	test_cycles();
+	test_many_messages();
+	test_connected();
+	test_renewed();
 	test_pidfds();
 	test_socketcall();
 	test_socketcall_argument();

@@ -98,7 +98,7 @@ static void test_execve(void)
 	CHECK_INT(call->enter.count, 3);
 	CHECK_INT(step(call->enter, 0)->op, PLAN_OP_STRING);
 	CHECK_INT(step(call->enter, 1)->op, PLAN_OP_STRINGS);
-	CHECK_INT(step(call->enter, 1)->max_items, 32);
+	CHECK_INT(step(call->enter, 1)->max_items, 64);
 	CHECK_INT(step(call->enter, 1)->cap, 256);
 	CHECK_INT(step(call->enter, 2)->op, PLAN_OP_STRINGS);
 }

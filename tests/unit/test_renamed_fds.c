@@ -6,6 +6,7 @@
 #define MADE       0302 /* O_RDWR|O_CREAT|O_EXCL */
 #define REMOVEDIR_ 0x200
 #define EXCHANGE_  2
+#define NOFOLLOW   0400000
 
 static void enter_change(int32_t pid, int32_t tid, uint64_t nr, const char *path, const char *target)
 {
@@ -103,11 +104,17 @@ static void test_not_certain(void)
 }
 
 /* What a snapshot tells of a descriptor: names are the kernel's. */
-static void told_by_kernel(int32_t pid, uint64_t fd)
+static void told(int32_t pid, uint64_t fd, enum fd_name_origin origin)
 {
 	fds_feed(fds_entry(pid, pid, NR_LSEEK, fd, 0, 0));
-	fds_last.objects[0]->origin = FD_NAME_KERNEL;
+	fds_last.objects[0]->origin = (uint8_t)origin;
+	fds_last.objects[0]->linked = false;
 	fds_leave(pid, pid, NR_LSEEK, 0);
+}
+
+static void told_by_kernel(int32_t pid, uint64_t fd)
+{
+	told(pid, fd, FD_NAME_KERNEL);
 }
 
 /* Where the kernel's name was, a directory above is known, too; what a rename gives it is a call's name. */
@@ -364,8 +371,190 @@ static void test_roots(void)
 	fds_stop();
 }
 
+static void unlink_at(int32_t pid, uint64_t dir, const char *path)
+{
+	struct fixture_record r = fds_entry(pid, pid, NR_UNLINKAT, dir, 0x1000, 0);
+
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 1, path, strlen(path));
+	fds_feed(r);
+	fds_leave(pid, pid, NR_UNLINKAT, 0);
+}
+
+static void open_at(int32_t pid, uint64_t dir, const char *path, uint64_t flags, int64_t fd)
+{
+	struct fixture_record r = fds_entry(pid, pid, NR_OPENAT, dir, 0x1000, flags);
+
+	fds_bytes(&r, PLAN_LABEL_ARG0 + 1, path, strlen(path));
+	fds_feed(r);
+	fds_leave(pid, pid, NR_OPENAT, fd);
+}
+
+/* 10 has /dev/null open, 20 the directory /t/d as its descriptor 3 and its working directory. */
+static void start_places(enum fd_name_origin of_file, enum fd_name_origin of_directory)
+{
+	fds_start();
+	fds_open(10, "/dev/null", 0, 3);
+	told(10, 3, of_file);
+	fds_open(20, "/t/d", 0200000, 3);
+	told(20, 3, of_directory);
+	fds_call(20, 20, NR_FCHDIR, 3, 0, 0);
+}
+
+/* Two names of the kernel's that differ are two files, if no mount gives them more names. */
+static void test_elsewhere(void)
+{
+	enum {
+		BY_DIRECTORY,
+		BY_CWD,
+		RENAMED,
+		REPLACED,
+		BELOW_IT,
+		LAST_SURE = BELOW_IT,
+		BY_LINK,
+		LONGER,
+		DOTS,
+		BY_CHDIR,
+		BY_PATH,
+		MOUNTED,
+		MOUNTING,
+		MOUNTED_UNSEEN,
+		OTHER_THREAD,
+		WAYS
+	};
+
+	for (int way = 0; way < WAYS; way++) {
+		start_places(FD_NAME_ONLY, FD_NAME_ONLY);
+		if (way == BY_DIRECTORY) {
+			unlink_at(20, 3, "null");
+		} else if (way == BY_CWD) {
+			change(20, NR_UNLINK, "null", NULL, 0);
+		} else if (way == RENAMED) {
+			rename_at(20, 3, "null", AT_FDCWD_, "nil", 0);
+		} else if (way == REPLACED) {
+			rename_at(20, AT_FDCWD_, "nil", 3, "null", 0);
+		} else if (way == BELOW_IT) {
+			open_at(20, 3, "e", NOFOLLOW | 0200000, 4);
+			unlink_at(20, 4, "null");
+		} else if (way == BY_LINK) {
+			open_at(20, 3, "e", 0200000, 4);
+			unlink_at(20, 4, "null");
+		} else if (way == LONGER) {
+			unlink_at(20, 3, "e/null");
+		} else if (way == DOTS) {
+			open_at(20, 3, "..", NOFOLLOW | 0200000, 4);
+			unlink_at(20, 4, "null");
+		} else if (way == BY_CHDIR) {
+			change_dir(20, "/t/d");
+			change(20, NR_UNLINK, "null", NULL, 0);
+		} else if (way == BY_PATH) {
+			change(20, NR_UNLINK, "/t/d/null", NULL, 0);
+		} else if (way == MOUNTED) {
+			fds_call(30, 30, NR_MOUNT, 0, 0, 0);
+			unlink_at(20, 3, "null");
+		} else if (way == MOUNTING) {
+			fds_feed(fds_entry(30, 30, NR_MOUNT, 0, 0, 0));
+			unlink_at(20, 3, "null");
+		} else if (way == MOUNTED_UNSEEN) {
+			fds_leave(30, 30, NR_MOUNT, 0);
+			unlink_at(20, 3, "null");
+		} else {
+			/* while another thread goes elsewhere */
+			fds_call(20, 20, NR_CLONE, THREAD_FLAGS, 0, 21);
+			fds_feed(fds_entry(20, 21, NR_CHDIR, 0x1000, 0, 0));
+			change(20, NR_UNLINK, "null", NULL, 0);
+		}
+		CHECK_STR(fds_shown(10, 10, 3), way <= LAST_SURE ? "/dev/null" : "/dev/null?");
+		fds_stop();
+	}
+	for (int lesser = 0; lesser < 3; lesser++) {
+		start_places(lesser == 1 ? FD_NAME_PLACED : FD_NAME_ONLY, lesser == 2 ? FD_NAME_KERNEL : FD_NAME_ONLY);
+		unlink_at(20, 3, "null");
+		CHECK_STR(fds_shown(10, 10, 3), lesser ? "/dev/null?" : "/dev/null");
+		fds_stop();
+	}
+}
+
+/* Where a process is does not end by another directory's removal. */
+static void test_other_directory(void)
+{
+	for (int way = 0; way < 2; way++) {
+		struct fixture_record r;
+
+		start_places(FD_NAME_ONLY, FD_NAME_ONLY);
+		fds_open(30, "/u", 0200000, 3);
+		told(30, 3, way ? FD_NAME_KERNEL : FD_NAME_ONLY);
+		r = fds_entry(30, 30, NR_UNLINKAT, 3, 0x1000, REMOVEDIR_);
+		fds_bytes(&r, PLAN_LABEL_ARG0 + 1, "d", 1);
+		fds_feed(r);
+		fds_leave(30, 30, NR_UNLINKAT, 0);
+		fds_shown(20, 20, 3);
+		CHECK(fds_last_cwd_uncertain == (way == 1));
+		fds_stop();
+	}
+}
+
+/* What was mounted since may hide the file that has this name. */
+static void test_hidden(void)
+{
+	fds_start();
+	fds_open(10, "/t/x", MADE, 3);
+	fds_call(30, 30, NR_MOUNT, 0, 0, 0);
+	change(10, NR_UNLINK, "/t/x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)?");
+	fds_feed(fds_entry(30, 30, NR_MOUNT, 0, 0, 0));
+	fds_open(10, "/t/x", MADE, 3);
+	change(10, NR_UNLINK, "/t/x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)?");
+	fds_leave(30, 30, NR_MOUNT, -1);
+	fds_open(10, "/t/x", MADE, 3);
+	change(10, NR_UNLINK, "/t/x", NULL, 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/x (deleted)");
+	fds_stop();
+}
+
+static void told_cwd(int32_t pid, const char *path, int64_t ret)
+{
+	struct fixture_record r;
+
+	fds_feed(fds_entry(pid, pid, NR_GETCWD, 0x1000, 0, 0));
+	r = fixture_exit(++fds_now, pid, pid, NR_GETCWD, ret);
+	fds_bytes(&r, PLAN_LABEL_ARG0, path, strlen(path));
+	fds_feed(r);
+}
+
+/* getcwd tells where the process is, whatever it is said to be. */
+static void test_getcwd(void)
+{
+	fds_start();
+	change_dir(10, "/link");
+	fds_gap(0);
+	told_cwd(10, "/wrong", -34);
+	told_cwd(10, "(unreachable)/x", 10);
+	fds_open(10, "x", MADE, 3);
+	CHECK_STR(fds_shown(10, 10, 3), "/link/x?");
+	CHECK(fds_last_cwd_uncertain);
+	told_cwd(10, "/t/job", 7);
+	fds_open(10, "x", MADE, 3);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/job/x");
+	CHECK(!fds_last_cwd_uncertain);
+	/* the file's place is known by that */
+	change(10, NR_RENAME, "/t/job", "/t/play", 0);
+	CHECK_STR(fds_shown(10, 10, 3), "/t/play/x");
+	/* below another root it is not */
+	change(10, NR_CHROOT, "/jail", NULL, 0);
+	change_dir(10, "/a");
+	told_cwd(10, "/b", 3);
+	fds_open(10, "y", MADE, 4);
+	CHECK_STR(fds_shown(10, 10, 4), "/jail/a/y");
+	fds_stop();
+}
+
 int main(void)
 {
+	test_elsewhere();
+	test_other_directory();
+	test_hidden();
+	test_getcwd();
 	test_own_file();
 	test_called_deleted();
 	test_not_certain();

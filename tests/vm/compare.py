@@ -338,7 +338,7 @@ class Comparison:
         return differences + self.compare_result(tid, truth, event) + self.compare_signal(tid, truth, event)
 
     def compare_thread(self, tid, truths, events, compare_argument):
-        """strace's calls and the tape's of one thread, in order."""
+        """strace's calls (StraceThread) and the tape's ([event]) of one thread, in order."""
         differences = []
         want = [call.name for call in truths]
         have = [event.get("syscall") or uapi_names().get(event.get("nr"), "?") for event in events]
@@ -356,8 +356,8 @@ class Comparison:
                 differences.append(Difference("missing", tid, truth, None, "not on the tape"))
             for event in events[j1:j2]:
                 detail = "before the log" if i1 == 0 else "not in strace's log"
-                killed = truths[-1].detached and event is events[-1] if i1 == len(truths) else i1 and truths[i1 - 1].last
-                if killed and j2 - j1 == 1 and event.get("state") == "no-exit":
+                killed = truths.killed if i1 == len(truths) else i1 and truths[i1 - 1].last
+                if killed and event is events[j2 - 1] and event.get("state") == "no-exit":
                     detail = "killed at its entry"
                 differences.append(Difference("extra", tid, None, event, detail))
         if not self.iret_seen:
@@ -377,7 +377,7 @@ class Comparison:
         return None
 
     def add_run(self, label, threads, events, compare_argument):
-        """One workload under strace: {tid: [StraceCall]} and {tid: [event]}."""
+        """One workload under strace: {tid: StraceThread} and {tid: [event]}."""
         for tid in sorted(threads):
             before = self.matched
             differences = self.compare_thread(tid, threads[tid], events.get(tid, []), compare_argument)

@@ -23,7 +23,7 @@ def elements(text):
 def members_apart(want, have):
     """Of two structures: as ways_apart(). Each member of the one is looked for behind the last that was found."""
     ways, want, have = set(), elements(want), elements(have)
-    abbreviated = have and have[-1][1] == "..."
+    abbreviated = have and plain(have[-1][1]) == "..."
     at = 0
     for name, value in have[:-1] if abbreviated else have:
         found = at

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -74,6 +76,8 @@ static struct sockaddr_in address_of(uint16_t port)
 	return address;
 }
 
+static int connection[2]; /* both ends of one */
+
 static void open_sockets(void)
 {
 	struct sockaddr_in server = address_of(4711), peer = address_of(53);
@@ -103,27 +107,49 @@ static void open_sockets(void)
 	must(listen(fd, 1), "listen");
 	client = must(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
 	must(connect(client, (struct sockaddr *)&local, sizeof(local)), "connect");
+	connection[0] = client;
+	connection[1] = must(accept(fd, NULL, NULL), "accept");
 	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), "socketpair");
 }
 
-/* A descriptor goes through a pair of sockets, and is closed on this side. */
-static void pass_one(void)
+/* A descriptor goes through two sockets, and is closed on the first side; many: with the first of two messages. */
+static int pass(int from, int to, int fd, bool many)
 {
-	int pair[2], fd = must(open(FOLDER "/passed", O_CREAT | O_RDWR, 0644), "passed");
 	char byte = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec data = {&byte, 1};
-	struct msghdr message = {
-		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *item = CMSG_FIRSTHDR(&message);
+	struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = &data,
+						   .msg_iovlen = 1,
+						   .msg_control = control,
+						   .msg_controllen = sizeof(control)}},
+				      {.msg_hdr = {.msg_iov = &data, .msg_iovlen = 1}}};
+	struct msghdr *message = &messages[0].msg_hdr;
+	struct cmsghdr *item = CMSG_FIRSTHDR(message);
 
 	*item = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(item), &fd, sizeof(fd));
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
-	must((int)sendmsg(pair[0], &message, 0), "sendmsg");
+	must(many ? sendmmsg(from, messages, 2, 0) : (int)sendmsg(from, message, 0), "send");
 	close(fd);
-	close(pair[0]);
+	close(from);
 	must(open("/etc/group", O_RDONLY), "group");
-	must((int)recvmsg(pair[1], &message, 0), "recvmsg");
+	must(many ? recvmmsg(to, messages, 2, 0, NULL) : (int)recvmsg(to, message, 0), "receive");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(message)), sizeof(fd));
+	return fd;
+}
+
+static void pass_one(const char *path, bool many)
+{
+	int pair[2], fd = must(open(path, O_CREAT | O_RDWR, 0644), path);
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+	pass(pair[0], pair[1], fd, many);
+}
+
+/* Through a connection that was there when a snapshot was taken. */
+static void pass_connected(void)
+{
+	int fd = must(open(FOLDER "/connected", O_CREAT | O_RDWR, 0644), "connected");
+
+	must(dup2(pass(connection[0], connection[1], fd, false), 100), "dup2");
 }
 
 /* A child that ends at once, by its descriptor. */
@@ -154,6 +180,52 @@ static void change_names(void)
 	must(open(FOLDER "/made", flags, 0644), "made");
 }
 
+/* By links of the kernel's, and without reading or writing. */
+static void open_otherwise(void)
+{
+	char path[64];
+	int fd = must(open(FOLDER "/dir/by_link", O_CREAT | O_RDWR, 0644), "by_link");
+	int dir = must(open(FOLDER "/dir", O_PATH | O_DIRECTORY), "path");
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	must(open(path, O_RDONLY), path);
+	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d/inside", dir);
+	must(open(path, O_RDONLY), path);
+	must(dup(dir), "dup");
+	syscall(SYS_close_range, 200, 300, 0);
+}
+
+/* What files are called then can't be told for sure from the calls: /proc's name, or a mark. */
+static void make_unsure(void)
+{
+	const int flags = O_CREAT | O_EXCL | O_RDWR;
+
+	mkdir(FOLDER "/marked", 0755);
+	mkdir(FOLDER "/marked/from", 0755);
+	mkdir(FOLDER "/marked/to", 0755);
+	unlink(FOLDER "/marked/a");
+	unlink(FOLDER "/marked/b");
+	must(open(FOLDER "/marked/a", flags, 0644), "a");
+	must(link(FOLDER "/marked/a", FOLDER "/marked/b"), "link");
+	must(rename(FOLDER "/marked/a", FOLDER "/marked/b"), "rename");
+	must(mount("none", FOLDER "/marked/from", "tmpfs", 0, NULL), "mount");
+	must(open(FOLDER "/marked/from/file", flags, 0644), "file");
+	must(mount(FOLDER "/marked/from", FOLDER "/marked/to", NULL, MS_MOVE, NULL), "move");
+	must(mount("none", FOLDER "/marked/from", "tmpfs", 0, NULL), "mount");
+	must(open(FOLDER "/marked/from/marked_file", flags, 0644), "marked_file");
+	must(umount2(FOLDER "/marked/from", MNT_DETACH), "umount");
+	must(umount2(FOLDER "/marked/to", MNT_DETACH), "umount");
+}
+
+static int directory;
+
+/* In a directory that was open at the snapshot: /dev/null is another file, and is there still. */
+static void remove_a_null(void)
+{
+	must(openat(directory, "null", O_CREAT | O_RDWR, 0644), "null");
+	must(unlinkat(directory, "null", 0), "unlinkat");
+}
+
 static void open_all(void)
 {
 	int pair[2], dir, fd;
@@ -163,6 +235,7 @@ static void open_all(void)
 	must(open("/dev/null", O_RDWR | O_CLOEXEC), "null");
 	must(mkdir(FOLDER "/dir", 0755) && errno != EEXIST ? -1 : 0, "mkdir");
 	dir = must(open(FOLDER "/dir", O_RDONLY | O_DIRECTORY), "dir");
+	directory = dir;
 	must(openat(dir, "inside", O_CREAT | O_RDWR, 0644), "inside");
 	must(chdir(FOLDER), "chdir");
 	must(open("relative", O_CREAT | O_RDWR | O_CLOEXEC, 0644), "relative");
@@ -186,8 +259,11 @@ static void open_all(void)
 	must(open("/etc/group", O_RDONLY), "group");
 	must(fchdir(dir), "fchdir");
 	must(open("last", O_CREAT | O_RDWR, 0644), "last");
-	pass_one();
+	pass_one(FOLDER "/passed", false);
+	pass_one(FOLDER "/passed_many", true);
 	clone_with_pidfd();
+	open_otherwise();
+	make_unsure();
 	change_names();
 }
 
@@ -243,6 +319,8 @@ static int run_state(const char *self)
 	usleep(200000);
 	note_pid("parent");
 	wait_for_signal(SIGUSR1);
+	pass_connected();
+	remove_a_null();
 	for (int fd = 3; fd < 64; fd++)
 		close(fd);
 	must(open("/etc/group", O_RDONLY), "group");

@@ -17,9 +17,13 @@ class StraceCall:
     line: str
     where: str          # file:line
     moved: bool = False # an exec that gave the thread another id: it returned under that
-    detached: bool = False  # the thread was killed, maybe before strace could see its next call
     last: bool = False  # of its thread, which another may follow under the same id: one that executed a program
     signals: list = dataclasses.field(default_factory=list)  # names of those that came at its end, or after it
+
+
+class StraceThread(list):
+    """The StraceCalls of one thread, in order. Of a thread that was killed in its first call there may be none."""
+    killed = False      # behind the last of them, maybe in a call that strace could not look at any more
 
 
 def scan(text, start, stop):
@@ -110,12 +114,12 @@ def parse_line(line, where):
 
 
 def read_folder(files, prefix):
-    """{tid: [StraceCall]} of the files {path: bytes} whose path is prefix.TID."""
+    """{tid: StraceThread} of the files {path: bytes} whose path is prefix.TID."""
     threads = {}
     for path, data in files.items():
         if not path.startswith(prefix + "."):
             continue
-        calls = threads.setdefault(int(path[len(prefix) + 1:]), [])
+        calls = threads.setdefault(int(path[len(prefix) + 1:]), StraceThread())
         for index, line in enumerate(data.decode("utf-8", "surrogateescape").splitlines(), 1):
             # An exec by a thread that is not the first: its log ends there, and the result stands in the first one's
             # as "<... execve resumed>) = 0" (if it failed, the thread's log would have gone on).
@@ -125,11 +129,10 @@ def read_folder(files, prefix):
             if re.search(r"<(detached|unfinished) \.\.\.>$|^\?+\(|= \? <unavailable>$", line):
                 # The thread was killed before strace could read its registers: what stands there is nothing, or those
                 # of another thread's call.
-                if calls:
-                    calls[-1].detached = True
+                calls.killed = True
                 continue
-            if line.startswith("+++ killed") and calls:
-                calls[-1].detached = True
+            if line.startswith("+++ killed"):
+                calls.killed = True
             delivered = re.match(r"--- (SIG\w+) \{", line)
             if delivered and calls:
                 calls[-1].signals.append(delivered[1])
@@ -137,6 +140,7 @@ def read_folder(files, prefix):
                 continue
             calls.append(parse_line(line, f"{os.path.basename(path)}:{index}"))
             calls[-1].moved = bool(moved)
+            calls.killed = False
         if calls:
             calls[-1].last = True
     return threads
