@@ -22,6 +22,9 @@ void process_fds_deinit(struct processes *p);
  */
 void process_fds_partial(struct processes *p, bool partial, uint64_t tsc);
 
+/* A call that may change descriptors, of a thread that is not known: nothing that was told until now is sure. */
+void process_fds_unattributed(struct processes *p);
+
 /* Calls are not recorded that take what sockets carry: fd_call_is_receive(). */
 void process_fds_lose_links(struct processes *p);
 

@@ -57,6 +57,12 @@ void process_fds_partial(struct processes *p, bool partial, uint64_t tsc)
 	p->fds->partial = partial;
 }
 
+void process_fds_unattributed(struct processes *p)
+{
+	if (p->fds)
+		p->fds->unattributed++;
+}
+
 bool process_fds_know_all(const struct processes *p)
 {
 	return p->fds->whole && p->fds->whole_gaps == fd_gaps(p);

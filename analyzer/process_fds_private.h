@@ -93,8 +93,9 @@ struct process_fds {
 	uint64_t nr_changes, forgotten_seq; /* end of the last one that is not remembered */
 	struct fd_room room;
 	size_t nr_threads;
-	uint32_t snapshots;  /* passed */
-	uint32_t whole_gaps; /* gaps when the last list of all tasks was taken */
+	uint32_t snapshots;    /* passed */
+	uint32_t unattributed; /* calls: each is a gap in what is known of descriptors */
+	uint32_t whole_gaps;   /* gaps when the last list of all tasks was taken */
 	bool whole, partial;
 	bool any_async; /* some table is fd_table.async, or was */
 	bool no_links;  /* calls that take what sockets carry are not recorded */
@@ -107,7 +108,7 @@ struct process_fds {
 
 static inline uint32_t fd_gaps(const struct processes *p)
 {
-	return (uint32_t)p->gaps;
+	return (uint32_t)p->gaps + p->fds->unattributed;
 }
 
 /* What is told at this time is sure, or as uncertain as before. */

@@ -56,6 +56,9 @@ static void note_plan(struct tracker *t, const struct trap_view *view)
 	struct trap_plan_change change;
 
 	trap_view_plan(view, &change);
+	/* Each vCPU has its own moment of the change. */
+	if (tracker_any_leaves_out(t))
+		process_fds_partial(t->processes, true, view->header.tsc);
 	process_fds_partial(t->processes, leaves_out(t, change.plan_id), view->header.tsc);
 }
 
@@ -111,6 +114,19 @@ static const struct fd_call *fd_call_at(struct tracker *t, uint8_t abi, uint32_t
 	return &t->fd_calls[abi][nr];
 }
 
+/* May a record that names no thread be of a call that changes what is followed here? */
+static bool may_change(struct tracker *t, const struct trap_view *view)
+{
+	bool is_enter = view->header.type == TRAP_ENTER;
+	uint32_t nr = trap_syscall_nr(view->header.abi, view->regs[is_enter ? TRAP_REG_RAX : TRAP_REG_NR]);
+	const struct linux_syscall *syscall = NULL;
+	const struct fd_call *call = fd_call_at(t, view->header.abi, nr);
+
+	if (call && (is_enter || trap_view_has(view, TRAP_REG_NR)))
+		syscall = session_syscall(t->session, t->tsc, view->header.abi, nr);
+	return !syscall || fd_call_is_change(call) || call_role_of(syscall->name) != CALL_ROLE_NONE;
+}
+
 void tracker_follow_fds(struct tracker *t, const struct trap_view *view)
 {
 	static const struct fd_call other = {.dirfd = -1, .path = -1, .flags = -1};
@@ -118,6 +134,10 @@ void tracker_follow_fds(struct tracker *t, const struct trap_view *view)
 
 	call_fds_release(&t->fds);
 	t->fds = (struct call_fds){0};
+	/* The first plan of a recording knows no threads yet: whose descriptors these are, nothing tells. */
+	if ((view->header.type == TRAP_ENTER || view->header.type == TRAP_EXIT) && !view->regs[TRAP_REG_TASK] &&
+	    may_change(t, view))
+		process_fds_unattributed(t->processes);
 	if (view->header.type == TRAP_ENTER) {
 		call = fd_call_at(t, view->header.abi, trap_syscall_nr(view->header.abi, view->regs[TRAP_REG_RAX]));
 		process_fds_enter(t->processes, view, call ? call : &other, &t->fds);

@@ -261,6 +261,7 @@ static int found(struct record_plan *plan, void *bytes, size_t size_bytes, const
 		plan->is_wanted = false;
 		plan->was_identified = true;
 		plan->snapshot_job = 0;
+		plan->asks_snapshot = true;
 		report("guest identified%s%s; plan %u is in force", text[0] ? ": " : "", text, plan->last_id);
 	} else if (ret == -EREMOTEIO) {
 		/* The old plan goes on; trying again would end the same way. */

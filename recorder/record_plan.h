@@ -31,7 +31,7 @@ struct record_plan {
 	bool was_identified; /* once, at least */
 	bool told_not_yet;
 	uint64_t snapshot_job; /* flush behind the latest snapshot that no analyzer looked at; 0: none */
-	bool asks_snapshot;    /* the analyzer found nothing in the last one */
+	bool asks_snapshot;    /* the last one did not do, or a plan came into force that names threads */
 	struct plan_auto analyzer;
 	char last_failure[256];
 };

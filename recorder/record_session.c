@@ -93,15 +93,19 @@ int record_take_snapshot(struct session *session, struct record_error *error)
 	return ret;
 }
 
-/* While the guest is not known, snapshots come after 1, 2, 4 ... seconds, up to the interval. */
+/*
+ * While the guest is not known, snapshots come after 1, 2, 4 ... seconds, up to the interval. Once its plan is in
+ * force, one comes at once: calls name their threads from now on, and whose descriptors changed until then only memory
+ * can tell.
+ */
 static void quicken_snapshot(struct session *session)
 {
-	uint64_t soon = now_ns() + session->quick_ms * NS_PER_MS;
+	uint64_t soon = now_ns() + (session->plan.is_wanted ? session->quick_ms * NS_PER_MS : 0);
 
 	session->plan.asks_snapshot = false;
 	if (soon < session->next_snapshot_ns)
 		session->next_snapshot_ns = soon;
-	if (session->quick_ms < session->options->snapshot_interval_ms)
+	if (session->plan.is_wanted && session->quick_ms < session->options->snapshot_interval_ms)
 		session->quick_ms *= 2;
 }
 

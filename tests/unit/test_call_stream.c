@@ -150,6 +150,49 @@ static void test_span(const struct fixture_tape *tape)
 	CHECK_INT(early.open, 1);
 }
 
+/* As the first plan of a recording has them: what descriptors a call is about, nothing tells. */
+static void test_unnamed_threads(void)
+{
+	static const struct {
+		uint64_t nr; /* of a call of a thread that is not named, between an open and a read */
+		bool sure;
+	} cases[] = {{39, true}, {NR_READ, false}, {2, false}, {3, false}, {57, false}, {59, false}, {9999, false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct call_stream_options options = {.to_tsc = UINT64_MAX, .fds = true};
+		struct fixture_record records[] = {
+			fixture_enter(10, 7, 7, 2),           fixture_exit(20, 7, 7, 2, 3),
+			fixture_enter(22, 8, 8, cases[i].nr), fixture_exit(24, 8, 8, cases[i].nr, 0),
+			fixture_enter(30, 7, 7, NR_READ),
+		};
+		struct fixture_tape tape;
+		struct session *session;
+		struct call_stream *stream;
+		struct call_item item;
+		bool more;
+
+		records[0].fragments[0] =
+			(struct fixture_fragment){.label = PLAN_LABEL_ARG0, .bytes = "/a", .len_bytes = 2};
+		records[0].nr_fragments = 1;
+		records[2].task = records[3].task = 0;
+		records[4].args[0] = 3;
+		fixture_tape_init(&tape);
+		for (size_t k = 0; k < sizeof(records) / sizeof(records[0]); k++)
+			fixture_tape_add(&tape, &records[k]);
+		fixture_tape_finish(&tape, true);
+		session = fixture_session(&tape);
+		FIXTURE_OK(call_stream_create(&stream, session, &options));
+		for (int k = 0; k < 3; k++)
+			FIXTURE_OK(call_stream_next(stream, &item, &more));
+		CHECK(more && item.call.fds->objects[0]);
+		CHECK_STR(item.call.fds->objects[0]->name, "/a");
+		CHECK_INT(!(item.call.fds->uncertain & 1), cases[i].sure);
+		call_stream_destroy(stream);
+		session_close(session);
+		fixture_tape_deinit(&tape);
+	}
+}
+
 /* No record tells which plan rules: if one of the tape leaves out what descriptors need, none is sure. */
 static void test_plans(void)
 {
@@ -264,5 +307,6 @@ int main(void)
 	test_gap(false);
 	test_gap(true);
 	test_plans();
+	test_unnamed_threads();
 	return 0;
 }
