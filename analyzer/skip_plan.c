@@ -154,9 +154,25 @@ static bool needs_by_brief(struct skip_plan *plan, const struct tape_chunk_brief
 	return false;
 }
 
+/* A list that may have to grow, with room for one more; NULL: there is none, and the survey fails. */
+static void *grow(struct survey *survey, void *list, size_t nr, size_t *room, size_t item_bytes)
+{
+	size_t more = *room ? *room * 2 : 64;
+	void *longer;
+
+	if (nr < *room)
+		return list;
+	longer = reallocarray(list, more, item_bytes);
+	if (longer)
+		*room = more;
+	else
+		survey->failed = true;
+	return longer;
+}
+
 static void add_hole(struct survey *survey, uint64_t min_tsc, uint64_t max_tsc)
 {
-	struct span *last = survey->nr_holes ? &survey->holes[survey->nr_holes - 1] : NULL;
+	struct span *last = survey->nr_holes ? &survey->holes[survey->nr_holes - 1] : NULL, *holes;
 
 	/* A tape full of holes is read whole. */
 	if (survey->nr_holes == MAX_HOLES) {
@@ -164,17 +180,10 @@ static void add_hole(struct survey *survey, uint64_t min_tsc, uint64_t max_tsc)
 		last->max_tsc = UINT64_MAX;
 		return;
 	}
-	if (survey->nr_holes == survey->holes_room) {
-		size_t room = survey->holes_room ? survey->holes_room * 2 : 64;
-		struct span *holes = reallocarray(survey->holes, room, sizeof(*holes));
-
-		if (!holes) {
-			survey->failed = true;
-			return;
-		}
-		survey->holes = holes;
-		survey->holes_room = room;
-	}
+	holes = grow(survey, survey->holes, survey->nr_holes, &survey->holes_room, sizeof(*holes));
+	if (!holes)
+		return;
+	survey->holes = holes;
 	survey->holes[survey->nr_holes++] = (struct span){min_tsc, max_tsc};
 }
 
@@ -214,23 +223,17 @@ static void look_at(void *ctx, const struct tape_chunk_brief *brief)
 {
 	struct survey *survey = ctx;
 	bool may_have_gap = find_hole(survey, brief);
+	struct chunk_span *chunks;
 
 	if (!brief->known || brief->has_unnumbered) {
 		survey->has_unnumbered = true;
 		if (brief->max_tsc > survey->unnumbered_tsc)
 			survey->unnumbered_tsc = brief->max_tsc;
 	}
-	if (survey->nr_chunks == survey->room) {
-		size_t room = survey->room ? survey->room * 2 : 256;
-		struct chunk_span *chunks = reallocarray(survey->chunks, room, sizeof(*chunks));
-
-		if (!chunks) {
-			survey->failed = true;
-			return;
-		}
-		survey->chunks = chunks;
-		survey->room = room;
-	}
+	chunks = grow(survey, survey->chunks, survey->nr_chunks, &survey->room, sizeof(*chunks));
+	if (!chunks)
+		return;
+	survey->chunks = chunks;
 	survey->chunks[survey->nr_chunks++] =
 		(struct chunk_span){brief->number, {brief->min_tsc, brief->max_tsc}, brief->nr_records, may_have_gap};
 }
