@@ -432,6 +432,9 @@ static struct vmtape_error *ready_head(struct call_stream *s)
 		} else {
 			error = tracker_step(s->tracker, &more);
 			s->at_end = !more;
+			/* No call enters in what is passed over, which may be all the rest of the tape. */
+			if (s->skip)
+				s->closed |= tracker_tsc(s->tracker) >= s->options.to_tsc;
 		}
 		if (error || s->failed)
 			return error ? error : s->failed;

@@ -2,6 +2,7 @@
 #include "skip_plan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 
 #define NRS         1024u /* numbers whose answer is kept */
 #define MAX_PLAN_ID 4096u
-#define MAX_HOLES   65536u
+#define MAX_HOLES   131072u
 
 /* Of a system call, by its number alone. */
 #define NR_ASKED 0x01
@@ -24,6 +25,7 @@ struct chunk_span {
 	size_t number;
 	struct span span;
 	uint32_t nr_records;
+	bool may_have_gap;
 };
 
 struct vcpu_end {
@@ -152,9 +154,25 @@ static bool needs_by_brief(struct skip_plan *plan, const struct tape_chunk_brief
 	return false;
 }
 
+/* A list that may have to grow, with room for one more; NULL: there is none, and the survey fails. */
+static void *grow(struct survey *survey, void *list, size_t nr, size_t *room, size_t item_bytes)
+{
+	size_t more = *room ? *room * 2 : 64;
+	void *longer;
+
+	if (nr < *room)
+		return list;
+	longer = reallocarray(list, more, item_bytes);
+	if (longer)
+		*room = more;
+	else
+		survey->failed = true;
+	return longer;
+}
+
 static void add_hole(struct survey *survey, uint64_t min_tsc, uint64_t max_tsc)
 {
-	struct span *last = survey->nr_holes ? &survey->holes[survey->nr_holes - 1] : NULL;
+	struct span *last = survey->nr_holes ? &survey->holes[survey->nr_holes - 1] : NULL, *holes;
 
 	/* A tape full of holes is read whole. */
 	if (survey->nr_holes == MAX_HOLES) {
@@ -162,24 +180,18 @@ static void add_hole(struct survey *survey, uint64_t min_tsc, uint64_t max_tsc)
 		last->max_tsc = UINT64_MAX;
 		return;
 	}
-	if (survey->nr_holes == survey->holes_room) {
-		size_t room = survey->holes_room ? survey->holes_room * 2 : 64;
-		struct span *holes = reallocarray(survey->holes, room, sizeof(*holes));
-
-		if (!holes) {
-			survey->failed = true;
-			return;
-		}
-		survey->holes = holes;
-		survey->holes_room = room;
-	}
+	holes = grow(survey, survey->holes, survey->nr_holes, &survey->holes_room, sizeof(*holes));
+	if (!holes)
+		return;
+	survey->holes = holes;
 	survey->holes[survey->nr_holes++] = (struct span){min_tsc, max_tsc};
 }
 
-/* Records of a vCPU are numbered without a hole but where some were lost. */
-static void find_hole(struct survey *survey, const struct tape_chunk_brief *brief)
+/* Records of a vCPU are numbered without a hole but where some were lost. True: the chunk may tell of that. */
+static bool find_hole(struct survey *survey, const struct tape_chunk_brief *brief)
 {
 	struct vcpu_end *end;
+	bool is_first, has_hole;
 	uint64_t since;
 
 	if (brief->vcpu >= survey->nr_vcpus) {
@@ -188,47 +200,83 @@ static void find_hole(struct survey *survey, const struct tape_chunk_brief *brie
 
 		if (!vcpus) {
 			survey->failed = true;
-			return;
+			return false;
 		}
 		memset(vcpus + survey->nr_vcpus, 0, (nr - survey->nr_vcpus) * sizeof(*vcpus));
 		survey->vcpus = vcpus;
 		survey->nr_vcpus = nr;
 	}
 	end = &survey->vcpus[brief->vcpu];
+	is_first = !end->started && brief->first_seq;
+	has_hole = brief->last_seq - brief->first_seq != brief->nr_records - 1ull ||
+		   (end->started && brief->first_seq != end->last_seq + 1);
 	since = end->started && end->max_tsc < brief->min_tsc ? end->max_tsc : brief->min_tsc;
-	if (brief->last_seq - brief->first_seq != brief->nr_records - 1ull ||
-	    (end->started && brief->first_seq != end->last_seq + 1)) {
+	if (has_hole)
 		add_hole(survey, since, brief->max_tsc);
-		survey->is_whole = false;
-	}
-	if (!end->started && brief->first_seq)
+	if (has_hole || is_first)
 		survey->is_whole = false;
 	*end = (struct vcpu_end){true, brief->last_seq, brief->max_tsc};
+	return !brief->known && (has_hole || is_first);
 }
 
 static void look_at(void *ctx, const struct tape_chunk_brief *brief)
 {
 	struct survey *survey = ctx;
+	bool may_have_gap = find_hole(survey, brief);
+	struct chunk_span *chunks;
 
-	find_hole(survey, brief);
 	if (!brief->known || brief->has_unnumbered) {
 		survey->has_unnumbered = true;
 		if (brief->max_tsc > survey->unnumbered_tsc)
 			survey->unnumbered_tsc = brief->max_tsc;
 	}
-	if (survey->nr_chunks == survey->room) {
-		size_t room = survey->room ? survey->room * 2 : 256;
-		struct chunk_span *chunks = reallocarray(survey->chunks, room, sizeof(*chunks));
-
-		if (!chunks) {
-			survey->failed = true;
-			return;
-		}
-		survey->chunks = chunks;
-		survey->room = room;
-	}
+	chunks = grow(survey, survey->chunks, survey->nr_chunks, &survey->room, sizeof(*chunks));
+	if (!chunks)
+		return;
+	survey->chunks = chunks;
 	survey->chunks[survey->nr_chunks++] =
-		(struct chunk_span){brief->number, {brief->min_tsc, brief->max_tsc}, brief->nr_records};
+		(struct chunk_span){brief->number, {brief->min_tsc, brief->max_tsc}, brief->nr_records, may_have_gap};
+}
+
+/* Of all gaps in a chunk. */
+static void widen(void *ctx, const struct trap_gap *gap)
+{
+	struct span *loss = ctx;
+
+	if (gap->first_tsc < loss->min_tsc)
+		loss->min_tsc = gap->first_tsc;
+	if (gap->last_tsc > loss->max_tsc)
+		loss->max_tsc = gap->last_tsc;
+}
+
+/*
+ * A loss ends when its gap says: behind the chunk's end if the gap is the last record there, and before it there may be
+ * no other chunk of its vCPU. Chunks with a gap are read anyway; this is worth while only if others are not.
+ */
+static int find_gaps(struct survey *survey, struct tape_error *error)
+{
+	struct tape_reader *reader = session_reader(survey->plan->session);
+	bool passes = false;
+
+	for (size_t i = 0; i < survey->nr_chunks && !passes; i++)
+		passes = !survey->plan->needed[survey->chunks[i].number];
+	for (size_t i = 0; i < survey->nr_chunks && passes; i++) {
+		const struct chunk_span *chunk = &survey->chunks[i];
+		struct span loss = {UINT64_MAX, 0};
+		int result;
+
+		if (!chunk->may_have_gap)
+			continue;
+		result = tape_reader_gaps(reader, chunk->number, widen, &loss, error);
+		if (result && result != -EBADMSG)
+			return result;
+		/* What a damaged chunk had is lost up to a record that is not known here. */
+		if (result)
+			loss = (struct span){chunk->span.min_tsc, UINT64_MAX};
+		if (loss.min_tsc <= loss.max_tsc)
+			add_hole(survey, loss.min_tsc, loss.max_tsc);
+	}
+	return survey->failed ? -ENOMEM : 0;
 }
 
 static void judge(void *ctx, const struct tape_chunk_brief *brief)
@@ -325,15 +373,13 @@ static int read_briefs(struct skip_plan *plan, struct survey *survey, struct tap
 	/* Such an exit may be of a call that is passed over, whose number would tell that it can't match. */
 	if (survey->has_unnumbered && may_match(plan, &unnumbered, NULL))
 		add_hole(survey, 0, survey->unnumbered_tsc);
-	if (survey->failed)
-		return -ENOMEM;
-	sort_holes(survey);
 	/* An exit alone may be all that is left of a call; then times of entries are not known. */
 	plan->by_time = survey->is_whole && !info->nr_overwritten &&
 			(plan->question.from_tsc || plan->question.to_tsc != UINT64_MAX ||
 			 filter_asks_time(plan->question.filter));
 	plan->needed = calloc(plan->stats.nr_chunks + 1, 1);
-	return plan->needed ? tape_reader_briefs(reader, judge, plan, &plan->stats.nr_chunks, error) : -ENOMEM;
+	result = plan->needed ? tape_reader_briefs(reader, judge, plan, &plan->stats.nr_chunks, error) : -ENOMEM;
+	return result ? result : find_gaps(survey, error);
 }
 
 static struct vmtape_error *make(struct skip_plan *plan)
@@ -342,6 +388,7 @@ static struct vmtape_error *make(struct skip_plan *plan)
 	struct tape_error error = {.offset = TAPE_NO_OFFSET};
 	int result = read_briefs(plan, &survey, &error);
 
+	sort_holes(&survey);
 	for (size_t i = 0; i < survey.nr_chunks && !result; i++) {
 		const struct chunk_span *chunk = &survey.chunks[i];
 		uint8_t *needed = &plan->needed[chunk->number];
@@ -355,7 +402,11 @@ static struct vmtape_error *make(struct skip_plan *plan)
 	free(survey.chunks);
 	free(survey.vcpus);
 	free(survey.holes);
-	return result ? &vmtape_error_no_memory : NULL;
+	if (!result)
+		return NULL;
+	return result == -ENOMEM
+		       ? &vmtape_error_no_memory
+		       : vmtape_error_create(VMTAPE_ERROR_IO, "offset %" PRIu64 ": %s", error.offset, error.message);
 }
 
 struct vmtape_error *skip_plan_create(struct skip_plan **out, struct session *session,

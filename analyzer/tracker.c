@@ -305,6 +305,11 @@ uint64_t tracker_records(const struct tracker *t)
 	return t->records;
 }
 
+uint64_t tracker_tsc(const struct tracker *t)
+{
+	return t->tsc;
+}
+
 bool tracker_has_skipped(const struct tracker *t)
 {
 	return t->skipped;

@@ -73,6 +73,8 @@ struct processes *tracker_processes(struct tracker *tracker);
 const struct call_fds *tracker_fds(const struct tracker *tracker);
 const struct pairing *tracker_pairing(const struct tracker *tracker);
 uint64_t tracker_records(const struct tracker *tracker);
+/* Of the latest record, or row of what was passed over; 0: none yet. */
+uint64_t tracker_tsc(const struct tracker *tracker);
 /* true: the tape was entered in its middle. */
 bool tracker_has_skipped(const struct tracker *tracker);
 

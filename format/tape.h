@@ -396,6 +396,9 @@ uint32_t tape_brief_nr(const struct tape_chunk_brief *brief, uint32_t i, uint8_t
 /* All chunks of records, in the order of the tape; their numbers are below *nr_chunks. 0 or a negative errno. */
 int tape_reader_briefs(struct tape_reader *reader, void (*found)(void *ctx, const struct tape_chunk_brief *brief),
 		       void *ctx, size_t *nr_chunks, struct tape_error *error);
+/* Reads the chunk of that number for its TRAP_GAP records. -EBADMSG: it is damaged, which is listed as a problem. */
+int tape_reader_gaps(struct tape_reader *reader, size_t number, void (*found)(void *ctx, const struct trap_gap *gap),
+		     void *ctx, struct tape_error *error);
 
 /*
  * Chunks that are not wanted: asked before each is read, when all that comes before it was given out. The cursor gives

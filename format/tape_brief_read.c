@@ -165,3 +165,32 @@ int tape_reader_briefs(struct tape_reader *reader, void (*found)(void *ctx, cons
 	}
 	return 0;
 }
+
+int tape_reader_gaps(struct tape_reader *reader, size_t number, void (*found)(void *ctx, const struct trap_gap *gap),
+		     void *ctx, struct tape_error *error)
+{
+	struct tape_stored_chunk *chunk = &reader->chunks[number];
+	struct tape_scratch raw = {0};
+	int result = tape_load(reader, chunk, &raw);
+	struct trap_view view;
+	struct trap_gap gap;
+	size_t size_bytes;
+
+	/* As a cursor does: a record that is not valid is left out, and so is all behind a length that can't be. */
+	for (size_t at = 0; !result && chunk->header.raw_bytes - at >= sizeof(struct trap_record); at += size_bytes) {
+		size_bytes = get_le32(raw.data + at + offsetof(struct trap_record, size_bytes));
+		if (size_bytes < sizeof(struct trap_record) || size_bytes > chunk->header.raw_bytes - at ||
+		    size_bytes & 7)
+			break;
+		if (raw.data[at + offsetof(struct trap_record, type)] != TRAP_GAP ||
+		    trap_view_parse(&view, raw.data + at, size_bytes, NULL) <= 0 ||
+		    view.header.vcpu != chunk->header.vcpu)
+			continue;
+		trap_view_gap(&view, &gap);
+		found(ctx, &gap);
+	}
+	free(raw.data);
+	if (!result || result == -EBADMSG)
+		return result;
+	return tape_fail(error, result, chunk->offset, "cannot read a TRAPS chunk: %s", strerror(-result));
+}

@@ -28,7 +28,8 @@ vmtape_test(NAME records_threads LABEL unit SOURCES unit/test_records_threads.c 
 vmtape_test(NAME call_pool LABEL golden SOURCES unit/test_call_pool.c LIBS call_fixture)
 # It takes memory away from the reader.
 target_link_options(test_call_pool PRIVATE -Wl,--wrap=tape_cursor_next)
-vmtape_test(NAME skip_plan LABEL unit SOURCES unit/test_skip_plan.c LIBS call_fixture)
+vmtape_test(NAME skip_plan LABEL unit SOURCES unit/test_skip_plan.c unit/skip_compare.c LIBS call_fixture)
+vmtape_test(NAME skip_edges LABEL unit SOURCES unit/test_skip_edges.c unit/skip_compare.c LIBS call_fixture)
 vmtape_test(NAME output LABEL golden SOURCES unit/test_output.c LIBS call_fixture)
 
 vmtape_test(NAME sandbox LABEL unit SOURCES unit/test_sandbox.c ${PROJECT_SOURCE_DIR}/analyzer/sandbox.c

@@ -8,9 +8,11 @@
 #include "call_fixture.h"
 #include "call_stream.h"
 #include "check.h"
+#include "filter.h"
 #include "plan.h"
 
 #define NR_READ       0
+#define NR_PTRACE     101
 #define NR_GETPPID    110
 #define NR_EXIT_GROUP 231
 #define NR_THREADS    12
@@ -296,6 +298,72 @@ static void test_gap(bool damage)
 	fixture_tape_deinit(&tape);
 }
 
+/* Calls that begin before that time; so many records were read or passed over for it, and the last one's state. */
+static unsigned count_until(struct session *session, const char *text, uint64_t to_tsc, uint64_t *records,
+			    enum call_state *state)
+{
+	struct filter_times times = {.start_ns = session_start_ns(session)};
+	struct call_stream_options options = {.to_tsc = to_tsc};
+	struct call_stream_stats stats;
+	struct call_stream *stream;
+	struct filter *filter;
+	struct call_item item;
+	unsigned nr = 0;
+	bool more;
+
+	FIXTURE_OK(filter_create(&filter, text, &times));
+	options.filter = filter;
+	FIXTURE_OK(call_stream_create(&stream, session, &options));
+	for (;;) {
+		FIXTURE_OK(call_stream_next(stream, &item, &more));
+		if (!more)
+			break;
+		if (!filter_match(filter, &item.call, 0))
+			continue;
+		*state = item.call.state;
+		nr++;
+	}
+	call_stream_get_stats(stream, &stats);
+	*records = stats.records;
+	call_stream_destroy(stream);
+	filter_destroy(filter);
+	return nr;
+}
+
+/* Nothing behind --to has to be looked at, unless a call is open that is wanted. */
+static void test_stops_behind_to(void)
+{
+	enum call_state state = CALL_OPEN;
+	struct fixture_tape tape;
+	struct session *session;
+	struct fixture_record r;
+	uint64_t records;
+
+	fixture_tape_init(&tape);
+	tape.chunk_bytes = 4096;
+	for (uint64_t tsc = 1000; tsc < 200000; tsc += 20) {
+		r = fixture_enter(tsc, 7, 7, NR_GETPPID);
+		fixture_tape_add(&tape, &r);
+		r = fixture_exit(tsc + 10, 7, 7, NR_GETPPID, 1);
+		fixture_tape_add(&tape, &r);
+	}
+	r = fixture_enter(1500, 9, 9, NR_PTRACE);
+	r.vcpu = 1;
+	fixture_tape_add(&tape, &r);
+	r = fixture_exit(150000, 9, 9, NR_PTRACE, 0);
+	r.vcpu = 2;
+	fixture_tape_add(&tape, &r);
+	fixture_tape_finish(&tape, true);
+	session = fixture_session(&tape);
+	CHECK_INT(count_until(session, "evt.type = mount", 3000, &records, &state), 0);
+	CHECK(records < tape.records / 50);
+	CHECK_INT(count_until(session, "evt.type = ptrace", 3000, &records, &state), 1);
+	CHECK_INT(state, CALL_COMPLETE);
+	CHECK(records > tape.records / 2 && records < tape.records * 4 / 5);
+	session_close(session);
+	fixture_tape_deinit(&tape);
+}
+
 int main(void)
 {
 	struct fixture_tape tape;
@@ -308,5 +376,6 @@ int main(void)
 	test_gap(true);
 	test_plans();
 	test_unnamed_threads();
+	test_stops_behind_to();
 	return 0;
 }

@@ -6,13 +6,10 @@
  * filters made by chance. And an index that says otherwise than the records is told.
  */
 #include "call_fixture.h"
-#include "call_stream.h"
 #include "check.h"
-#include "filter.h"
-#include "output/output.h"
 #include "plan_abi.h"
-#include "skip_plan.h"
-#include "tape_private.h"
+#include "skip_compare.h"
+#include "strbuf.h"
 
 #define NR_THREADS 48
 #define NR_STEPS   60000
@@ -350,100 +347,22 @@ static void put_filter(struct strbuf *out, uint64_t *state, unsigned depth)
 	strbuf_put(out, ")");
 }
 
-/* ---- comparison ------------------------------------------------------ */
-
-static void show(struct strbuf *out, struct session *session, const struct filter *filter,
-		 const struct call_stream_options *options)
-{
-	struct call_stream *stream;
-	struct call_item item;
-	bool more;
-
-	FIXTURE_OK(call_stream_create(&stream, session, options));
-	for (;;) {
-		FIXTURE_OK(call_stream_next(stream, &item, &more));
-		if (!more)
-			break;
-		if (item.is_gap) {
-			output_json_gap(out, &item, session_clock(session));
-		} else if (filter_match(filter, &item.call, 0)) {
-			output_json_call(out, &item.call);
-			strbuf_printf(out, " %d %d\n", item.call.uncertain, item.call.thread.uncertain);
-		}
-	}
-	call_stream_destroy(stream);
-}
-
-static void print_difference(const char *a, const char *b)
-{
-	size_t at = 0, line = 0;
-
-	for (; a[at] && a[at] == b[at]; at++)
-		if (a[at] == '\n')
-			line = at + 1;
-	fprintf(stderr, "read all: %.*s\nskipping: %.*s\n", (int)strcspn(a + line, "\n"), a + line,
-		(int)strcspn(b + line, "\n"), b + line);
-}
-
-struct counts {
-	uint64_t records, skipped, lines, filters;
-};
-
-static void compare(struct session *session, const char *text, struct call_stream_options options,
-		    struct counts *counts)
-{
-	struct filter_times times = {.start_ns = session_start_ns(session)};
-	struct skip_question question = {NULL, options.from_tsc, options.to_tsc, false};
-	struct strbuf all = {0}, some = {0};
-	struct skip_plan_stats stats;
-	struct skip_plan *plan;
-	struct filter *filter;
-
-	FIXTURE_OK(filter_create(&filter, text, &times));
-	question.filter = filter;
-	FIXTURE_OK(skip_plan_create(&plan, session, &question));
-	skip_plan_get_stats(plan, &stats);
-	skip_plan_destroy(plan);
-	counts->records += stats.nr_records;
-	counts->skipped += stats.nr_records - stats.nr_needed_records;
-	counts->filters++;
-	options.read_all = false;
-	options.filter = filter;
-	show(&some, session, filter, &options);
-	/* A stream that knows no filter leaves nothing out. */
-	options.read_all = true;
-	options.filter = NULL;
-	show(&all, session, filter, &options);
-	strbuf_put_char(&all, '\0');
-	strbuf_put_char(&some, '\0');
-	counts->lines += all.len;
-	if (all.len != some.len || memcmp(all.data, some.data, all.len)) {
-		fprintf(stderr, "%s (from %llu to %llu)\n", text, (unsigned long long)options.from_tsc,
-			(unsigned long long)options.to_tsc);
-		print_difference(all.data, some.data);
-		CHECK(!"the same lines");
-	}
-	strbuf_deinit(&all);
-	strbuf_deinit(&some);
-	filter_destroy(filter);
-}
-
 static void test_filters(uint64_t seed, bool has_losses, size_t chunk_bytes, unsigned nr_filters)
 {
 	struct guest *guest = calloc(1, sizeof(*guest));
 	struct call_stream_options options = {.to_tsc = UINT64_MAX};
-	struct counts counts = {0};
+	struct skip_counts counts = {0};
 	struct session *session;
 	uint64_t state = seed;
 
 	CHECK(guest);
 	write_guest(guest, seed, has_losses, chunk_bytes);
 	session = fixture_session(&guest->tape);
-	compare(session, "evt.type = ptrace", options, &counts);
+	skip_compare(session, "evt.type = ptrace", options, &counts);
 	if (seed < 3)
 		CHECK(counts.skipped > counts.records / (has_losses ? 8 : 4));
 	options.window_calls = 50;
-	compare(session, "evt.type = mount", options, &counts);
+	skip_compare(session, "evt.type = mount", options, &counts);
 	for (unsigned i = 0; i < nr_filters; i++) {
 		struct strbuf text = {0};
 
@@ -455,7 +374,7 @@ static void test_filters(uint64_t seed, bool has_losses, size_t chunk_bytes, uns
 		if (!chance(&state, 4))
 			options.window_calls = 20;
 		put_filter(&text, &state, 3);
-		compare(session, text.data, options, &counts);
+		skip_compare(session, text.data, options, &counts);
 		strbuf_deinit(&text);
 	}
 	printf("seed %llu%s: %llu filters, %llu of %llu records passed over, %llu bytes of lines\n",
@@ -467,85 +386,12 @@ static void test_filters(uint64_t seed, bool has_losses, size_t chunk_bytes, uns
 	free(guest);
 }
 
-/* ---- attached to a guest that runs ----------------------------------- */
-
-static void add_on(struct fixture_tape *tape, uint16_t vcpu, struct fixture_record r)
-{
-	r.vcpu = vcpu;
-	fixture_tape_add(tape, &r);
-}
-
-/* What a filter by time shows of it; so many records are passed over. */
-static uint64_t show_ptrace(struct fixture_tape *tape, uint64_t nr_passed)
-{
-	struct call_stream_options options = {.to_tsc = UINT64_MAX};
-	struct counts counts = {0};
-	struct session *session;
-
-	fixture_tape_finish(tape, true);
-	session = fixture_session(tape);
-	compare(session, "evt.type = ptrace and evt.time >= +0.00000001", options, &counts);
-	CHECK_INT(counts.skipped, nr_passed);
-	session_close(session);
-	fixture_tape_deinit(tape);
-	return counts.lines - 1; /* the NUL */
-}
-
-/* The thread's exit comes before what is passed over of it, though in the time of that chunk. */
-static void test_exit_before_passed(void)
-{
-	struct fixture_tape tape;
-
-	fixture_tape_init(&tape);
-	add_on(&tape, 0, fixture_enter(10, 7, 7, NR_GETPPID));
-	add_on(&tape, 0, fixture_exit(20, 7, 7, NR_GETPPID, 1));
-	add_on(&tape, 1, fixture_exit(50, 9, 9, NR_PTRACE, 0));
-	add_on(&tape, 0, fixture_enter(90, 9, 9, NR_READ));
-	add_on(&tape, 0, fixture_exit(95, 9, 9, NR_READ, 0));
-	add_on(&tape, 0, fixture_exit(100, 7, 7, NR_READ, 0));
-	CHECK(show_ptrace(&tape, 5));
-}
-
-/* And an exit that comes behind is one of a call that the tape has, and that began too early to match. */
-static void test_exit_behind_passed(void)
-{
-	struct fixture_tape tape;
-
-	fixture_tape_init(&tape);
-	add_on(&tape, 0, fixture_enter(10, 7, 7, NR_GETPPID));
-	add_on(&tape, 0, fixture_enter(11, 9, 9, NR_PTRACE));
-	add_on(&tape, 0, fixture_exit(12, 7, 7, NR_GETPPID, 1));
-	tape.chunk_bytes = tape.vcpus[0].size_bytes;
-	add_on(&tape, 1, fixture_exit(50, 9, 9, NR_PTRACE, 0));
-	add_on(&tape, 0, fixture_enter(60, 7, 7, NR_GETPPID));
-	CHECK(!show_ptrace(&tape, 4));
-}
-
-/* Who comes next is told at the end of the chunk, and leaves his call in the next one. */
-static void test_exit_behind_identity(void)
-{
-	struct fixture_record identity = fixture_enter(60, 9, 9, 0);
-	struct fixture_tape tape;
-
-	fixture_tape_init(&tape);
-	identity.type = TRAP_IDENTITY;
-	add_on(&tape, 0, fixture_enter(10, 7, 7, NR_GETPPID));
-	add_on(&tape, 0, fixture_exit(20, 7, 7, NR_GETPPID, 1));
-	add_on(&tape, 0, identity);
-	tape.chunk_bytes = tape.vcpus[0].size_bytes;
-	add_on(&tape, 0, fixture_exit(61, 9, 9, NR_PTRACE, 0));
-	CHECK(show_ptrace(&tape, 3));
-}
-
 int main(int argc, char **argv)
 {
 	unsigned nr_filters = argc > 1 ? (unsigned)atoi(argv[1]) : NR_FILTERS;
 
 	uint64_t first = argc > 2 ? (uint64_t)atoi(argv[2]) : 1;
 
-	test_exit_before_passed();
-	test_exit_behind_passed();
-	test_exit_behind_identity();
 	for (uint64_t seed = first; seed < first + 2; seed++) {
 		test_filters(seed, false, 0, nr_filters);
 		test_filters(seed, true, 0, nr_filters);
