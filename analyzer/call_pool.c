@@ -87,6 +87,8 @@ static void deliver(struct pool *pool, struct place *place)
 		pthread_mutex_lock(&pool->turns);
 		pool->is_delivering = false;
 		pool->stopped = !goes_on;
+		if (!goes_on)
+			call_stream_stop(pool->stream);
 		place->is_done = false;
 		pool->turn++;
 		pthread_cond_broadcast(&pool->turn_came);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "call_stream.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 
 /* Exits that the second reader keeps for the first; when it has more, their calls are shown as not ended. */
 #define AHEAD_BYTES (256u << 20)
+/* Read for one call that has yet to come or to end, while those before it are not handed over. */
+#define PATIENCE_RECORDS 2048u
 
 struct raw_record {
 	uint8_t *bytes;
@@ -54,7 +57,13 @@ struct call_stream {
 	struct ahead ahead;
 	struct vmtape_error *failed;
 	struct vmtape_error *pending; /* for the next one who asks */
+	atomic_bool stopped;
 };
+
+static bool is_stopped(struct call_stream *s)
+{
+	return atomic_load_explicit(&s->stopped, memory_order_relaxed);
+}
 
 static bool copy_record(struct raw_record *out, const struct trap_view *view)
 {
@@ -187,7 +196,7 @@ static struct vmtape_error *resolve_head(struct call_stream *s)
 			return error;
 	}
 	while (!(resolution = take_resolution(&s->ahead, s->head))) {
-		if (s->ahead.at_end)
+		if (s->ahead.at_end || is_stopped(s))
 			break;
 		error = tracker_step(s->ahead.tracker, &more);
 		if (error || s->failed)
@@ -416,16 +425,22 @@ static bool is_full(const struct call_stream *s)
 	       s->records.kept_bytes > s->options.window_bytes + RECORD_BLOCK_BYTES;
 }
 
-/* The head of the window is done, or there is none left. */
-static struct vmtape_error *ready_head(struct call_stream *s)
+/* *ready: the head of the window is done; else there is none left, or none within max_records from here. */
+static struct vmtape_error *ready_head(struct call_stream *s, uint64_t max_records, bool *ready)
 {
+	uint64_t from = tracker_records(s->tracker);
+
+	*ready = false;
 	for (;;) {
 		struct vmtape_error *error = NULL;
 		bool more;
 
-		if (s->head < s->tail && at(s, s->head)->done)
+		if (is_stopped(s))
 			return NULL;
-		if (s->head == s->tail && (s->at_end || s->closed))
+		*ready = s->head < s->tail && at(s, s->head)->done;
+		if (*ready || (s->head == s->tail && (s->at_end || s->closed)))
+			return NULL;
+		if (tracker_records(s->tracker) - from >= max_records)
 			return NULL;
 		if (s->head < s->tail && is_full(s)) {
 			error = resolve_head(s);
@@ -508,14 +523,15 @@ struct vmtape_error *call_stream_take(struct call_stream *s, struct call_batch *
 {
 	struct vmtape_error *error = s->pending;
 	size_t bytes = 0;
+	bool ready;
 
 	s->pending = NULL;
 	s->nr_batches++;
 	batch->session = s->session;
 	batch->has_fds = s->window_fds;
 	while (!error && batch->nr < max_calls && bytes < CALL_BATCH_BYTES) {
-		error = ready_head(s);
-		if (error || s->head == s->tail)
+		error = ready_head(s, batch->nr ? PATIENCE_RECORDS : UINT64_MAX, &ready);
+		if (error || !ready)
 			break;
 		error = move_head(s, batch, &bytes);
 	}
@@ -547,6 +563,11 @@ struct vmtape_error *call_stream_next(struct call_stream *s, struct call_item *i
 	if (!error && *more)
 		call_batch_item(&s->shown, 0, item);
 	return error;
+}
+
+void call_stream_stop(struct call_stream *s)
+{
+	atomic_store_explicit(&s->stopped, true, memory_order_relaxed);
 }
 
 void call_stream_get_stats(const struct call_stream *s, struct call_stream_stats *out)

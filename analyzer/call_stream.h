@@ -46,7 +46,8 @@ struct vmtape_error *call_stream_next(struct call_stream *stream, struct call_it
 
 /*
  * Up to max_calls of the calls and gaps that come next, and about CALL_BATCH_BYTES of records, into a batch that is
- * empty. An error comes when all calls before it have been taken: *more is false then, as at the end.
+ * empty: fewer, if the next one is far off or takes long to end, but none only at the end. An error comes when all
+ * calls before it have been taken: *more is false then, as at the end.
  */
 #define CALL_BATCH_BYTES (1u << 20)
 struct call_batch;
@@ -54,6 +55,8 @@ struct vmtape_error *call_stream_take(struct call_stream *stream, struct call_ba
 				      bool *more);
 /* Empties it. */
 void call_stream_give_back(struct call_stream *stream, struct call_batch *batch);
+/* Nothing more is wanted: whoever waits for calls gets what is there, or the end. Any thread. */
+void call_stream_stop(struct call_stream *stream);
 
 struct call_stream_stats {
 	uint64_t records; /* read so far */

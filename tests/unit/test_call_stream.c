@@ -2,8 +2,10 @@
 /*
  * test_call_stream.c - calls come in order of entry, each with its end, whatever
  * the window: a stream with a tiny one, which needs its second reader, gives
- * the same as one with a large window; and parts of a tape.
+ * the same as one with a large window; and parts of a tape. Who takes calls in
+ * batches gets those before one that takes long at once, and may say stop.
  */
+#include "call_batch.h"
 #include "call_fds.h"
 #include "call_fixture.h"
 #include "call_stream.h"
@@ -364,6 +366,67 @@ static void test_stops_behind_to(void)
 	fixture_tape_deinit(&tape);
 }
 
+/* Behind three short calls, one that ends when all of the tape's 20,000 others have. */
+static void test_batches(bool stop)
+{
+	static const struct call_stream_options options = {.to_tsc = UINT64_MAX};
+	struct call_stream_stats stats;
+	struct call_batch batch = {0};
+	struct call_stream *stream;
+	struct fixture_tape tape;
+	struct fixture_record r;
+	struct session *session;
+	struct call_item item;
+	uint64_t count = 0;
+	bool more;
+
+	fixture_tape_init(&tape);
+	for (uint64_t i = 0; i < 20000; i++) {
+		if (i == 3) {
+			r = fixture_enter(1000 + 2 * i - 1, 100, 101, NR_READ);
+			fixture_tape_add(&tape, &r);
+		}
+		r = fixture_enter(1000 + 2 * i, 100, 100, NR_GETPPID);
+		fixture_tape_add(&tape, &r);
+		r = fixture_exit(1001 + 2 * i, 100, 100, NR_GETPPID, 1);
+		fixture_tape_add(&tape, &r);
+	}
+	r = fixture_exit(60000, 100, 101, NR_READ, 4242);
+	fixture_tape_add(&tape, &r);
+	fixture_tape_finish(&tape, true);
+
+	session = fixture_session(&tape);
+	FIXTURE_OK(call_stream_create(&stream, session, &options));
+	FIXTURE_OK(call_stream_take(stream, &batch, 16, &more));
+	CHECK(more);
+	CHECK_INT(batch.nr, 3);
+	CHECK(batch.stats.records < 4096);
+	call_stream_give_back(stream, &batch);
+	if (stop)
+		call_stream_stop(stream);
+	FIXTURE_OK(call_stream_take(stream, &batch, 16, &more));
+	CHECK_INT(more, !stop);
+	if (stop) {
+		call_stream_get_stats(stream, &stats);
+		CHECK(stats.records < 4096);
+		CHECK_INT(batch.nr, 0);
+	} else {
+		CHECK_INT(batch.nr, 16);
+		call_batch_item(&batch, 0, &item);
+		CHECK_INT(item.call.ret, 4242);
+		CHECK_INT(item.call.state, CALL_COMPLETE);
+	}
+	for (; more && batch.nr; count += batch.nr) {
+		call_stream_give_back(stream, &batch);
+		FIXTURE_OK(call_stream_take(stream, &batch, 1000, &more));
+	}
+	CHECK_INT(count, stop ? 0 : 20001 - 3 - 16);
+	call_batch_deinit(&batch);
+	call_stream_destroy(stream);
+	session_close(session);
+	fixture_tape_deinit(&tape);
+}
+
 int main(void)
 {
 	struct fixture_tape tape;
@@ -377,5 +440,7 @@ int main(void)
 	test_plans();
 	test_unnamed_threads();
 	test_stops_behind_to();
+	test_batches(false);
+	test_batches(true);
 	return 0;
 }
