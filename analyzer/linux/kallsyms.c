@@ -26,7 +26,9 @@
 #define MAX_ENTRY_BYTES   1026u
 #define SEQ_BYTES         3u
 #define MAX_PADDING_BYTES 7u
-#define NO_INDEX          UINT32_MAX
+#define SHORT_TOKEN_BYTES 16u
+/* That expand() may write to, the bytes behind a short token included. */
+#define NAME_ROOM_BYTES (MAX_NAME_BYTES + SHORT_TOKEN_BYTES)
 /* Bytes or entries looked at before the search gives up: a real kernel takes a few million. */
 #define SEARCH_BUDGET 400000000u
 #define HINT_COST     1000u
@@ -397,34 +399,53 @@ static bool try_addresses(struct search *s, const struct token_table *tokens, co
 /* ---- result ---------------------------------------------------------- */
 
 /* Seeded: a guest must not be able to choose names that all fall into one bucket. */
-static uint32_t hash_name(const struct kallsyms *symbols, const char *name)
+static uint64_t hash_name(const struct kallsyms *symbols, const char *name, size_t len)
 {
-	return XXH3_64bits_withSeed(name, strlen(name), symbols->hash_seed);
+	return XXH3_64bits_withSeed(name, len, symbols->hash_seed);
 }
 
-/* Writes the name with its type letter, NUL-terminated; 0: too long. */
-static size_t expand(const struct search *s, const struct token_table *tokens, size_t at, uint32_t len, char *out)
+/* Tokens as they are copied: nearly all are short, and a copy of a fixed size is a single move. */
+struct short_tokens {
+	char text[NR_TOKENS][SHORT_TOKEN_BYTES];
+};
+
+static void fill_short_tokens(const struct search *s, const struct token_table *tokens, struct short_tokens *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < NR_TOKENS; i++)
+		if (tokens->lengths[i] <= SHORT_TOKEN_BYTES)
+			memcpy(out->text[i], s->image + tokens->start + tokens->offsets[i], tokens->lengths[i]);
+}
+
+/* Writes the name with its type letter, NUL-terminated; 0: too long. out has room for NAME_ROOM_BYTES. */
+static size_t expand(const struct search *s, const struct token_table *tokens, const struct short_tokens *short_tokens,
+		     size_t at, uint32_t len, char *out)
 {
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < len; i++) {
 		uint8_t token = s->image[at + i];
+		size_t token_bytes = tokens->lengths[token];
 
-		if (tokens->lengths[token] >= MAX_NAME_BYTES - n)
+		if (token_bytes >= MAX_NAME_BYTES - n)
 			return 0;
-		memcpy(out + n, s->image + tokens->start + tokens->offsets[token], tokens->lengths[token]);
-		n += tokens->lengths[token];
+		if (token_bytes <= SHORT_TOKEN_BYTES)
+			memcpy(out + n, short_tokens->text[token], SHORT_TOKEN_BYTES);
+		else
+			memcpy(out + n, s->image + tokens->start + tokens->offsets[token], token_bytes);
+		n += token_bytes;
 	}
 	out[n] = '\0';
 	return n;
 }
 
-/* The bucket that holds the name, or the empty one where it belongs. */
-static uint32_t *find_bucket(const struct kallsyms *symbols, const char *name)
+/* The bucket that holds the name, or the empty one where it belongs. Names of another hash are not looked at. */
+static struct kallsyms_bucket *find_bucket(const struct kallsyms *symbols, const char *name, uint64_t hash)
 {
-	uint32_t at = hash_name(symbols, name) & symbols->bucket_mask;
+	uint32_t at = (uint32_t)hash & symbols->bucket_mask, tag = (uint32_t)(hash >> 32);
 
-	while (symbols->buckets[at] != NO_INDEX && strcmp(kallsyms_name(symbols, symbols->buckets[at]), name))
+	while (symbols->buckets[at].number && (symbols->buckets[at].tag != tag ||
+					       strcmp(kallsyms_name(symbols, symbols->buckets[at].number - 1), name)))
 		at = (at + 1) & symbols->bucket_mask;
 	return &symbols->buckets[at];
 }
@@ -434,33 +455,34 @@ static bool is_global(const struct kallsyms_symbol *symbol)
 	return symbol->type >= 'A' && symbol->type <= 'Z';
 }
 
-static bool index_names(struct kallsyms *symbols)
+/* One entry a name: a hostile table of equal names must not make this quadratic. */
+static void index_name(struct kallsyms *symbols, uint32_t i, size_t len)
+{
+	const char *name = kallsyms_name(symbols, i);
+	uint64_t hash = hash_name(symbols, name, len);
+	struct kallsyms_bucket *bucket = find_bucket(symbols, name, hash);
+
+	if (!bucket->number || (is_global(&symbols->symbols[i]) && !is_global(&symbols->symbols[bucket->number - 1])))
+		*bucket = (struct kallsyms_bucket){.number = i + 1, .tag = (uint32_t)(hash >> 32)};
+}
+
+static bool make_buckets(struct kallsyms *symbols)
 {
 	uint32_t size = 64;
 
-	while (size < 2 * symbols->nr)
+	while (size < symbols->nr + symbols->nr / 2)
 		size *= 2;
-	symbols->buckets = malloc(size * sizeof(*symbols->buckets));
-	if (!symbols->buckets)
-		return false;
+	symbols->buckets = calloc(size, sizeof(*symbols->buckets));
 	symbols->bucket_mask = size - 1;
-	for (uint32_t i = 0; i < size; i++)
-		symbols->buckets[i] = NO_INDEX;
-	/* One entry a name: a hostile table of equal names must not make this quadratic. */
-	for (uint32_t i = 0; i < symbols->nr; i++) {
-		uint32_t *bucket = find_bucket(symbols, kallsyms_name(symbols, i));
-
-		if (*bucket == NO_INDEX || (is_global(&symbols->symbols[i]) && !is_global(&symbols->symbols[*bucket])))
-			*bucket = i;
-	}
-	return true;
+	return symbols->buckets;
 }
 
 static struct kallsyms *build(struct search *s, const struct token_table *tokens, const struct name_table *names,
 			      size_t table, uint64_t base, enum address_encoding encoding)
 {
 	struct kallsyms *symbols = calloc(1, sizeof(*symbols));
-	size_t at = names->names, used = 0, room = (size_t)names->nr * 24 + MAX_NAME_BYTES;
+	size_t at = names->names, used = 0, room = (size_t)names->nr * 24 + NAME_ROOM_BYTES;
+	struct short_tokens short_tokens;
 
 	if (!symbols)
 		goto no_memory;
@@ -469,13 +491,14 @@ static struct kallsyms *build(struct search *s, const struct token_table *tokens
 		symbols->hash_seed = (uintptr_t)symbols;
 	symbols->symbols = malloc(names->nr * sizeof(*symbols->symbols));
 	symbols->names = malloc(room);
-	if (!symbols->symbols || !symbols->names)
+	if (!symbols->symbols || !symbols->names || !make_buckets(symbols))
 		goto no_memory;
+	fill_short_tokens(s, tokens, &short_tokens);
 	for (uint32_t i = 0; i < names->nr; i++) {
 		uint32_t len = entry_length(s, &at);
 		size_t n;
 
-		if (room - used < MAX_NAME_BYTES) {
+		if (room - used < NAME_ROOM_BYTES) {
 			char *grown = realloc(symbols->names, room * 2);
 
 			if (!grown)
@@ -483,7 +506,7 @@ static struct kallsyms *build(struct search *s, const struct token_table *tokens
 			symbols->names = grown;
 			room *= 2;
 		}
-		n = expand(s, tokens, at, len, symbols->names + used);
+		n = expand(s, tokens, &short_tokens, at, len, symbols->names + used);
 		at += len;
 		if (!n || used > MAX_NAMES_BYTES || !spend(s, n)) {
 			kallsyms_destroy(symbols);
@@ -494,10 +517,9 @@ static struct kallsyms *build(struct search *s, const struct token_table *tokens
 			.name = used + 1,
 			.type = symbols->names[used],
 		};
+		index_name(symbols, i, n - 1);
 		used += n + 1;
 	}
-	if (!index_names(symbols))
-		goto no_memory;
 	return symbols;
 
 no_memory:
@@ -553,10 +575,10 @@ void kallsyms_destroy(struct kallsyms *symbols)
 
 bool kallsyms_lookup(const struct kallsyms *symbols, const char *name, uint64_t *address)
 {
-	uint32_t i = *find_bucket(symbols, name);
+	uint32_t number = find_bucket(symbols, name, hash_name(symbols, name, strlen(name)))->number;
 
-	*address = i == NO_INDEX ? 0 : symbols->symbols[i].address;
-	return i != NO_INDEX;
+	*address = number ? symbols->symbols[number - 1].address : 0;
+	return number;
 }
 
 uint32_t kallsyms_first_at(const struct kallsyms *symbols, uint64_t address)

@@ -19,11 +19,16 @@ struct kallsyms_symbol {
 	char type;     /* as nm prints it */
 };
 
+struct kallsyms_bucket {
+	uint32_t number; /* index of the symbol, + 1; 0: empty */
+	uint32_t tag;    /* of its name's hash */
+};
+
 struct kallsyms {
 	struct kallsyms_symbol *symbols; /* by rising address */
 	uint32_t nr;
-	char *names; /* NUL-terminated each */
-	uint32_t *buckets;
+	char *names;                     /* NUL-terminated each */
+	struct kallsyms_bucket *buckets; /* by hash of the name */
 	uint32_t bucket_mask;
 	uint64_t hash_seed;
 	char layout[96]; /* what was recognised, for people */

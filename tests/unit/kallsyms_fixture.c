@@ -5,7 +5,9 @@
 #include <string.h>
 
 /* Compressed pieces; every printable byte also stands for itself. */
-static const char *const pieces[] = {"sys_", "__x64_", "_lock", "init", "task", "Tsys", "__"};
+static const char *const pieces[] = {"sys_", "__x64_", "_lock", "init", "task", "Tsys", "__",
+				     /* As long as what is copied at once, and longer. */
+				     "sixteen_bytes_of", "seventeen_bytes_o", "more_than_twice_sixteen_bytes_long"};
 #define FIRST_PIECE 0x80u
 
 struct writer {

@@ -31,6 +31,10 @@ static void make_symbols(void)
 	strcpy(texts[100], "tinit");
 	strcpy(texts[200], "Tinit");
 	strcpy(texts[300], "tinit");
+	/* Long tokens, alone and before and behind others. */
+	strcpy(texts[310], "tsixteen_bytes_of");
+	strcpy(texts[311], "tseventeen_bytes_o");
+	strcpy(texts[312], "tinit_sixteen_bytes_oftaskseventeen_bytes_o_lockmore_than_twice_sixteen_bytes_long_x");
 	texts[400][0] = 't';
 	memset(texts[400] + 1, 'z', 300);
 	texts[400][301] = '\0';
@@ -48,7 +52,9 @@ static bool accept_text(void *ctx, const struct kallsyms *found)
 	uint64_t address;
 
 	++*(int *)ctx;
-	return kallsyms_lookup(found, "_text", &address) && address == symbols[5].address;
+	/* Two have the address of _text: that one alone would let addresses through that are off by one. */
+	return kallsyms_lookup(found, "_text", &address) && address == symbols[5].address &&
+	       kallsyms_lookup(found, "init", &address) && address == symbols[200].address;
 }
 
 static bool accept_none(void *ctx, const struct kallsyms *found)
