@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* struct msghdr and struct mmsghdr: addresses, data and control messages of sockets. */
+#include <arpa/inet.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -44,20 +45,51 @@ static bool read_message(const struct arg_context *ctx, enum captured_when when,
 	return true;
 }
 
-/* all: data is not cut. */
-static void put_control_data(uint32_t type, const uint8_t *data, size_t len, bool all, struct strbuf *out)
+/* What SOL_SOCKET's control messages carry; false: it has no form of its own, or is cut. */
+static bool put_socket_data(uint32_t type, struct record_reader *r, struct strbuf *out)
 {
-	if (type == SCM_RIGHTS) {
-		strbuf_put_char(out, '[');
-		for (size_t i = 0; i + 4 <= len; i += 4)
-			strbuf_printf(out, "%s%d", i ? ", " : "", (int32_t)message_u32(data + i));
-		strbuf_put(out, all ? "]" : len < 4 ? "...]" : ", ...]");
-	} else if (type == SCM_CREDENTIALS && len >= 12) {
-		strbuf_printf(out, "{pid=%d, uid=%u, gid=%u}", (int32_t)message_u32(data), message_u32(data + 4),
-			      message_u32(data + 8));
-	} else {
-		put_quoted(data, len, all, out);
-	}
+	if (type == SCM_CREDENTIALS && r->len >= 12)
+		strbuf_printf(out, "{pid=%d, uid=%u, gid=%u}", (int32_t)message_u32(r->data), message_u32(r->data + 4),
+			      message_u32(r->data + 8));
+	else if (type == SO_TIMESTAMP_OLD && r->len >= (r->narrow ? 8 : 16))
+		put_timeval(r, out);
+	else if (type == SO_TIMESTAMPNS_OLD && r->len >= (r->narrow ? 8 : 16))
+		put_timespec(r, out);
+	else
+		return false;
+	return true;
+}
+
+/* The same of SOL_IP's. */
+static bool put_ip_data(uint32_t type, struct record_reader *r, struct strbuf *out)
+{
+	char here[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN];
+
+	if (type != IP_PKTINFO || r->len < sizeof(struct in_pktinfo))
+		return false;
+	inet_ntop(AF_INET, r->data + offsetof(struct in_pktinfo, ipi_spec_dst), here, sizeof(here));
+	inet_ntop(AF_INET, r->data + offsetof(struct in_pktinfo, ipi_addr), to, sizeof(to));
+	strbuf_printf(out, "{ipi_ifindex=%u, ipi_spec_dst=inet_addr(\"%s\"), ipi_addr=inet_addr(\"%s\")}",
+		      message_u32(r->data), here, to);
+	return true;
+}
+
+static void put_rights(const uint8_t *data, size_t len, bool all, struct strbuf *out)
+{
+	strbuf_put_char(out, '[');
+	for (size_t i = 0; i + 4 <= len; i += 4)
+		strbuf_printf(out, "%s%d", i ? ", " : "", (int32_t)message_u32(data + i));
+	strbuf_put(out, all ? "]" : len < 4 ? "...]" : ", ...]");
+}
+
+/* all: data is not cut. */
+static void put_control_data(uint32_t level, uint32_t type, struct record_reader *r, bool all, struct strbuf *out)
+{
+	if (level == SOL_SOCKET && type == SCM_RIGHTS)
+		put_rights(r->data, r->len, all, out);
+	else if (!(level == SOL_SOCKET && put_socket_data(type, r, out)) &&
+		 !(level == SOL_IP && put_ip_data(type, r, out)))
+		put_quoted(r->data, r->len, all, out);
 }
 
 /* The list of struct cmsghdr {size_t len; int level, type}, each aligned to a word. */
@@ -80,16 +112,16 @@ static void put_control(const struct arg_context *ctx, const struct captured *pi
 		strbuf_put(out, ", cmsg_type=");
 		if (level == SOL_SOCKET)
 			name_set_put_one(&names_control, type, out);
+		else if (level == SOL_IP)
+			name_set_put_one(&names_ip_option, type, out);
 		else
 			strbuf_printf(out, "%#x", type);
 		if (len > head) {
 			size_t n = len - head < end - at - head ? (size_t)(len - head) : end - at - head;
 
+			r = (struct record_reader){.data = piece->data + at + head, .len = n, .narrow = ctx->narrow};
 			strbuf_put(out, ", cmsg_data=");
-			if (level == SOL_SOCKET)
-				put_control_data(type, piece->data + at + head, n, n == len - head, out);
-			else
-				put_quoted(piece->data + at + head, n, n == len - head, out);
+			put_control_data(level, type, &r, n == len - head, out);
 		}
 		strbuf_put_char(out, '}');
 		if (len > end - at)

@@ -145,6 +145,20 @@ static void test_messages(void)
 	IS("3, {msg_name=NULL, msg_namelen=0, msg_iov=NULL, msg_iovlen=0, msg_control=[{cmsg_len=28, "
 	   "cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[5, 6, ...]}], msg_controllen=32, msg_flags=0}, "
 	   "0 = 0");
+	/* a time, to where a datagram came, and one that is cut */
+	X64("sendmsg", 3, P1, 0);
+	WHOLE(enter, 1, P1, WORDS8(0, 0, 0, 0, P2, 96, 0), 56);
+	WHOLE(enter, DEEP + 1, P2,
+	      WORDS8(32, 1 | 29ull << 32, 1700000000, 250000, 28, 0 | 8ull << 32, 2 | 0x0100007full << 32, 0x0500007f,
+		     28, 0 | 8ull << 32, 3),
+	      88);
+	RETURNS(0);
+	IS("3, {msg_name=NULL, msg_namelen=0, msg_iov=NULL, msg_iovlen=0, msg_control=[{cmsg_len=32, "
+	   "cmsg_level=SOL_SOCKET, cmsg_type=SO_TIMESTAMP_OLD, cmsg_data={tv_sec=1700000000, tv_usec=250000}}, "
+	   "{cmsg_len=28, cmsg_level=SOL_IP, cmsg_type=IP_PKTINFO, cmsg_data={ipi_ifindex=2, "
+	   "ipi_spec_dst=inet_addr(\"127.0.0.1\"), ipi_addr=inet_addr(\"127.0.0.5\")}}, {cmsg_len=28, "
+	   "cmsg_level=SOL_IP, cmsg_type=IP_PKTINFO, cmsg_data=\"\\3\\0\\0\\0\\0\\0\\0\\0\"...}], msg_controllen=96, "
+	   "msg_flags=0}, 0 = 0");
 	X64("msgsnd", 7, P1, 5, 0);
 	WHOLE(enter, 1, P1, WORDS8(9), 8);
 	WHOLE(enter, DEEP + 1, P1 + 8, "hel", 3);
