@@ -12,7 +12,7 @@
 
 /* Exits that the second reader keeps for the first; when it has more, their calls are shown as not ended. */
 #define AHEAD_BYTES (256u << 20)
-/* Read for one call that has yet to come or to end, while those before it are not handed over. */
+/* Read, or passed over, for one call that has yet to come or to end, while those before it are not handed over. */
 #define PATIENCE_RECORDS 2048u
 
 struct raw_record {
@@ -425,11 +425,9 @@ static bool is_full(const struct call_stream *s)
 	       s->records.kept_bytes > s->options.window_bytes + RECORD_BLOCK_BYTES;
 }
 
-/* *ready: the head of the window is done; else there is none left, or none within max_records from here. */
-static struct vmtape_error *ready_head(struct call_stream *s, uint64_t max_records, bool *ready)
+/* *ready: the head of the window is done; else there is none left, or none until so many records were read. */
+static struct vmtape_error *ready_head(struct call_stream *s, uint64_t until_records, bool *ready)
 {
-	uint64_t from = tracker_records(s->tracker);
-
 	*ready = false;
 	for (;;) {
 		struct vmtape_error *error = NULL;
@@ -440,7 +438,7 @@ static struct vmtape_error *ready_head(struct call_stream *s, uint64_t max_recor
 		*ready = s->head < s->tail && at(s, s->head)->done;
 		if (*ready || (s->head == s->tail && (s->at_end || s->closed)))
 			return NULL;
-		if (tracker_records(s->tracker) - from >= max_records)
+		if (tracker_records(s->tracker) >= until_records)
 			return NULL;
 		if (s->head < s->tail && is_full(s)) {
 			error = resolve_head(s);
@@ -522,6 +520,7 @@ static struct vmtape_error *move_head(struct call_stream *s, struct call_batch *
 struct vmtape_error *call_stream_take(struct call_stream *s, struct call_batch *batch, uint32_t max_calls, bool *more)
 {
 	struct vmtape_error *error = s->pending;
+	uint64_t until_records = UINT64_MAX;
 	size_t bytes = 0;
 	bool ready;
 
@@ -530,10 +529,15 @@ struct vmtape_error *call_stream_take(struct call_stream *s, struct call_batch *
 	batch->session = s->session;
 	batch->has_fds = s->window_fds;
 	while (!error && batch->nr < max_calls && bytes < CALL_BATCH_BYTES) {
-		error = ready_head(s, batch->nr ? PATIENCE_RECORDS : UINT64_MAX, &ready);
+		uint32_t nr = batch->nr;
+
+		error = ready_head(s, until_records, &ready);
 		if (error || !ready)
 			break;
 		error = move_head(s, batch, &bytes);
+		/* Not all that is done is handed over. */
+		if (batch->nr > nr)
+			until_records = tracker_records(s->tracker) + PATIENCE_RECORDS;
 	}
 	*more = batch->nr;
 	call_stream_get_stats(s, &batch->stats);

@@ -63,6 +63,11 @@ void sequence_pass(struct sequence *sequence, uint32_t vcpu, uint64_t last_seq, 
 		*at = (struct sequence_vcpu){.started = true, .next_seq = last_seq + 1, .last_tsc = last_tsc};
 }
 
+bool sequence_misses(const struct sequence *sequence, uint32_t vcpu, uint64_t seq)
+{
+	return vcpu < sequence->room && sequence->vcpus[vcpu].started && seq > sequence->vcpus[vcpu].next_seq;
+}
+
 uint64_t sequence_last_tsc(const struct sequence *sequence, uint32_t vcpu)
 {
 	return vcpu < sequence->room ? sequence->vcpus[vcpu].last_tsc : 0;

@@ -28,6 +28,8 @@ bool sequence_next(struct sequence *sequence, const struct trap_view *view, stru
 
 /* The vCPU's next records, up to this one, are there and are not read. */
 void sequence_pass(struct sequence *sequence, uint32_t vcpu, uint64_t last_seq, uint64_t last_tsc);
+/* Are records of the vCPU missing before the one of this number? */
+bool sequence_misses(const struct sequence *sequence, uint32_t vcpu, uint64_t seq);
 /* Of the vCPU's latest record, read or passed; 0: there is none. */
 uint64_t sequence_last_tsc(const struct sequence *sequence, uint32_t vcpu);
 

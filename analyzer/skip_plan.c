@@ -2,7 +2,6 @@
 #include "skip_plan.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -402,11 +401,7 @@ static struct vmtape_error *make(struct skip_plan *plan)
 	free(survey.chunks);
 	free(survey.vcpus);
 	free(survey.holes);
-	if (!result)
-		return NULL;
-	return result == -ENOMEM
-		       ? &vmtape_error_no_memory
-		       : vmtape_error_create(VMTAPE_ERROR_IO, "offset %" PRIu64 ": %s", error.offset, error.message);
+	return result ? &vmtape_error_no_memory : NULL;
 }
 
 struct vmtape_error *skip_plan_create(struct skip_plan **out, struct session *session,

@@ -263,6 +263,9 @@ static bool skip(void *ctx, const struct tape_chunk_brief *brief)
 	struct trap_view row;
 	uint64_t row_tsc = 0;
 
+	/* Of what damage took before it, its first record will tell. */
+	if (sequence_misses(&t->sequence, brief->vcpu, brief->first_seq))
+		return false;
 	if (brief->min_tsc <= t->doubted_tsc || (t->carried_since_tsc && brief->min_tsc <= t->carried_since_tsc))
 		return false;
 	for (size_t at = 0; at < brief->rows_bytes; at += row.header.size_bytes) {

@@ -61,7 +61,8 @@ static bool may_skip(const struct tape_cursor *cursor, const struct tape_stored_
 {
 	const struct tape_skipper *skipper = &cursor->skipper;
 
-	return skipper->may && skipper->may(skipper->ctx, (size_t)(chunk - cursor->reader->chunks));
+	/* Of a bad one the record behind it tells, and what is lost with it. */
+	return !chunk->bad && skipper->may && skipper->may(skipper->ctx, (size_t)(chunk - cursor->reader->chunks));
 }
 
 /* Asks for what will be needed next, as far as one can know: chunks are needed by their least TSC. */

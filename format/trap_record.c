@@ -3,6 +3,7 @@
 #include "trap_record.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -147,9 +148,10 @@ void trap_view_open(struct trap_view *out, const void *record)
 __attribute__((target("avx512f,bmi,popcnt"))) static void open_by_avx512(struct trap_view *out, const void *record)
 {
 	const uint8_t *bytes = (const uint8_t *)record + sizeof(out->header);
-	uint32_t mask = ((const struct trap_record *)record)->reg_mask;
+	uint32_t mask;
 
 	memcpy(&out->header, record, sizeof(out->header));
+	memcpy(&mask, (const uint8_t *)record + offsetof(struct trap_record, reg_mask), sizeof(mask));
 	TAKE_8(0);
 	TAKE_8(8);
 	TAKE_8(16);
@@ -167,7 +169,7 @@ __attribute__((target("avx512f,bmi,popcnt"))) static void open_by_avx512(struct 
 trap_view_opener *trap_view_fastest_open(void)
 {
 #ifdef HAVE_AVX512
-	if (__builtin_cpu_supports("avx512f"))
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt"))
 		return open_by_avx512;
 #endif
 	return trap_view_open;

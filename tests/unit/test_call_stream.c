@@ -427,6 +427,51 @@ static void test_batches(bool stop)
 	fixture_tape_deinit(&tape);
 }
 
+/* What a filter passes over on its way to a second call is not waited for, either. */
+static void test_rare_batch(void)
+{
+	struct call_stream_options options = {.to_tsc = UINT64_MAX};
+	struct filter_times times;
+	struct call_batch batch = {0};
+	struct call_stream *stream;
+	struct filter *filter;
+	struct fixture_tape tape;
+	struct fixture_record r;
+	struct session *session;
+	bool more;
+
+	fixture_tape_init(&tape);
+	r = fixture_enter(1000, 100, 100, NR_READ);
+	fixture_tape_add(&tape, &r);
+	r = fixture_exit(1001, 100, 100, NR_READ, 1);
+	fixture_tape_add(&tape, &r);
+	for (uint64_t tsc = 1002; tsc < 41002; tsc += 2) {
+		r = fixture_enter(tsc, 100, 100, NR_GETPPID);
+		fixture_tape_add(&tape, &r);
+		r = fixture_exit(tsc + 1, 100, 100, NR_GETPPID, 1);
+		fixture_tape_add(&tape, &r);
+	}
+	fixture_tape_finish(&tape, true);
+
+	session = fixture_session(&tape);
+	times = (struct filter_times){.start_ns = session_start_ns(session)};
+	FIXTURE_OK(filter_create(&filter, "evt.type = read", &times));
+	options.filter = filter;
+	FIXTURE_OK(call_stream_create(&stream, session, &options));
+	FIXTURE_OK(call_stream_take(stream, &batch, 16, &more));
+	CHECK(more);
+	CHECK_INT(batch.nr, 1);
+	CHECK(batch.stats.records < 4096);
+	call_stream_give_back(stream, &batch);
+	FIXTURE_OK(call_stream_take(stream, &batch, 16, &more));
+	CHECK(!more);
+	call_batch_deinit(&batch);
+	call_stream_destroy(stream);
+	filter_destroy(filter);
+	session_close(session);
+	fixture_tape_deinit(&tape);
+}
+
 int main(void)
 {
 	struct fixture_tape tape;
@@ -442,5 +487,6 @@ int main(void)
 	test_stops_behind_to();
 	test_batches(false);
 	test_batches(true);
+	test_rare_batch();
 	return 0;
 }

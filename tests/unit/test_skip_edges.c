@@ -178,6 +178,24 @@ static void test_damaged_gap(void)
 	show_losses(&tape, 0);
 }
 
+/* Found when the chunk is read for the call in it: what comes next must show the loss, and only what is behind that is
+ * passed over. */
+static void test_damaged_call(void)
+{
+	struct fixture_tape tape;
+
+	fixture_tape_init(&tape);
+	tape.chunk_bytes = 1;
+	add_on(&tape, 0, fixture_enter(100, 9, 9, NR_PTRACE));
+	add_on(&tape, 0, fixture_enter(110, 8, 8, NR_PTRACE));
+	add_on(&tape, 0, fixture_enter(320, 5, 5, NR_GETPPID));
+	add_on(&tape, 0, fixture_exit(330, 5, 5, NR_GETPPID, 0));
+	add_on(&tape, 0, fixture_enter(340, 5, 5, NR_GETPPID));
+	fixture_tape_finish(&tape, true);
+	damage(&tape, 110);
+	show_losses(&tape, 3); /* by the plan, which can't know */
+}
+
 int main(void)
 {
 	test_exit_before_passed();
@@ -185,5 +203,6 @@ int main(void)
 	test_exit_behind_identity();
 	test_gaps_at_ends();
 	test_damaged_gap();
+	test_damaged_call();
 	return 0;
 }
