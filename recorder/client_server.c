@@ -43,8 +43,10 @@ struct client_server {
 
 /* ---- clients --------------------------------------------------------- */
 
-static void client_close(struct client *client)
+static void client_close(const struct client_server *server, struct client *client)
 {
+	/* Until it runs its program, a child that another thread starts has the socket, too, and events would go on. */
+	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, client->fd, NULL);
 	close(client->fd);
 	free(client->answer);
 	client->fd = -1;
@@ -61,7 +63,7 @@ static void client_watch(struct client_server *server, struct client *client)
 	else if (!client->is_served)
 		event.events = EPOLLIN;
 	if (epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, client->fd, &event))
-		client_close(client);
+		client_close(server, client);
 }
 
 static void client_rest(struct client_server *server, struct client *client)
@@ -69,11 +71,11 @@ static void client_rest(struct client_server *server, struct client *client)
 	client->until_ns = now_ns() + server->kind->idle_ms * NS_PER_MS;
 }
 
-static void client_say(struct client *client, const char *text, size_t size_bytes)
+static void client_say(const struct client_server *server, struct client *client, const char *text, size_t size_bytes)
 {
 	client->answer = malloc(size_bytes);
 	if (!client->answer) {
-		client_close(client);
+		client_close(server, client);
 		return;
 	}
 	memcpy(client->answer, text, size_bytes);
@@ -100,9 +102,9 @@ static void client_next(struct client_server *server, struct client *client)
 		memmove(client->request, client->request + request_bytes, client->have_bytes);
 	} else if (client->have_bytes >= CLIENT_SERVER_MAX_REQUEST_BYTES) {
 		client->is_leaving = true;
-		client_say(client, kind->too_long, strlen(kind->too_long));
+		client_say(server, client, kind->too_long, strlen(kind->too_long));
 	} else if (client->has_ended) {
-		client_close(client);
+		client_close(server, client);
 	}
 }
 
@@ -115,7 +117,7 @@ static void client_read(struct client_server *server, struct client *client)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0) {
-		client_close(client);
+		client_close(server, client);
 		return;
 	}
 	client->has_ended |= n == 0;
@@ -132,7 +134,7 @@ static void client_write(struct client_server *server, struct client *client)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n < 0) {
-			client_close(client);
+			client_close(server, client);
 			return;
 		}
 		client->sent_bytes += (size_t)n;
@@ -140,7 +142,7 @@ static void client_write(struct client_server *server, struct client *client)
 	free(client->answer);
 	client->answer = NULL;
 	if (client->is_leaving) {
-		client_close(client);
+		client_close(server, client);
 		return;
 	}
 	client_rest(server, client);
@@ -171,7 +173,7 @@ static struct client *find_place(struct client_server *server)
 			first = client;
 	}
 	if (first)
-		client_close(first);
+		client_close(server, first);
 	return first;
 }
 
@@ -199,7 +201,7 @@ static void take_client(struct client_server *server)
 	client_rest(server, client);
 	event.data.ptr = client;
 	if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event))
-		client_close(client);
+		client_close(server, client);
 }
 
 /* ---- made and ended -------------------------------------------------- */
@@ -287,7 +289,7 @@ void client_server_destroy(struct client_server *server)
 		return;
 	for (unsigned i = 0; i < CLIENT_SERVER_MAX_CLIENTS; i++)
 		if (server->clients[i].fd >= 0)
-			client_close(&server->clients[i]);
+			client_close(server, &server->clients[i]);
 	if (server->inode && !lstat(server->path, &st) && st.st_dev == server->device && st.st_ino == server->inode)
 		unlink(server->path);
 	if (server->listen_fd >= 0)
@@ -321,7 +323,7 @@ void client_server_serve(struct client_server *server)
 			continue;
 		/* One that hung up while it waits for its answer. */
 		if (client->is_served && !client->answer) {
-			client_close(client);
+			client_close(server, client);
 			continue;
 		}
 		if (client->answer)
@@ -344,7 +346,7 @@ void client_server_expire(struct client_server *server)
 		struct client *client = &server->clients[i];
 
 		if (client->fd >= 0 && (!client->is_served || client->answer) && now >= client->until_ns)
-			client_close(client);
+			client_close(server, client);
 	}
 	if (server->deaf_until_ns && now >= server->deaf_until_ns)
 		listen_again(server, true);
@@ -358,7 +360,7 @@ void client_server_answer(struct client_server *server, uint64_t id, const char 
 		if (client->fd < 0 || client->id != id || !client->is_served)
 			continue;
 		client->is_served = false;
-		client_say(client, text, size_bytes);
+		client_say(server, client, text, size_bytes);
 		if (client->fd >= 0)
 			client_watch(server, client);
 		return;
