@@ -37,8 +37,12 @@ def send(control, *words):
     return result.returncode, result.stdout
 
 
+def snapshots(tape):
+    return json.loads(vmtape("info", "--format", "json", tape)[1])["snapshots"]
+
+
 def record(failures, guest, folder):
-    """A tape whose newest snapshot is of the moment of QEMU's dump; paths of both."""
+    """A tape with a snapshot of the moment of QEMU's dump; paths of both, and that snapshot's number."""
     tape, dump, control = (os.path.join(folder, name) for name in ("guest.vmt", "qemu.core", "control.sock"))
     with Recorder(guest.socket_path, tape, "--snapshot-interval", "1h", "--control", control, "--force") as recorder:
         recorder.wait_for(r"plan \d+ is in force", timeout=120)
@@ -47,13 +51,14 @@ def record(failures, guest, folder):
         guest.qmp("stop")
         status, answer = send(control, "snapshot")
         failures.check(status == 0, f"a snapshot of the paused guest is asked for: {answer.strip()}")
-        wait_until(lambda: json.loads(vmtape("info", "--format", "json", tape)[1])["snapshots"][1:], 60,
-                   "the second snapshot on the tape")
+        wanted = json.loads(answer)["id"]
+        wait_until(lambda: snapshots(tape)[-1]["id"] == wanted, 60, "that snapshot on the tape")
+        number = len(snapshots(tape)) - 1
         guest.qmp("dump-guest-memory", timeout=120, paging=False, protocol="file:" + dump)
         guest.qmp("cont")
         guest.must("for i in 1 2 3 4; do date >/tmp/later; sleep 0.3; done")
         failures.check(recorder.stop() == 0, "the recorder ends in good order")
-    return tape, dump
+    return tape, dump, number
 
 
 def export(failures, tape, path, *words):
@@ -169,13 +174,8 @@ def symbols(release, kernel_version):
     return path
 
 
-def moment_of(tape):
-    """The second snapshot's time."""
-    return json.loads(vmtape("info", "--format", "json", tape)[1])["snapshots"][1]["time"]
-
-
-def check_debuggers(failures, tape, path, folder, vmlinux):
-    want = processes(tape, moment_of(tape))
+def check_debuggers(failures, tape, moment, path, folder, vmlinux):
+    want = processes(tape, moment)
     script = os.path.join(folder, "tasks.py")
     with open(script, "w", encoding="utf-8") as out:
         out.write(DRGN)
@@ -206,18 +206,18 @@ def run_guest(failures, options, with_symbols):
         folder = options.keep or guest.folder
         os.makedirs(folder, exist_ok=True)
         release, version = guest.must("uname -r").strip(), guest.must("uname -v").strip()
-        tape, dump = record(failures, guest, folder)
+        tape, dump, number = record(failures, guest, folder)
         path = os.path.join(folder, "guest.core")
-        moment = moment_of(tape)
+        moment = snapshots(tape)[number]["time"]
         err = export(failures, tape, path, "--at", moment)
-        failures.check("snapshot 1, of" in err, "the message names the snapshot")
+        failures.check(f"snapshot {number}, of" in err, "the message names the snapshot")
         status, _, err = vmtape("memory", tape, "-o", os.path.join(folder, "none"), "--at", "2001-01-01T00:00:00Z")
         failures.check(status == 1 and "the first snapshot is of" in err, "a time before the first snapshot is refused")
         core = ElfCore(path)
         check_core(failures, core, ElfCore(dump), release)
         check_forms(failures, tape, folder, core, moment)
         if with_symbols:
-            check_debuggers(failures, tape, path, folder, symbols(release, version))
+            check_debuggers(failures, tape, moment, path, folder, symbols(release, version))
 
 
 def main():
