@@ -36,6 +36,23 @@ static void put_path(struct path_buffer *out, const char *path, size_t n)
 	}
 }
 
+bool fd_path_goes_up(const char *path, size_t n)
+{
+	const char *at = path, *end = path + n;
+
+	while ((at = memmem(at, (size_t)(end - at), "..", 2))) {
+		if ((at == path || at[-1] == '/') && (at + 2 == end || at[2] == '/'))
+			return true;
+		at++;
+	}
+	return false;
+}
+
+bool fd_path_is_in_proc(const char *path, size_t n)
+{
+	return memmem(path, n, "/proc/", 6);
+}
+
 struct fd_object *fd_path_object(enum fd_kind kind, const char *root, const char *base, const char *path, size_t n)
 {
 	struct path_buffer buffer = {.len = 0};

@@ -14,9 +14,9 @@ const uint8_t *fd_record_piece(const struct trap_view *view, uint8_t label, bool
 const uint8_t *fd_record_piece_at(const struct trap_view *view, uint8_t label, uint64_t gva, size_t *n, bool *whole);
 /* A string that is known to its end. */
 const char *fd_record_string(const struct trap_view *view, int arg, bool again, size_t *n);
-/* false: what it returned is not to be seen. */
 /* Is the string at the entry known to be empty? */
 bool fd_record_is_empty(const struct trap_view *view, int arg);
+/* false: what it returned is not to be seen. */
 bool fd_record_result(const struct trap_view *view, int64_t *ret);
 
 static inline uint32_t fd_record_u32(const uint8_t *p)

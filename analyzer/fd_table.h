@@ -49,6 +49,8 @@ struct fd_file {
 	uint64_t mount_seq;           /* of the room, then */
 	uint64_t mount_ns;            /* mount namespace that its name is one of: FD_NS */
 	uint64_t held_seq;            /* of the room: whose call changed names then has it open */
+	uint32_t snapshot;            /* the one that has found it at an address */
+	uint32_t senders, receivers;  /* of a socket: calls under way, as a snapshot ends */
 	bool doubtful;                /* its name may have been changed since */
 };
 

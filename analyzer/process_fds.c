@@ -13,8 +13,11 @@
 #define FIONCLEX_            0x5450
 #define CLOSE_RANGE_UNSHARE_ 2
 #define CLOSE_RANGE_CLOEXEC_ 4
-#define TREE_CLONE_          1 /* OPEN_TREE_CLONE */
+#define TREE_CLONE_          1           /* OPEN_TREE_CLONE */
+#define SECCOMP_ADD_FD_      0x40182103u /* linux/seccomp.h: SECCOMP_IOCTL_NOTIF_ADDFD */
+#define OPEN_HOW_BYTES       24          /* linux/openat2.h: struct open_how {u64 flags, mode, resolve} */
 #define EBADF_               (-9)
+#define EINPROGRESS_         (-115)
 /* linux/io_uring.h: IORING_SETUP_SQPOLL, IORING_SETUP_REGISTERED_FD_ONLY, IORING_ENTER_REGISTERED_RING,
  * IORING_REGISTER_USE_REGISTERED_RING */
 #define SQPOLL_          2u
@@ -88,7 +91,12 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 	switch (t->call->action) {
 	case FD_DO_OPENAT2:
 		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 2, false, &n, &whole);
-		t->openat2_cloexec = bytes && n >= 8 && fd_record_u64(bytes) & O_CLOEXEC;
+		if (bytes && n >= OPEN_HOW_BYTES) {
+			t->how_flags = fd_record_u64(bytes);
+			t->how_resolve = fd_record_u64(bytes + 16);
+		} else {
+			t->unsure = true;
+		}
 		process_fd_path_enter(p, t, view);
 		break;
 	case FD_DO_CHDIR:
@@ -124,12 +132,20 @@ static void begin(struct processes *p, struct fd_thread *t, const struct trap_vi
 		break;
 	case FD_DO_DUP:
 	case FD_DO_FCNTL:
-	case FD_DO_IOCTL:
-	case FD_DO_ACCEPT:
 	case FD_DO_LISTEN:
+	case FD_DO_GETDENTS:
+		process_fd_take_source(p, t, 0);
+		break;
+	case FD_DO_IOCTL:
+		/* into the table of whoever's call is being decided */
+		if ((uint32_t)t->args[1] == SECCOMP_ADD_FD_)
+			process_fds_unattributed(p);
+		process_fd_take_source(p, t, 0);
+		break;
+	case FD_DO_ACCEPT:
 	case FD_DO_GETSOCKNAME:
 	case FD_DO_GETPEERNAME:
-	case FD_DO_GETDENTS:
+		process_fd_take_address_room(t, view);
 		process_fd_take_source(p, t, 0);
 		break;
 	case FD_DO_RENAME:
@@ -206,8 +222,8 @@ void process_fd_call_over(struct processes *p, struct fd_thread *t)
 	t->message_id = 0;
 	t->waits = false;
 	t->by_link = false;
-	t->mount_ns = 0;
-	t->in_call = t->unsure = t->openat2_cloexec = t->has_target = false;
+	t->mount_ns = t->how_flags = t->how_resolve = 0;
+	t->in_call = t->unsure = t->has_target = t->from_nowhere = false;
 }
 
 static void note_clone_flags(struct fd_thread *t, const struct trap_view *view)
@@ -248,7 +264,7 @@ void process_fds_enter(struct processes *p, const struct trap_view *view, const 
 	out->dir_args = call->dir_args;
 	if (!t || !t->files)
 		return;
-	process_fds_names_unseen(p, t);
+	process_fd_call_unseen(p, t);
 	process_fd_call_over(p, t);
 	t->in_call = true;
 	t->at = i;
@@ -297,29 +313,138 @@ static bool makes_fd(const struct fd_call *call, const struct fd_thread *t)
 	}
 }
 
+/* Of namespaces and mounts that are others now. */
+static void lose_directories(struct processes *p, struct fd_thread *t)
+{
+	if (!t->fs)
+		return;
+	process_fds_unshare_fs(t);
+	process_fd_set_cwd(p, t->fs, "", FD_NAME_GIVEN);
+	/* that of the namespace, or below where it was */
+	if (t->fs->root[0])
+		t->fs->root = "?";
+	t->fs->seq++;
+}
+
+/* Of a thread in namespaces that are not known. */
+static void lose_namespaces(struct processes *p, struct fd_thread *t)
+{
+	lose_directories(p, t);
+	if (t->fs)
+		t->fs->mount_ns = t->fs->cwd_mount_ns = 0;
+}
+
+static void doubt_numbers(struct processes *p, struct fd_table *files, uint64_t first, uint64_t last)
+{
+	for (uint64_t fd = first; fd <= last && fd < files->room; fd++)
+		files->slots[fd].confirmed = fd_gaps(p) - 1;
+}
+
+/* A call may have changed where fs is, and did not tell to where. */
+static void doubt_directory(struct processes *p, struct fd_fs *fs, bool root)
+{
+	*(root ? &fs->root_confirmed : &fs->confirmed) = fd_gaps(p) - 1;
+	fs->seq++;
+}
+
 /* The exit of a call whose entry was lost: a new descriptor is not known, and any may have been closed. */
 static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd_call *call, bool known, int64_t ret)
 {
-	if (!known || ret >= 0)
-		process_fds_names_alone(p, call);
-	if (!known || ret >= 0)
-		process_fds_rights_alone(p, call);
 	if (changes_mounts(call))
 		p->fds->room.mount_seq++;
+	if (known && ret < 0 && !(call->action == FD_DO_CONNECT && ret == EINPROGRESS_))
+		return;
+	process_fds_names_alone(p, call);
+	process_fds_rights_alone(p, call);
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
-	else if (call->action == FD_DO_SOCKETCALL)
+	switch (call->action) {
+	case FD_DO_SOCKETCALL:
+	case FD_DO_BIND:
+	case FD_DO_CONNECT:
 		process_fds_any_socket_call(p, t);
-	else if (t->fs && call->action == FD_DO_CHROOT && ret >= 0)
-		t->fs->root = "?";
-	else if (t->fs && call->action == FD_DO_CHROOT)
-		t->fs->root_confirmed = fd_gaps(p) - 1;
-	else if (t->fs && (call->action == FD_DO_CHDIR || call->action == FD_DO_FCHDIR))
-		t->fs->confirmed = fd_gaps(p) - 1;
-	if (call->action != FD_DO_CLOSE && call->action != FD_DO_CLOSE_RANGE)
 		return;
-	for (uint32_t fd = 0; fd < t->files->room; fd++)
-		t->files->slots[fd].confirmed = fd_gaps(p) - 1;
+	case FD_DO_CHROOT:
+		if (t->fs)
+			t->fs->root = "?";
+		return;
+	case FD_DO_CHDIR:
+	case FD_DO_FCHDIR:
+		if (t->fs)
+			doubt_directory(p, t->fs, false);
+		return;
+	case FD_DO_PIVOT:
+		lose_directories(p, t);
+		return;
+	case FD_DO_LOSE_NAMES:
+		lose_namespaces(p, t);
+		return;
+	case FD_DO_UNSHARE:
+		t->guessed = true;
+		return;
+	case FD_DO_CLOSE:
+	case FD_DO_CLOSE_RANGE:
+		doubt_numbers(p, t->files, 0, UINT32_MAX);
+		return;
+	default:
+		return;
+	}
+}
+
+void process_fd_call_unseen(struct processes *p, struct fd_thread *t)
+{
+	struct fd_fs *fs = t->moves ? t->moves : t->fs;
+
+	if (!t->in_call || !t->files)
+		return;
+	process_fds_names_unseen(p, t);
+	process_fds_rights_unseen(p, t);
+	switch (t->call->action) {
+	case FD_DO_DUP2:
+	case FD_DO_DUP3:
+		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
+		return;
+	case FD_DO_FCNTL:
+	case FD_DO_IOCTL: /* whether an exec closes it */
+		doubt_numbers(p, t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
+		return;
+	case FD_DO_CLOSE:
+		if (t->snapshots != p->fds->snapshots)
+			fd_table_clear(t->files, (int32_t)(uint32_t)t->args[0]);
+		return;
+	case FD_DO_CLOSE_RANGE:
+		doubt_numbers(p, t->files, (uint32_t)t->args[0], (uint32_t)t->args[1]);
+		return;
+	case FD_DO_SOCKETCALL:
+		process_fds_any_socket_call(p, t);
+		return;
+	case FD_DO_BIND:
+	case FD_DO_CONNECT:
+		if (t->file)
+			t->file->doubtful = true;
+		return;
+	case FD_DO_IO_URING:
+		if (t->ring_flags & SQPOLL_) /* or not known */
+			process_fd_is_async(p, t->files);
+		return;
+	case FD_DO_CHROOT:
+	case FD_DO_CHDIR:
+	case FD_DO_FCHDIR:
+		if (fs)
+			doubt_directory(p, fs, t->call->action == FD_DO_CHROOT);
+		return;
+	case FD_DO_PIVOT:
+		lose_directories(p, t);
+		return;
+	case FD_DO_LOSE_NAMES:
+		lose_namespaces(p, t);
+		return;
+	case FD_DO_UNSHARE: /* it may share its table and directories still, or not */
+		t->guessed = true;
+		return;
+	default:
+		return;
+	}
 }
 
 static void put_result(struct processes *p, struct fd_thread *t, int64_t ret, struct fd_file *file, bool cloexec,
@@ -352,19 +477,6 @@ static void opened(struct processes *p, struct fd_thread *t, const struct trap_v
 	if (file)
 		file->mount_ns = t->mount_ns;
 	put_result(p, t, ret, file, process_fd_cloexec(t), view->header.tsc, out);
-}
-
-/* Of namespaces and mounts that are others now. */
-static void lose_directories(struct processes *p, struct fd_thread *t)
-{
-	if (!t->fs)
-		return;
-	process_fds_unshare_fs(t);
-	process_fd_set_cwd(p, t->fs, "", FD_NAME_GIVEN);
-	/* that of the namespace, or below where it was */
-	if (t->fs->root[0])
-		t->fs->root = "?";
-	t->fs->seq++;
 }
 
 static void end(struct processes *p, uint32_t i, struct fd_thread *t, const struct trap_view *view, int64_t ret,
@@ -511,9 +623,7 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 		return;
 	case FD_DO_LOSE_NAMES:
 		p->threads[i].pub.child_pidns = 0;
-		lose_directories(p, t);
-		if (t->fs)
-			t->fs->mount_ns = t->fs->cwd_mount_ns = 0;
+		lose_namespaces(p, t);
 		return;
 	case FD_DO_SETUID:
 		set_uid(p, i, (uint32_t)t->args[0], false);
@@ -531,37 +641,34 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 {
 	uint32_t i = process_table_find(&p->by_task, view->regs[TRAP_REG_TASK]);
 	struct fd_thread *t = i == PROCESS_NONE ? NULL : process_fd_thread(p, i);
-	int64_t ret;
+	int64_t ret = -1;
 	bool known;
 
 	memset(out, 0, sizeof(*out));
 	if (!t || !t->files)
 		return;
 	known = fd_record_result(view, &ret);
-	if (!known)
-		ret = INT64_MIN;
 	if (!t->in_call || t->gaps != fd_gaps(p) || (call && call != t->outer)) {
-		process_fds_names_unseen(p, t);
+		process_fd_call_unseen(p, t);
 		if (call)
-			exit_alone(p, t, call, known, known ? ret : -1);
+			exit_alone(p, t, call, known, ret);
 		process_fd_call_over(p, t);
 		return;
 	}
-	if (t->call->action == FD_DO_BIND || t->call->action == FD_DO_CONNECT || t->call->action == FD_DO_GETSOCKNAME ||
-	    t->call->action == FD_DO_GETPEERNAME || t->call->action == FD_DO_LISTEN)
-		process_fds_socket_end(p, t, view, ret);
-	else if (t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG ||
-		 t->call->action == FD_DO_RECVMSG || t->call->action == FD_DO_RECVMMSG || t->call->action == FD_DO_RECV)
+	if (t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG || t->call->action == FD_DO_RECVMSG ||
+	    t->call->action == FD_DO_RECVMMSG || t->call->action == FD_DO_RECV)
 		process_fds_rights_exit(p, t, view, known, ret);
+	else if (!known)
+		process_fd_call_unseen(p, t);
+	else if (t->call->action == FD_DO_BIND || t->call->action == FD_DO_CONNECT ||
+		 t->call->action == FD_DO_GETSOCKNAME || t->call->action == FD_DO_GETPEERNAME ||
+		 t->call->action == FD_DO_LISTEN)
+		process_fds_socket_end(p, t, view, ret);
 	else if (t->call->action != FD_DO_NOTHING && ret >= 0)
 		end(p, i, t, view, ret, out);
-	else if (!known && process_fds_names_effect(t) != FD_NAMES_STAY)
-		process_fds_names_unseen(p, t);
-	else if (known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
+	else if (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3)
 		process_fd_restore_target(t);
-	else if (known && t->call->action == FD_DO_CLOSE && ret == EBADF_)
+	else if (t->call->action == FD_DO_CLOSE && ret == EBADF_)
 		fd_table_closed_nothing(t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
-	else if (!known && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
-		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
 	process_fd_call_over(p, t);
 }

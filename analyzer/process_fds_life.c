@@ -299,10 +299,8 @@ void process_fds_gone(struct processes *p, uint32_t i)
 
 	if (!t)
 		return;
-	/* It may have been killed behind that, or before. */
-	if (t->in_call && t->files && (t->call->action == FD_DO_DUP2 || t->call->action == FD_DO_DUP3))
-		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
-	process_fds_names_unseen(p, t);
+	/* It may have been killed behind what its call was to do, or before. */
+	process_fd_call_unseen(p, t);
 	entry->fd = NULL;
 	drop_thread(p, t);
 }

@@ -13,8 +13,9 @@
 #define RENAME_EXCHANGE_ 2
 #define AT_REMOVEDIR_    0x200
 #define MNT_DETACH_      2
-#define MOVE_EMPTY_PATH_ 4      /* MOVE_MOUNT_F_EMPTY_PATH */
-#define MS_MOVE_         0x2000 /* if none of MS_REMOUNT, MS_BIND, MS_UNBINDABLE, _PRIVATE, _SLAVE, _SHARED */
+#define MOVE_EMPTY_PATH_ 4             /* MOVE_MOUNT_F_EMPTY_PATH */
+#define MS_MAGIC_        0xc0ed0000ull /* of old, above flags of 16 bits */
+#define MS_MOVE_         0x2000        /* if none of MS_REMOUNT, MS_BIND, MS_UNBINDABLE, _PRIVATE, _SLAVE, _SHARED */
 #define MS_NO_MOVE_      (0x20ull | 0x1000 | 0x20000 | 0x40000 | 0x80000 | 0x100000)
 
 static const char deleted[] = " (deleted)";
@@ -49,10 +50,9 @@ static bool has_component(const char *name, size_t n, const char *component, siz
 	return false;
 }
 
-/* A path with ".." may lead to anywhere. */
 static bool is_plain(const struct fd_object *path)
 {
-	return path->name[0] == '/' && !has_component(path->name, path->name_len, "..", 2, false);
+	return path->name[0] == '/' && !fd_path_goes_up(path->name, path->name_len);
 }
 
 /*
@@ -117,13 +117,15 @@ static enum match find(const struct fd_name_change *change, const char *name, si
 		*from_target = other == SAME || other == BELOW;
 		how = other == NO_MATCH ? how : other;
 	}
+	if (how == NO_MATCH && change->anywhere)
+		return PERHAPS;
 	/* removed before, or one that is really called so: then it is this one */
 	return how == SAME && is_deleted(name, n) ? PERHAPS : how;
 }
 
 static bool is_known(const struct fd_name_change *change)
 {
-	return change->path && (change->target || change->effect != FD_NAMES_MOVE);
+	return change->path && !change->anywhere && (change->target || change->effect != FD_NAMES_MOVE);
 }
 
 static bool may_concern(const struct fd_name_change *change, uint64_t mask)
@@ -150,10 +152,14 @@ static bool may_be_nothing(const struct fd_name_change *change, const struct fd_
  * Sure is the change of a file that the process itself has open, by a name that the kernel gave, or that it was made
  * by. Behind any other name there may be a symbolic link, which is what was changed.
  */
-static bool is_certain(const struct processes *p, const struct fd_thread *t, const struct fd_file *file, enum match how)
+static bool is_certain(const struct processes *p, const struct fd_thread *t, const struct fd_name_change *change,
+		       const struct fd_file *file, enum match how)
 {
 	uint8_t origin = file->object->origin;
 
+	/* in another mount namespace the same name is another file's */
+	if (file->mount_ns != change->mount_ns)
+		return false;
 	/* what is mounted since, or just now, may hide it, and then it is another that was changed */
 	return file->mount_seq == p->fds->room.mount_seq && !p->fds->room.nr_mounting && !t->unsure && !t->guessed &&
 	       (origin >= FD_NAME_KERNEL || (origin == FD_NAME_MADE && how == SAME)) &&
@@ -210,7 +216,8 @@ static void change_file(struct processes *p, const struct fd_thread *t, const st
 		file->doubtful = true;
 		return;
 	}
-	certain = change->effect <= FD_NAMES_REMOVE && is_certain(p, t, file, how) && !may_be_nothing(change, old, how);
+	certain = change->effect <= FD_NAMES_REMOVE && is_certain(p, t, change, file, how) &&
+		  !may_be_nothing(change, old, how);
 	n = put_name(change, from_target, how, old->name, old->name_len, name);
 	fresh = n ? fd_object_create((enum fd_kind)old->kind, name, n) : NULL;
 	file->doubtful |= !fresh || !certain;
@@ -327,7 +334,20 @@ static struct fd_object *path_of(const struct fd_thread *t, const struct fd_obje
 		n -= (size_t)(slash + 1 - path);
 		path = slash + 1;
 	}
+	/* that is the name of nothing */
+	if ((n == 1 || n == 2) && !memcmp(path, "..", n))
+		return NULL;
 	return n && n < FD_NAME_BYTES ? fd_object_create(FD_FILE, path, n) : NULL;
+}
+
+static void note_absolute(struct processes *p, struct fd_thread *t, const char *path, size_t n)
+{
+	if (!path || path[0] != '/')
+		return;
+	t->unsure |= t->fs && !fd_root_is_sure(p, t);
+	/* the way up ends at the root */
+	t->unsure |= t->fs && t->fs->root[0] && fd_path_goes_up(path, n);
+	t->mount_ns = t->fs && !fd_path_is_in_proc(path, n) ? t->fs->mount_ns : 0;
 }
 
 /* dirfd: the argument that the path starts from, if it is relative; -1: none. */
@@ -339,7 +359,7 @@ static struct fd_object *enter_path_of(struct processes *p, struct fd_thread *t,
 
 	if (!path || path[0] != '/')
 		*base = process_fd_base(p, t, dirfd);
-	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	note_absolute(p, t, path, n);
 	return path_of(t, *base, path, path ? n : 0);
 }
 
@@ -349,7 +369,7 @@ static struct fd_object *late_path_of(struct processes *p, struct fd_thread *t, 
 	size_t n;
 	const char *path = fd_record_string(view, arg, true, &n);
 
-	t->unsure |= path && path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	note_absolute(p, t, path, n);
 	return path_of(t, base, path, path ? n : 0);
 }
 
@@ -362,6 +382,8 @@ enum fd_name_effect process_fds_names_effect(const struct fd_thread *t)
 {
 	uint64_t flags = t->call->flags < 0 ? 0 : t->args[t->call->flags];
 
+	if (t->call->action == FD_DO_MOUNT && (flags & 0xffff0000u) == MS_MAGIC_)
+		flags &= 0xffff;
 	switch (t->call->action) {
 	case FD_DO_RENAME:
 		return FD_NAMES_MOVE;
@@ -372,8 +394,7 @@ enum fd_name_effect process_fds_names_effect(const struct fd_thread *t)
 	case FD_DO_MOUNT:
 		return flags & MS_MOVE_ && !(flags & MS_NO_MOVE_) ? FD_NAMES_MOUNT : FD_NAMES_STAY;
 	case FD_DO_MOVE_MOUNT:
-		/* from nowhere: the copy of a tree, or a new one */
-		return flags & MOVE_EMPTY_PATH_ && !t->file ? FD_NAMES_STAY : FD_NAMES_MOUNT;
+		return t->from_nowhere ? FD_NAMES_STAY : FD_NAMES_MOUNT;
 	case FD_DO_UMOUNT:
 		return flags & MNT_DETACH_ ? FD_NAMES_DETACH : FD_NAMES_STAY;
 	case FD_DO_PIVOT:
@@ -398,25 +419,35 @@ static bool enter_by_descriptor(struct processes *p, struct fd_thread *t, const 
 
 	if (call->action == FD_DO_MOVE_MOUNT && is_empty) {
 		process_fd_take_source(p, t, 0);
-		/* a tree that is mounted nowhere has the name of a root, if any */
-		if (t->file && (t->file->object->name[0] != '/' || t->file->object->name_len == 1)) {
-			fd_file_release(t->file);
-			t->file = NULL;
-		}
-		t->object =
-			t->file ? fd_object_create(FD_FILE, t->file->object->name, t->file->object->name_len) : NULL;
+		/* the copy of a tree, or a new one, has the name of a root, if any */
+		t->from_nowhere =
+			t->file && !t->unsure && (t->file->object->name[0] != '/' || t->file->object->name_len == 1);
+		t->object = t->file && !t->from_nowhere
+				    ? fd_object_create(FD_FILE, t->file->object->name, t->file->object->name_len)
+				    : NULL;
 		return true;
 	}
-	if (call->action != FD_DO_LINK || (!path && !is_empty))
+	if ((call->action != FD_DO_LINK && call->action != FD_DO_MOUNT && call->action != FD_DO_UMOUNT) ||
+	    (!path && !is_empty))
 		return false;
 	if (is_empty)
 		process_fd_take_source(p, t, 0);
 	else if (!process_fd_link(p, t, &path, &n) || n)
 		return false;
-	if (t->file)
+	if (t->file && call->action == FD_DO_LINK)
 		add_link(t->file);
 	t->object = t->file ? fd_object_create(FD_FILE, t->file->object->name, t->file->object->name_len) : NULL;
 	return true;
+}
+
+/* Of a mount that is moved or detached: may its name have another last part than its path? */
+static bool may_lead_elsewhere(const struct fd_thread *t, const struct fd_name_change *change)
+{
+	const struct fd_object *path = t->object;
+
+	return (change->effect == FD_NAMES_MOUNT || change->effect == FD_NAMES_DETACH) && path &&
+	       (t->unsure || fd_path_goes_up(path->name, path->name_len) ||
+		fd_path_is_in_proc(path->name, path->name_len));
 }
 
 static void fill(struct fd_name_change *change, const struct fd_thread *t)
@@ -434,7 +465,8 @@ static void fill(struct fd_name_change *change, const struct fd_thread *t)
 	change->directories =
 		change->effect != FD_NAMES_ADD && (change->effect != FD_NAMES_REMOVE || t->call->removes_directory ||
 						   (t->call->flags >= 0 && flags & AT_REMOVEDIR_));
-	change->mount_ns = t->fs ? t->fs->mount_ns : 0;
+	change->anywhere = may_lead_elsewhere(t, change);
+	change->mount_ns = change->effect != FD_NAMES_PIVOT ? t->mount_ns : t->fs ? t->fs->mount_ns : 0;
 	change->begin_seq = t->name_seq;
 	change->mask = (t->object ? fd_last_name_mask(t->object) : 0) | (t->target ? fd_last_name_mask(t->target) : 0);
 }
@@ -471,13 +503,17 @@ void process_fds_names_enter(struct processes *p, struct fd_thread *t, const str
 	const struct fd_call *call = t->call;
 	enum fd_name_effect effect;
 
+	uint64_t mount_ns;
+
 	t->name_seq = ++p->fds->room.name_seq;
 	if (call->path >= 0 && !enter_by_descriptor(p, t, view))
 		t->object = enter_path_of(p, t, view, call->path, call->dirfd, &t->base);
+	mount_ns = t->mount_ns;
 	effect = process_fds_names_effect(t);
 	if (has_target(effect))
 		t->target = enter_path_of(p, t, view, target_path(call), call->dirfd < 0 ? -1 : call->dirfd + 2,
 					  &t->target_base);
+	t->mount_ns = mount_ns;
 	if (effect == FD_NAMES_ADD)
 		note_link(p, t);
 }
@@ -494,8 +530,14 @@ void process_fds_names_changed(struct processes *p, struct fd_thread *t, const s
 		t->object = late_path_of(p, t, view, t->call->path, t->base);
 	if (!t->target && has_target(effect))
 		t->target = late_path_of(p, t, view, target_path(t->call), t->target_base);
-	/* another thread has gone elsewhere */
-	t->unsure |= t->fs && t->fs->seq != t->fs_seq;
+	if (t->by_link)
+		process_fd_link_late(p, t);
+	if (t->call->action == FD_DO_MOVE_MOUNT && t->file)
+		t->unsure |= !process_fd_is_still(p, t);
+	t->unsure |= t->base && !process_fd_base_is_still(p, t, t->call->dirfd);
+	t->unsure |= t->target_base && !process_fd_base_is_still(p, t, t->call->dirfd < 0 ? -1 : t->call->dirfd + 2);
+	/* another thread has gone elsewhere, or may have */
+	t->unsure |= t->fs && (t->fs->seq != t->fs_seq || fd_is_moved(t));
 	if (has_target(effect) && t->object && t->target && fd_object_same(t->object, t->target))
 		return;
 	fill(&change, t);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Numbers of descriptors: what is put there, copied and closed, and what other threads did to it meanwhile. */
+#include <fcntl.h>
+
 #include "process_fds_private.h"
 
 #define CLOSE_RANGE_UNSHARE_ 2
@@ -49,7 +51,7 @@ bool process_fd_cloexec(const struct fd_thread *t)
 {
 	const struct fd_call *call = t->call;
 
-	return call->cloexec == UINT32_MAX || t->openat2_cloexec ||
+	return call->cloexec == UINT32_MAX || t->how_flags & O_CLOEXEC ||
 	       (call->flags >= 0 && t->args[call->flags] & call->cloexec);
 }
 

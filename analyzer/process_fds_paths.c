@@ -6,7 +6,8 @@
 #include "fd_record.h"
 #include "process_fds_private.h"
 
-#define O_TMPFILE_BIT 020000000u
+#define O_TMPFILE_BIT    020000000u
+#define RESOLVE_IN_ROOT_ 0x10u /* linux/openat2.h */
 
 /* Where it is stays known, if what is mounted has changed since; whether something else leads there does not. */
 static struct fd_object *base_named(const struct fd_object *like, const char *name, size_t n, uint8_t origin,
@@ -62,9 +63,23 @@ struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int 
 	return fd_object_hold(slot->file->object);
 }
 
+bool process_fd_base_is_still(const struct processes *p, const struct fd_thread *t, int arg)
+{
+	int32_t dirfd = arg < 0 ? FD_AT_CWD : (int32_t)(uint32_t)t->args[arg];
+	const struct fd_slot *slot;
+
+	/* whoever goes elsewhere is looked at for all paths */
+	if (dirfd == FD_AT_CWD)
+		return true;
+	slot = fd_table_slot(t->files, dirfd);
+	return slot && slot->seq <= t->files_seq && fd_is_sure(p, t, slot);
+}
+
 static enum fd_kind kind_of_open(const struct fd_thread *t, uint64_t flags)
 {
-	return t->call->kind == FD_FILE && flags & O_DIRECTORY ? FD_DIRECTORY : (enum fd_kind)t->call->kind;
+	bool directory = flags & O_DIRECTORY && !(flags & O_TMPFILE_BIT);
+
+	return t->call->kind == FD_FILE && directory ? FD_DIRECTORY : (enum fd_kind)t->call->kind;
 }
 
 /* What the kernel's own links lead to has the name of that, not the link's. */
@@ -99,6 +114,8 @@ static void make_path(struct fd_thread *t, const char *path, size_t n, uint64_t 
 
 static uint64_t open_flags(const struct fd_thread *t)
 {
+	if (t->call->action == FD_DO_OPENAT2)
+		return t->how_flags;
 	return t->call->action == FD_DO_OPEN && t->call->flags >= 0 ? (uint32_t)t->args[t->call->flags] : 0;
 }
 
@@ -107,19 +124,28 @@ struct fd_object *process_fd_path_unknown(const struct fd_thread *t)
 	return fd_object_create(kind_of_open(t, open_flags(t)), "", 0);
 }
 
-/* Where links of the kernel's lead to any namespace. */
-static bool is_in_proc(const char *path, size_t n)
+/* openat2 with the directory that it starts from as the root of all. */
+static bool is_rooted(const struct fd_thread *t)
 {
-	return memmem(path, n, "/proc/", 6);
+	return t->how_resolve & RESOLVE_IN_ROOT_;
 }
 
 static void take_path(struct processes *p, struct fd_thread *t, const char *path, size_t n)
 {
 	uint64_t flags = open_flags(t);
 
+	if (is_rooted(t)) {
+		t->unsure |= fd_path_goes_up(path, n);
+		for (; n > 1 && path[0] == '/'; n--)
+			path++;
+		make_path(t, path[0] == '/' ? "." : path, n, flags);
+		return;
+	}
 	t->unsure |= path[0] == '/' && t->fs && !fd_root_is_sure(p, t);
+	/* the way up ends at the root */
+	t->unsure |= path[0] == '/' && t->fs && t->fs->root[0] && fd_path_goes_up(path, n);
 	if (path[0] == '/')
-		t->mount_ns = t->fs && !is_in_proc(path, n) ? t->fs->mount_ns : 0;
+		t->mount_ns = t->fs && !fd_path_is_in_proc(path, n) ? t->fs->mount_ns : 0;
 	if (!process_fd_link(p, t, &path, &n)) {
 		make_path(t, path, n, flags);
 	} else if (!n) {
@@ -139,7 +165,7 @@ void process_fd_path_enter(struct processes *p, struct fd_thread *t, const struc
 	size_t n;
 	const char *path = fd_record_string(view, t->call->path, false, &n);
 
-	if (!path || path[0] != '/')
+	if (!path || path[0] != '/' || is_rooted(t))
 		t->base = process_fd_base(p, t, t->call->dirfd);
 	if (path)
 		take_path(p, t, path, n);
@@ -155,9 +181,12 @@ void process_fd_path_late(struct processes *p, struct fd_thread *t, const struct
 		take_path(p, t, path, n);
 	if (t->by_link)
 		process_fd_link_late(p, t);
+	else if (t->base)
+		t->unsure |= !process_fd_base_is_still(p, t, t->call->dirfd);
 	t->unsure |= path && t->by_link && t->files->seq != t->files_seq;
 	t->unsure |= !process_fds_name_is_current(p, t, t->object);
-	/* another thread has gone elsewhere */
+	/* another thread has gone elsewhere, or may have */
+	t->unsure |= t->fs && fd_is_moved(t);
 	t->unsure |= t->fs && t->fs->seq != t->fs_seq && (t->base || t->fs->root[0] || t->fs_root[0]);
 }
 
@@ -181,10 +210,12 @@ void process_fd_change_directory(struct processes *p, struct fd_thread *t, const
 	if (t->call->path >= 0)
 		process_fd_path_late(p, t, view);
 	else {
-		t->unsure |= !process_fds_name_is_current(p, t, t->object);
+		t->unsure |= !process_fds_name_is_current(p, t, t->object) || !process_fd_is_still(p, t);
 		t->mount_ns = t->file ? t->file->mount_ns : 0;
 	}
 	t->unsure |= t->guessed && t->fs->refs > 1;
+	/* of two that overlap, which was the later one is not to be seen */
+	t->unsure |= fd_is_moved(t) || t->fs->seq != t->fs_seq;
 	confirmed = t->unsure ? fd_gaps(p) - 1 : fd_confirmed(p, view->header.tsc);
 	path = t->object ? process_table_directory(p, t->object->name, t->object->name_len) : "";
 	if (t->call->action == FD_DO_CHROOT) {
@@ -215,7 +246,7 @@ void process_fd_told_directory(struct processes *p, struct fd_thread *t, const s
 		if (path[0]) {
 			t->fs->seq += strcmp(t->fs->cwd, path) != 0;
 			process_fd_set_cwd(p, t->fs, path, FD_NAME_KERNEL);
-			t->fs->confirmed = fd_confirmed(p, view->header.tsc);
+			t->fs->confirmed = fd_root_is_sure(p, t) ? fd_confirmed(p, view->header.tsc) : fd_gaps(p) - 1;
 		}
 	}
 	fd_object_release(object);

@@ -45,14 +45,17 @@ struct fd_thread {
 	bool has_target;
 	uint32_t target_confirmed;
 	uint64_t target_seq;
-	bool unsure, openat2_cloexec;
-	uint32_t ring_flags; /* of the io_uring that it makes; UINT32_MAX: not known */
-	bool waits;          /* to receive on file */
-	uint64_t message_id; /* that it sends on file; 0: none */
-	uint64_t mount_ns;   /* that its path is in: FD_NS */
-	bool mounts;         /* it changes mounts */
-	struct fd_fs *moves; /* that it changes; a reference */
-	uint64_t pidfd_gva;  /* where clone3 puts one */
+	bool unsure;
+	uint64_t how_flags, how_resolve; /* openat2's struct open_how */
+	uint32_t address_room;           /* bytes, for the address that it is told */
+	bool from_nowhere;               /* move_mount: a tree that is mounted nowhere yet */
+	uint32_t ring_flags;             /* of the io_uring that it makes; UINT32_MAX: not known */
+	bool waits;                      /* to receive on file */
+	uint64_t message_id;             /* that it sends on file; 0: none */
+	uint64_t mount_ns;               /* that its path is in: FD_NS */
+	bool mounts;                     /* it changes mounts */
+	struct fd_fs *moves;             /* that it changes; a reference */
+	uint64_t pidfd_gva;              /* where clone3 puts one */
 	uint64_t clone_flags;
 	bool clone_flags_known, delivered;
 	int32_t child; /* that was taken for its fork's: tid, 0: none */
@@ -75,7 +78,8 @@ struct fd_name_change {
 	struct fd_object *path, *target; /* NULL: not known; not absolute: what is above is not known */
 	uint8_t effect;                  /* enum fd_name_effect */
 	bool exchanges;
-	uint64_t mount_ns; /* of FD_NAMES_PIVOT */
+	uint64_t mount_ns; /* of path, or all of it */
+	bool anywhere;     /* it may be of any other, too, whatever its last part */
 	bool directories;  /* it may be of one */
 	bool perhaps;      /* whether it has happened was not seen */
 };
@@ -134,11 +138,11 @@ static inline bool fd_cwd_is_sure(const struct processes *p, const struct fd_thr
 	return !fd_is_moved(t) && t->fs->confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial;
 }
 
-/* A root that nothing told of is taken for "/"; the name of one that was told may be outdated. */
+/* A root that nothing told of is taken for "/", until a loss may have hidden a chroot. */
 static inline bool fd_root_is_sure(const struct processes *p, const struct fd_thread *t)
 {
-	return !fd_is_moved(t) &&
-	       (t->fs->root[0] != '/' || (t->fs->root_confirmed == fd_gaps(p) && !t->guessed && !p->fds->partial));
+	return !fd_is_moved(t) && t->fs->root_confirmed == fd_gaps(p) &&
+	       (t->fs->root[0] != '/' || (!t->guessed && !p->fds->partial));
 }
 
 /* The latest snapshot listed all tasks, and nothing was lost since. */
@@ -153,6 +157,8 @@ struct fd_thread *process_fd_bare_thread(struct processes *p, uint32_t i);
 /* The thread's state, made if there is none; NULL: no room. */
 struct fd_thread *process_fd_thread(struct processes *p, uint32_t i);
 void process_fd_call_over(struct processes *p, struct fd_thread *t);
+/* The call that t is in, if any, is over, and whether it went well was not seen. */
+void process_fd_call_unseen(struct processes *p, struct fd_thread *t);
 /* An io_uring may change the table unseen from now on. */
 void process_fd_is_async(struct processes *p, struct fd_table *files);
 
@@ -179,10 +185,14 @@ void process_fds_rights_socket(struct processes *p, struct fd_file *file, uint64
 			       bool queue_is_empty);
 void process_fds_rights_link(struct processes *p);
 void process_fds_rights_drop(struct processes *p);
+/* The call of t sends or receives, and is over; how was not seen. */
+void process_fds_rights_unseen(struct processes *p, struct fd_thread *t);
 /* The end of a call that sends or receives, and whose entry was not seen. */
 void process_fds_rights_alone(struct processes *p, const struct fd_call *call);
 /* Where a relative path at this argument for a descriptor starts (-1: none); NULL: not known. A reference. */
 struct fd_object *process_fd_base(struct processes *p, struct fd_thread *t, int arg);
+/* Has it started there all the time, as far as was seen? */
+bool process_fd_base_is_still(const struct processes *p, const struct fd_thread *t, int arg);
 void process_fd_new_mounts(struct processes *p, struct fd_fs *fs);
 /* cwd lives elsewhere; "": not known. */
 void process_fd_set_cwd(struct processes *p, struct fd_fs *fs, const char *cwd, uint8_t origin);
@@ -222,6 +232,8 @@ struct fd_file *process_fd_copied_from_other(struct processes *p, struct fd_thre
 
 /* ---- sockets ------------------------------------------------------------ */
 
+/* As a call begins that is told an address. */
+void process_fd_take_address_room(struct fd_thread *t, const struct trap_view *view);
 struct fd_object *process_fd_make_socket(const struct fd_thread *t);
 struct fd_object *process_fd_accepted(struct fd_thread *t, const struct trap_view *view);
 /* The end of bind, connect, listen, getsockname and getpeername. */

@@ -15,6 +15,12 @@
 #define MSG_PEEK_   2u
 #define MSG_CTRUNC_ 8u
 #define SOCKETS_MAX (1u << 18) /* of a snapshot */
+#define EINTR_      (-4)
+#define EBADF_      (-9)
+#define EAGAIN_     (-11)
+/* linux/errno.h: those that the program is not told, and that begin the call again */
+#define ERESTARTSYS_   (-512)
+#define ERESTART_LAST_ (-516)
 
 struct rights {
 	bool hidden; /* there may be some that were not captured */
@@ -52,6 +58,8 @@ static void read_control(const uint8_t *list, size_t n, uint64_t total, size_t w
 		} else if (level == SOL_SOCKET_ && type == SCM_PIDFD_ && at + head + 4 <= n) {
 			out->pidfd = (int32_t)fd_record_u32(list + at + head);
 		}
+		if (total - at - len < head) /* the last one */
+			return;
 		at += (size_t)((len + word - 1) / word * word);
 	}
 }
@@ -234,11 +242,21 @@ static void received(struct processes *p, struct fd_thread *t, const struct trap
 		fd_message_destroy(&p->fds->room, message);
 }
 
+/* A failure before there was a message. */
+static bool takes_nothing(int64_t ret)
+{
+	return ret == EAGAIN_ || ret == EINTR_ || ret == EBADF_ || (ret <= ERESTARTSYS_ && ret >= ERESTART_LAST_);
+}
+
 void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const struct trap_view *view, bool known,
 			     int64_t ret)
 {
 	bool happened = !known || ret >= 0;
 	struct fd_message *message;
+
+	/* a message that could not be copied to the program is taken all the same */
+	if (!happened && t->waits && !takes_nothing(ret) && fd_link_has_message(t->file))
+		fd_link_break(t->file);
 
 	/* another thread has put another file there, and which of the two the call is about is not known */
 	if (happened && t->file && t->file->link && !process_fd_is_still(p, t))
@@ -271,6 +289,13 @@ void process_fds_rights_exit(struct processes *p, struct fd_thread *t, const str
 }
 
 /* ---- snapshots --------------------------------------------------------------- */
+
+/* What it sent, or took, is not known. */
+void process_fds_rights_unseen(struct processes *p, struct fd_thread *t)
+{
+	if (t->message_id || (t->waits && knows_socket(p, t)))
+		fd_link_break(t->file);
+}
 
 /* Which socket it was on is not known. */
 void process_fds_rights_alone(struct processes *p, const struct fd_call *call)
@@ -317,27 +342,25 @@ static int compare_sockets(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Calls under way on this file: those that send, and those that wait to receive. */
-static void count_calls(const struct processes *p, const struct fd_file *file, uint32_t *senders, uint32_t *receivers)
+/* Calls under way on each file: those that send, and those that wait to receive. */
+static void count_calls(const struct processes *p)
 {
+	for (struct fd_file *file = p->fds->room.files; file; file = file->next)
+		file->senders = file->receivers = 0;
 	for (uint32_t i = 0; i < p->used; i++) {
 		const struct fd_thread *t = p->threads[i].used ? p->threads[i].fd : NULL;
 
-		if (!t || !t->in_call || t->file != file)
+		if (!t || !t->in_call || !t->file)
 			continue;
-		*receivers += t->waits;
-		*senders += t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG;
+		t->file->receivers += t->waits;
+		t->file->senders += t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG;
 	}
 }
 
 static void link_pair(struct processes *p, struct fd_file *a, struct fd_file *b)
 {
-	uint32_t senders = 0, receivers[2] = {0};
-
-	count_calls(p, a, &senders, &receivers[0]);
-	count_calls(p, b, &senders, &receivers[1]);
-	if (!senders)
-		fd_link_renew(a, b, fd_gaps(p), receivers);
+	if (!a->senders && !b->senders)
+		fd_link_renew(a, b, fd_gaps(p), (const uint32_t[2]){a->receivers, b->receivers});
 }
 
 void process_fds_rights_link(struct processes *p)
@@ -346,6 +369,7 @@ void process_fds_rights_link(struct processes *p)
 
 	/* a thread may be in a call that sends, and whose entry was not seen, until it was seen to do another */
 	if (fds->settled && fds->whole && fd_confirmed(p, p->snapshot_tsc) == fd_gaps(p) && fds->nr_sockets) {
+		count_calls(p);
 		qsort(fds->sockets, fds->nr_sockets, sizeof(fds->sockets[0]), compare_sockets);
 		for (size_t i = 0; i < fds->nr_sockets; i++) {
 			const struct fd_socket_pair key = {.sock = fds->sockets[i].peer}, *peer;

@@ -119,7 +119,8 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 			fresh->linked = fresh->kind == FD_FILE && found->nr_links != 1;
 		if (slot && fresh)
 			keep_roles(slot->file->object, fresh);
-		if (slot && fresh && is_same(p, load->t, slot, fresh)) {
+		/* what was one file before a loss may be two that look alike */
+		if (slot && fresh && slot->file->snapshot != p->fds->snapshots && is_same(p, load->t, slot, fresh)) {
 			file = fd_file_hold(slot->file);
 			if (fresh->origin != file->object->origin || fresh->linked != file->object->linked)
 				fd_file_set(file, fresh);
@@ -139,6 +140,7 @@ static void load_file(void *ctx, const struct linux_open_file *found)
 	}
 	if (is_fresh)
 		process_fds_rights_socket(p, file, found->sock, found->peer, found->queue_is_empty);
+	file->snapshot = p->fds->snapshots;
 	file->doubtful = false;
 	file->named_seq = p->fds->room.name_seq;
 	file->mount_seq = p->fds->room.mount_seq;

@@ -27,6 +27,9 @@ static void tell_socket(struct processes *p, struct fd_thread *t, const uint8_t 
 		path_len = 0;
 		family = socket.family;
 	}
+	/* a datagram socket that goes to another, or to none: its name may be that of the one before */
+	if (t->call->action == FD_DO_CONNECT && socket.role == FD_ROLE_CLIENT)
+		name_len = 0;
 	if (!socket.family)
 		socket.family = family;
 	if (family != socket.family) /* AF_UNSPEC takes the peer away */
@@ -87,6 +90,24 @@ static bool is_any(const struct fd_endpoint *endpoint)
 	return !memcmp(endpoint->address, any, sizeof(any));
 }
 
+void process_fd_take_address_room(struct fd_thread *t, const struct trap_view *view)
+{
+	size_t n;
+	bool whole;
+	const uint8_t *bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 2, false, &n, &whole);
+
+	t->address_room = bytes && n >= 4 ? fd_record_u32(bytes) : 0;
+}
+
+/* NULL: there was no room for all of it, and what is behind was there before. */
+static const uint8_t *written_address(const struct fd_thread *t, const struct trap_view *view, size_t *n)
+{
+	bool whole;
+	const uint8_t *address = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, n, &whole);
+
+	return address && *n <= t->address_room ? address : NULL;
+}
+
 struct fd_object *process_fd_accepted(struct fd_thread *t, const struct trap_view *view)
 {
 	struct fd_object *listener = t->file ? t->file->object : NULL;
@@ -94,8 +115,7 @@ struct fd_object *process_fd_accepted(struct fd_thread *t, const struct trap_vie
 	const char *path;
 	size_t n, path_len;
 	uint16_t family;
-	bool whole;
-	const uint8_t *address = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
+	const uint8_t *address = written_address(t, view, &n);
 
 	if (listener && listener->kind == FD_SOCKET) {
 		socket = listener->socket;
@@ -125,10 +145,10 @@ struct fd_object *process_fd_make_socket(const struct fd_thread *t)
 void process_fds_any_socket_call(struct processes *p, struct fd_thread *t)
 {
 	for (uint32_t fd = 0; fd < t->files->room; fd++) {
-		const struct fd_file *file = t->files->slots[fd].file;
+		struct fd_file *file = t->files->slots[fd].file;
 
 		if (file && file->object->kind == FD_SOCKET)
-			t->files->slots[fd].confirmed = fd_gaps(p) - 1;
+			file->doubtful = true;
 	}
 	p->fds->room.blind_sends++;
 }
@@ -158,7 +178,7 @@ void process_fds_socket_end(struct processes *p, struct fd_thread *t, const stru
 		return;
 	case FD_DO_GETSOCKNAME:
 	case FD_DO_GETPEERNAME:
-		bytes = fd_record_piece(view, PLAN_LABEL_ARG0 + 1, false, &n, &whole);
+		bytes = written_address(t, view, &n);
 		if (!ret && bytes && process_fd_is_still(p, t))
 			tell_socket(p, t, bytes, n, t->call->action == FD_DO_GETPEERNAME, tsc);
 		return;

@@ -12,6 +12,7 @@ vmtape_test(NAME process_regions LABEL unit SOURCES unit/test_process_regions.c 
 vmtape_test(NAME process_fds LABEL unit SOURCES unit/test_process_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME renamed_fds LABEL unit SOURCES unit/test_renamed_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME linked_fds LABEL unit SOURCES unit/test_linked_fds.c unit/fds_fixture.c LIBS call_fixture)
+vmtape_test(NAME doubted_fds LABEL unit SOURCES unit/test_doubted_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME mounted_fds LABEL unit SOURCES unit/test_mounted_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME passed_fds LABEL unit SOURCES unit/test_passed_fds.c unit/fds_fixture.c LIBS call_fixture)
 vmtape_test(NAME ring_names LABEL unit SOURCES unit/test_ring_names.c unit/tape_fixture.c LIBS call_fixture)

@@ -38,7 +38,9 @@
 #define NR_CHROOT      161
 #define NR_MOUNT       165
 #define NR_UMOUNT2     166
+#define NR_EXIT        60
 #define NR_EXIT_GROUP  231
+#define NR_OPENAT2     437
 #define NR_OPENAT      257
 #define NR_UNLINKAT    263
 #define NR_LINKAT      265
@@ -52,6 +54,7 @@
 #define NR_PIDFD_GETFD 438
 #define NR_OPEN_TREE   428
 #define NR_MOVE_MOUNT  429
+#define NR_FSMOUNT     432
 #define NR_CLONE3      435
 #define NR_CLOSE_RANGE 436
 #define O_CLOEXEC_     02000000

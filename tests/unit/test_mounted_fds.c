@@ -7,6 +7,7 @@
 #define DIRECTORY  0200000
 #define MOVE       0x2000
 #define BIND       0x1000
+#define MAGIC      0xc0ed0000
 #define DETACH     2
 #define EMPTY_PATH 4
 #define TREE_CLONE 1
@@ -65,12 +66,34 @@ static void start(void)
 
 static void test_moved(void)
 {
-	enum { BY_MOUNT, BY_PATH, BY_TREE, LAST_MOVE = BY_TREE, BIND_IT, FAILED, NEW_TREE, COPY, NOTHING_KNOWN, WAYS };
+	enum {
+		BY_MOUNT,
+		BY_MAGIC,
+		BY_LINK_OF_PROC,
+		BY_PATH,
+		BY_TREE,
+		LAST_MOVE = BY_TREE,
+		BIND_IT,
+		BIND_MAGIC,
+		FAILED,
+		NEW_TREE,
+		COPY,
+		LAST_KNOWN = COPY,
+		ENTRY_LOST,
+		UNKNOWN_TREE,
+		UNKNOWN_LINK,
+		WAYS
+	};
 
 	for (int way = 0; way < WAYS; way++) {
 		start();
 		if (way == BY_MOUNT) {
 			mounts(20, "/m", "/n", MOVE, 0);
+		} else if (way == BY_MAGIC) {
+			mounts(20, "/m", "/n", MAGIC | MOVE, 0);
+		} else if (way == BY_LINK_OF_PROC) {
+			fds_open(20, "/m", DIRECTORY, 7);
+			mounts(20, "/proc/self/fd/7", "/n", MOVE, 0);
 		} else if (way == BY_PATH) {
 			move_mount(20, AT_FDCWD_, "/m", "/n", 0);
 		} else if (way == BY_TREE) {
@@ -79,10 +102,17 @@ static void test_moved(void)
 			move_mount(20, 7, "", "/n", EMPTY_PATH);
 		} else if (way == BIND_IT) {
 			mounts(20, "/m", "/n", BIND | MOVE, 0);
+		} else if (way == BIND_MAGIC) {
+			mounts(20, "/m", "/n", MAGIC | BIND | MOVE, 0);
 		} else if (way == FAILED) {
 			mounts(20, "/m", "/n", MOVE, -22);
 		} else if (way == NEW_TREE) {
+			fds_call(20, 20, NR_FSMOUNT, 9, 0, 8);
 			move_mount(20, 8, "", "/n", EMPTY_PATH);
+		} else if (way == UNKNOWN_TREE) {
+			move_mount(20, 8, "", "/n", EMPTY_PATH);
+		} else if (way == UNKNOWN_LINK) {
+			mounts(20, "/proc/7/cwd", "/n", MOVE, 0);
 		} else if (way == COPY) {
 			opens_tree(20, "/m", TREE_CLONE, 7);
 			CHECK_STR(fds_shown(20, 20, 7), "other");
@@ -90,7 +120,7 @@ static void test_moved(void)
 		} else {
 			fds_leave(20, 20, NR_MOUNT, 0);
 		}
-		if (way == NOTHING_KNOWN) {
+		if (way > LAST_KNOWN) {
 			CHECK_STR(fds_shown(10, 10, 4), "/u/x?");
 		} else {
 			CHECK_STR(fds_shown(10, 10, 3), way <= LAST_MOVE ? "/n/a/x?" : "/m/a/x");
@@ -112,6 +142,15 @@ static void test_detached(void)
 		CHECK_STR(fds_shown(10, 10, 4), "/u/x");
 		fds_stop();
 	}
+	/* where that is, is not known */
+	start();
+	unmounts(20, "/v/..", DETACH);
+	CHECK_STR(fds_shown(10, 10, 3), "/m/a/x?");
+	fds_stop();
+	start();
+	unmounts(20, ".", DETACH);
+	CHECK_STR(fds_shown(10, 10, 3), "/m/a/x?");
+	fds_stop();
 }
 
 static void pivots(int32_t pid)

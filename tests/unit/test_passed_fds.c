@@ -116,6 +116,42 @@ static void test_sent_and_received(void)
 	fds_stop();
 }
 
+/* The kernel refuses it, and no length may end the analysis. */
+static void test_lengths_that_wrap(void)
+{
+	struct header header = {.control = CONTROL_GVA, .control_len = UINT64_MAX};
+	struct control control = {.level = 1, .type = 1};
+
+	for (uint64_t less = 0; less < 24; less++) {
+		struct fixture_record r = fds_entry(10, 10, NR_SENDMSG, 20, 0x1000, 0);
+
+		start_pair();
+		control.len = UINT64_MAX - less;
+		fds_bytes(&r, PLAN_LABEL_ARG0 + 1, &header, sizeof(header));
+		fds_bytes(&r, PLAN_LABEL_DEEP0 + 1, &control, sizeof(control));
+		r.fragments[1].gva = CONTROL_GVA;
+		fds_feed(r);
+		fds_leave(10, 10, NR_SENDMSG, -105);
+		fds_stop();
+	}
+}
+
+/* A message that could not be copied to the program is gone; one that was not there yet is not. */
+static void test_failed_receive(void)
+{
+	for (int copied = 0; copied < 2; copied++) {
+		start_pair();
+		fds_open(10, "/a", 0, 3);
+		fds_open(10, "/b", 0, 4);
+		send_fds(10, 20, (const int32_t[]){3}, 1, 1);
+		fds_call(11, 11, NR_RECVMSG, 21, 0x1000, copied ? -11 : -14);
+		send_fds(10, 20, (const int32_t[]){4}, 1, 1);
+		receive_fds(11, 21, (const int32_t[]){5}, 1, 0);
+		CHECK_STR(fds_shown(11, 11, 5), copied ? "/a" : "received?");
+		fds_stop();
+	}
+}
+
 /* A send that failed brings nothing. */
 static void test_failed_send(void)
 {
@@ -475,6 +511,8 @@ static void socketcall(uint32_t number, const uint32_t *args, int64_t ret, struc
 	r.via = TRAP_VIA_INT80;
 	if (args)
 		fds_bytes(&r, PLAN_LABEL_DEEP0 + 1, args, 24);
+	if (args && number == 5)
+		fds_bytes(&r, PLAN_LABEL_ARG0 + 2, (const uint32_t[]){16}, 4);
 	fds_feed(r);
 	end->tsc = ++fds_now;
 	end->abi = TRAP_ABI_I386;
@@ -538,6 +576,8 @@ static void test_io_uring(void)
 int main(void)
 {
 	test_sent_and_received();
+	test_lengths_that_wrap();
+	test_failed_receive();
 	test_failed_send();
 	test_unseen();
 	test_sent_number_is_taken();

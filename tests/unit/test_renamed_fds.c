@@ -256,7 +256,8 @@ static void test_unseen_ends(void)
 		}
 		CHECK_STR(fds_shown(10, 10, 3), "/t/x?");
 		CHECK(fds_last_cwd_uncertain);
-		CHECK_STR(fds_shown(10, 10, 4), "/t/z");
+		/* behind a loss, "/" may be another */
+		CHECK_STR(fds_shown(10, 10, 4), way == GAP ? "/t/z?" : "/t/z");
 		fds_stop();
 	}
 }
@@ -527,7 +528,7 @@ static void test_getcwd(void)
 {
 	fds_start();
 	change_dir(10, "/link");
-	fds_gap(0);
+	change(20, NR_RENAME, "/elsewhere/link", "/y", 0);
 	told_cwd(10, "/wrong", -34);
 	told_cwd(10, "(unreachable)/x", 10);
 	fds_open(10, "x", MADE, 3);
