@@ -352,7 +352,9 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 {
 	if (changes_mounts(call))
 		p->fds->room.mount_seq++;
-	if (known && ret < 0 && !(call->action == FD_DO_CONNECT && ret == EINPROGRESS_))
+	/* a close that fails may have closed it */
+	if (known && ret < 0 && !(call->action == FD_DO_CONNECT && ret == EINPROGRESS_) &&
+	    !(call->action == FD_DO_CLOSE && ret != EBADF_))
 		return;
 	process_fds_names_alone(p, call);
 	process_fds_rights_alone(p, call);
@@ -391,6 +393,14 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 	}
 }
 
+/* An ioctl or fcntl that tells whether an exec closes the descriptor. */
+static bool sets_cloexec(const struct fd_thread *t)
+{
+	uint32_t command = (uint32_t)t->args[1];
+
+	return t->call->action == FD_DO_FCNTL ? command == F_SETFD : command == FIOCLEX_ || command == FIONCLEX_;
+}
+
 void process_fd_call_unseen(struct processes *p, struct fd_thread *t)
 {
 	struct fd_fs *fs = t->moves ? t->moves : t->fs;
@@ -405,8 +415,9 @@ void process_fd_call_unseen(struct processes *p, struct fd_thread *t)
 		fd_table_clear(t->files, (int32_t)(uint32_t)t->args[1]);
 		return;
 	case FD_DO_FCNTL:
-	case FD_DO_IOCTL: /* whether an exec closes it */
-		doubt_numbers(p, t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
+	case FD_DO_IOCTL:
+		if (sets_cloexec(t))
+			doubt_numbers(p, t->files, (uint32_t)t->args[0], (uint32_t)t->args[0]);
 		return;
 	case FD_DO_CLOSE:
 		if (t->snapshots != p->fds->snapshots)
@@ -565,8 +576,7 @@ static void end(struct processes *p, uint32_t i, struct fd_thread *t, const stru
 			slot->cloexec = t->args[2] & FD_CLOEXEC;
 		return;
 	case FD_DO_IOCTL:
-		if (slot && ((uint32_t)t->args[1] == FIOCLEX_ || (uint32_t)t->args[1] == FIONCLEX_) &&
-		    process_fd_is_still(p, t))
+		if (slot && sets_cloexec(t) && process_fd_is_still(p, t))
 			slot->cloexec = (uint32_t)t->args[1] == FIOCLEX_;
 		return;
 	case FD_DO_PIPE:

@@ -505,6 +505,7 @@ static void test_pidfds(void)
 
 static void socketcall(uint32_t number, const uint32_t *args, int64_t ret, struct fixture_record *end)
 {
+	static const uint32_t address_room = 16;
 	struct fixture_record r = fds_entry(10, 10, I386_SOCKETCALL, number, 0x1000, 0);
 
 	r.abi = TRAP_ABI_I386;
@@ -512,7 +513,7 @@ static void socketcall(uint32_t number, const uint32_t *args, int64_t ret, struc
 	if (args)
 		fds_bytes(&r, PLAN_LABEL_DEEP0 + 1, args, 24);
 	if (args && number == 5)
-		fds_bytes(&r, PLAN_LABEL_ARG0 + 2, (const uint32_t[]){16}, 4);
+		fds_bytes(&r, PLAN_LABEL_ARG0 + 2, &address_room, sizeof(address_room));
 	fds_feed(r);
 	end->tsc = ++fds_now;
 	end->abi = TRAP_ABI_I386;
