@@ -427,12 +427,10 @@ static bool enter_by_descriptor(struct processes *p, struct fd_thread *t, const 
 				    : NULL;
 		return true;
 	}
-	if ((call->action != FD_DO_LINK && call->action != FD_DO_MOUNT && call->action != FD_DO_UMOUNT) ||
-	    (!path && !is_empty))
-		return false;
-	if (is_empty)
+	if (call->action == FD_DO_LINK && is_empty)
 		process_fd_take_source(p, t, 0);
-	else if (!process_fd_link(p, t, &path, &n) || n)
+	else if ((call->action != FD_DO_LINK && call->action != FD_DO_MOUNT && call->action != FD_DO_UMOUNT) || !path ||
+		 !process_fd_link(p, t, &path, &n) || n)
 		return false;
 	if (t->file && call->action == FD_DO_LINK)
 		add_link(t->file);
