@@ -78,6 +78,12 @@ static inline bool fd_call_is_receive(const struct fd_call *call)
 {
 	return call->action == FD_DO_RECV;
 }
+/* It sends or takes what sockets carry. */
+static inline bool fd_call_is_message(const struct fd_call *call)
+{
+	return call->action == FD_DO_SENDMSG || call->action == FD_DO_SENDMMSG || call->action == FD_DO_RECVMSG ||
+	       call->action == FD_DO_RECVMMSG || call->action == FD_DO_RECV;
+}
 /* It changes what descriptors and directories are, and does not only tell. */
 static inline bool fd_call_is_change(const struct fd_call *call)
 {

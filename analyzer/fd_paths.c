@@ -36,16 +36,25 @@ static void put_path(struct path_buffer *out, const char *path, size_t n)
 	}
 }
 
+bool fd_path_has(const char *path, size_t n, const char *part, size_t len, bool last)
+{
+	const char *end = path + n, *at = n && path[0] == '/' ? path + 1 : path;
+
+	for (;;) {
+		const char *slash = memchr(at, '/', (size_t)(end - at));
+		const char *stop = slash ? slash : end;
+
+		if ((size_t)(stop - at) == len && (!last || stop == end) && !memcmp(at, part, len))
+			return true;
+		if (!slash)
+			return false;
+		at = slash + 1;
+	}
+}
+
 bool fd_path_goes_up(const char *path, size_t n)
 {
-	const char *at = path, *end = path + n;
-
-	while ((at = memmem(at, (size_t)(end - at), "..", 2))) {
-		if ((at == path || at[-1] == '/') && (at + 2 == end || at[2] == '/'))
-			return true;
-		at++;
-	}
-	return false;
+	return fd_path_has(path, n, "..", 2, false);
 }
 
 bool fd_path_is_in_proc(const char *path, size_t n)

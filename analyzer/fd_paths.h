@@ -5,6 +5,8 @@
 
 #include "fd_object.h"
 
+/* Is one of its parts this one; last: is it the last of them? */
+bool fd_path_has(const char *path, size_t n, const char *part, size_t len, bool last);
 /* Is one of its parts ".."? Where that leads depends on symbolic links. */
 bool fd_path_goes_up(const char *path, size_t n);
 /* Links of the kernel's that are there lead to any namespace. */

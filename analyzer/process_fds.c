@@ -16,8 +16,6 @@
 #define TREE_CLONE_          1           /* OPEN_TREE_CLONE */
 #define SECCOMP_ADD_FD_      0x40182103u /* linux/seccomp.h: SECCOMP_IOCTL_NOTIF_ADDFD */
 #define OPEN_HOW_BYTES       24          /* linux/openat2.h: struct open_how {u64 flags, mode, resolve} */
-#define EBADF_               (-9)
-#define EINPROGRESS_         (-115)
 /* linux/io_uring.h: IORING_SETUP_SQPOLL, IORING_SETUP_REGISTERED_FD_ONLY, IORING_ENTER_REGISTERED_RING,
  * IORING_REGISTER_USE_REGISTERED_RING */
 #define SQPOLL_          2u
@@ -347,6 +345,27 @@ static void doubt_directory(struct processes *p, struct fd_fs *fs, bool root)
 	fs->seq++;
 }
 
+/* A call has been made, or may have been, and half of it was not seen: what does not depend on which half. */
+static void doubt_thread(struct processes *p, struct fd_thread *t, const struct fd_call *call)
+{
+	switch (call->action) {
+	case FD_DO_SOCKETCALL:
+		process_fds_any_socket_call(p, t);
+		return;
+	case FD_DO_PIVOT:
+		lose_directories(p, t);
+		return;
+	case FD_DO_LOSE_NAMES:
+		lose_namespaces(p, t);
+		return;
+	case FD_DO_UNSHARE: /* it may share its table and directories still, or not */
+		t->guessed = true;
+		return;
+	default:
+		return;
+	}
+}
+
 /* The exit of a call whose entry was lost: a new descriptor is not known, and any may have been closed. */
 static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd_call *call, bool known, int64_t ret)
 {
@@ -361,7 +380,6 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 	if (makes_fd(call, NULL))
 		fd_table_clear(t->files, ret);
 	switch (call->action) {
-	case FD_DO_SOCKETCALL:
 	case FD_DO_BIND:
 	case FD_DO_CONNECT:
 		process_fds_any_socket_call(p, t);
@@ -375,20 +393,12 @@ static void exit_alone(struct processes *p, struct fd_thread *t, const struct fd
 		if (t->fs)
 			doubt_directory(p, t->fs, false);
 		return;
-	case FD_DO_PIVOT:
-		lose_directories(p, t);
-		return;
-	case FD_DO_LOSE_NAMES:
-		lose_namespaces(p, t);
-		return;
-	case FD_DO_UNSHARE:
-		t->guessed = true;
-		return;
 	case FD_DO_CLOSE:
 	case FD_DO_CLOSE_RANGE:
 		doubt_numbers(p, t->files, 0, UINT32_MAX);
 		return;
 	default:
+		doubt_thread(p, t, call);
 		return;
 	}
 }
@@ -426,9 +436,6 @@ void process_fd_call_unseen(struct processes *p, struct fd_thread *t)
 	case FD_DO_CLOSE_RANGE:
 		doubt_numbers(p, t->files, (uint32_t)t->args[0], (uint32_t)t->args[1]);
 		return;
-	case FD_DO_SOCKETCALL:
-		process_fds_any_socket_call(p, t);
-		return;
 	case FD_DO_BIND:
 	case FD_DO_CONNECT:
 		if (t->file)
@@ -444,16 +451,8 @@ void process_fd_call_unseen(struct processes *p, struct fd_thread *t)
 		if (fs)
 			doubt_directory(p, fs, t->call->action == FD_DO_CHROOT);
 		return;
-	case FD_DO_PIVOT:
-		lose_directories(p, t);
-		return;
-	case FD_DO_LOSE_NAMES:
-		lose_namespaces(p, t);
-		return;
-	case FD_DO_UNSHARE: /* it may share its table and directories still, or not */
-		t->guessed = true;
-		return;
 	default:
+		doubt_thread(p, t, t->call);
 		return;
 	}
 }
@@ -665,8 +664,7 @@ void process_fds_exit(struct processes *p, const struct trap_view *view, const s
 		process_fd_call_over(p, t);
 		return;
 	}
-	if (t->call->action == FD_DO_SENDMSG || t->call->action == FD_DO_SENDMMSG || t->call->action == FD_DO_RECVMSG ||
-	    t->call->action == FD_DO_RECVMMSG || t->call->action == FD_DO_RECV)
+	if (fd_call_is_message(t->call))
 		process_fds_rights_exit(p, t, view, known, ret);
 	else if (!known)
 		process_fd_call_unseen(p, t);

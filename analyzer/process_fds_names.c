@@ -36,20 +36,6 @@ static const char *last_component(const struct fd_object *path, size_t *n)
 	return at;
 }
 
-static bool has_component(const char *name, size_t n, const char *component, size_t len, bool last)
-{
-	const char *at = name, *end = name + n;
-
-	while ((at = memchr(at, '/', (size_t)(end - at)))) {
-		at++;
-		if ((size_t)(end - at) < len)
-			return false;
-		if (!memcmp(at, component, len) && (at + len == end || (!last && at[len] == '/')))
-			return true;
-	}
-	return false;
-}
-
 static bool is_plain(const struct fd_object *path)
 {
 	return path->name[0] == '/' && !fd_path_goes_up(path->name, path->name_len);
@@ -75,7 +61,7 @@ static enum match match(const char *name, size_t n, const struct fd_object *path
 	if (alone && path->origin >= FD_NAME_PLACED)
 		return NO_MATCH;
 	component = last_component(path, &len);
-	return has_component(name, n, component, len, only) ? PERHAPS : NO_MATCH;
+	return fd_path_has(name, n, component, len, only) ? PERHAPS : NO_MATCH;
 }
 
 /* The name behind the change, in out; 0: there is none that is known. */

@@ -18,6 +18,9 @@
 #define CLONE_NEWNS_FLAG  0x00020000ull
 #define CLONE_NEWPID_FLAG 0x20000000ull
 #define FD_AT_CWD         (-100)
+/* results of calls */
+#define EBADF_       (-9)
+#define EINPROGRESS_ (-115)
 
 struct fd_thread {
 	struct fd_table *files;

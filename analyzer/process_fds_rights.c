@@ -16,7 +16,6 @@
 #define MSG_CTRUNC_ 8u
 #define SOCKETS_MAX (1u << 18) /* of a snapshot */
 #define EINTR_      (-4)
-#define EBADF_      (-9)
 #define EAGAIN_     (-11)
 /* linux/errno.h: those that the program is not told, and that begin the call again */
 #define ERESTARTSYS_   (-512)
@@ -300,10 +299,7 @@ void process_fds_rights_unseen(struct processes *p, struct fd_thread *t)
 /* Which socket it was on is not known. */
 void process_fds_rights_alone(struct processes *p, const struct fd_call *call)
 {
-	bool concerns = call->action == FD_DO_SENDMSG || call->action == FD_DO_SENDMMSG ||
-			call->action == FD_DO_RECVMSG || call->action == FD_DO_RECVMMSG || call->action == FD_DO_RECV;
-
-	if (concerns && p->fds->room.links)
+	if (fd_call_is_message(call) && p->fds->room.links)
 		p->fds->room.blind_sends++;
 }
 

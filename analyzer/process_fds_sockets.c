@@ -6,8 +6,6 @@
 #include "fd_record.h"
 #include "process_fds_private.h"
 
-#define EINPROGRESS_ (-115)
-
 /* What a socket is told of, on top of what was known, if that is sure. */
 static void tell_socket(struct processes *p, struct fd_thread *t, const uint8_t *address, size_t n, bool is_peer,
 			uint64_t tsc)

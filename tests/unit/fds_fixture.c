@@ -74,6 +74,20 @@ void fds_bytes(struct fixture_record *r, uint8_t label, const void *bytes, size_
 		.label = label, .status = TRAP_FRAG_WHOLE, .gva = 0x1000, .bytes = bytes, .len_bytes = (uint16_t)n};
 }
 
+void fds_enter_path(int32_t pid, int32_t tid, uint64_t nr, const char *path)
+{
+	struct fixture_record r = fds_entry(pid, tid, nr, 0x1000, 0, 0);
+
+	fds_bytes(&r, PLAN_LABEL_ARG0, path, strlen(path));
+	fds_feed(r);
+}
+
+void fds_path(int32_t pid, uint64_t nr, const char *path, int64_t ret)
+{
+	fds_enter_path(pid, pid, nr, path);
+	fds_leave(pid, pid, nr, ret);
+}
+
 void fds_enter_open(int32_t pid, int32_t tid, const char *path, uint64_t flags)
 {
 	struct fixture_record r = fds_entry(pid, tid, NR_OPENAT, AT_FDCWD_, 0x1000, flags);

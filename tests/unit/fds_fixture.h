@@ -26,6 +26,7 @@
 #define NR_CLONE       56
 #define NR_FORK        57
 #define NR_EXECVE      59
+#define NR_EXIT        60
 #define NR_FCNTL       72
 #define NR_GETCWD      79
 #define NR_CHDIR       80
@@ -38,9 +39,7 @@
 #define NR_CHROOT      161
 #define NR_MOUNT       165
 #define NR_UMOUNT2     166
-#define NR_EXIT        60
 #define NR_EXIT_GROUP  231
-#define NR_OPENAT2     437
 #define NR_OPENAT      257
 #define NR_UNLINKAT    263
 #define NR_LINKAT      265
@@ -57,6 +56,7 @@
 #define NR_FSMOUNT     432
 #define NR_CLONE3      435
 #define NR_CLOSE_RANGE 436
+#define NR_OPENAT2     437
 #define O_CLOEXEC_     02000000
 #define THREAD_FLAGS   0x3d0f00
 #define AT_FDCWD_      ((uint64_t)-100)
@@ -71,6 +71,9 @@ void fds_stop(void);
 void fds_feed(struct fixture_record r);
 struct fixture_record fds_entry(int32_t pid, int32_t tid, uint64_t nr, uint64_t a, uint64_t b, uint64_t c);
 void fds_bytes(struct fixture_record *r, uint8_t label, const void *bytes, size_t n);
+/* A call whose first argument is a path: its entry, and all of it. */
+void fds_enter_path(int32_t pid, int32_t tid, uint64_t nr, const char *path);
+void fds_path(int32_t pid, uint64_t nr, const char *path, int64_t ret);
 void fds_enter_open(int32_t pid, int32_t tid, const char *path, uint64_t flags);
 void fds_leave(int32_t pid, int32_t tid, uint64_t nr, int64_t ret);
 void fds_open(int32_t pid, const char *path, uint64_t flags, int64_t fd);

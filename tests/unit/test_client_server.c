@@ -9,6 +9,7 @@
 #include "check.h"
 #include "client_server.h"
 #include "control.h"
+#include "pause.h"
 #include "socket_client.h"
 
 static void serve(void *ctx, uint64_t client, const char *text, size_t size_bytes)
@@ -60,7 +61,7 @@ int main(void)
 	/* whether the child has closed its own or not */
 	for (int i = 0; i < 50; i++) {
 		client_server_serve(server);
-		usleep(1000);
+		pause_ms(1);
 	}
 	second = socket_client_connect(path);
 	client_server_serve(server);

@@ -12,14 +12,6 @@
 #define NEWNS        0x20000
 #define SHARE_FILES  0x400
 
-static void with_path(int32_t pid, int32_t tid, uint64_t nr, const char *path)
-{
-	struct fixture_record r = fds_entry(pid, tid, nr, 0x1000, 0, 0);
-
-	fds_bytes(&r, PLAN_LABEL_ARG0, path, strlen(path));
-	fds_feed(r);
-}
-
 static void open_how(uint64_t dirfd, const char *path, const uint64_t *how, int64_t ret)
 {
 	struct fixture_record r = fds_entry(10, 10, NR_OPENAT2, dirfd, 0x1000, 0x2000);
@@ -60,8 +52,7 @@ static void start_threads(void)
 	fds_start();
 	fds_open(10, "/a", DIRECTORY, 5);
 	fds_open(10, "/b", DIRECTORY, 7);
-	with_path(10, 10, NR_CHDIR, "/a");
-	fds_leave(10, 10, NR_CHDIR, 0);
+	fds_path(10, NR_CHDIR, "/a", 0);
 	fds_call(10, 10, NR_CLONE, THREAD_FLAGS, 0, 11);
 }
 
@@ -81,7 +72,7 @@ static void test_base_is_taken(void)
 		if (way == TAKEN_BACK)
 			fds_open(10, "/a", DIRECTORY, 5);
 		if (way >= GOES)
-			with_path(10, 10, NR_CHDIR, "/b");
+			fds_enter_path(10, 10, NR_CHDIR, "/b");
 		if (way == HAS_GONE)
 			fds_leave(10, 10, NR_CHDIR, 0);
 		fds_leave(10, 11, NR_OPENAT, 3);
@@ -103,14 +94,13 @@ static void test_directory_is_taken(void)
 	fds_stop();
 	/* which of two was the later one */
 	start_threads();
-	with_path(10, 11, NR_CHDIR, "/a/c");
-	with_path(10, 10, NR_CHDIR, "/b");
+	fds_enter_path(10, 11, NR_CHDIR, "/a/c");
+	fds_enter_path(10, 10, NR_CHDIR, "/b");
 	fds_leave(10, 11, NR_CHDIR, 0);
 	fds_leave(10, 10, NR_CHDIR, 0);
 	fds_open(10, "x", 0, 3);
 	CHECK_STR(fds_shown(10, 10, 3), "/b/x?");
-	with_path(10, 10, NR_CHDIR, "/b");
-	fds_leave(10, 10, NR_CHDIR, 0);
+	fds_path(10, NR_CHDIR, "/b", 0);
 	fds_open(10, "x", 0, 3);
 	CHECK_STR(fds_shown(10, 10, 3), "/b/x");
 	fds_stop();
@@ -132,36 +122,25 @@ static void end_unseen(bool has_exit, uint64_t nr)
 static void test_unseen_ends(void)
 {
 	enum { CHDIR, FCHDIR, CHROOT, CONNECT, CLOEXEC, CASES };
+	static const uint64_t numbers[CASES] = {NR_CHDIR, NR_FCHDIR, NR_CHROOT, NR_CONNECT, NR_FCNTL};
 	static const uint8_t server[16] = {2, 0, 0, 80, 10, 0, 0, 2};
-	struct fixture_record r;
 
 	for (int way = 0; way < 2 * CASES; way++) {
+		uint64_t nr = numbers[way / 2];
+		/* of the descriptor 7, or what 8 is to be told or to connect to */
+		struct fixture_record r = fds_entry(10, 11, nr, way / 2 == FCHDIR ? 7 : 8, 2, 1);
+
 		start_threads();
 		fds_call(10, 10, NR_SOCKET, 2, 1, 8);
-		switch (way / 2) {
-		case CHDIR:
-			with_path(10, 11, NR_CHDIR, "/b");
-			end_unseen(way % 2, NR_CHDIR);
-			break;
-		case FCHDIR:
-			fds_feed(fds_entry(10, 11, NR_FCHDIR, 7, 0, 0));
-			end_unseen(way % 2, NR_FCHDIR);
-			break;
-		case CHROOT:
-			with_path(10, 11, NR_CHROOT, "/b");
-			end_unseen(way % 2, NR_CHROOT);
-			break;
-		case CLOEXEC:
-			fds_feed(fds_entry(10, 11, NR_FCNTL, 8, 2, 1));
-			end_unseen(way % 2, NR_FCNTL);
-			break;
-		default:
-			r = fds_entry(10, 11, NR_CONNECT, 8, 0x1000, 16);
+		if (way / 2 == CONNECT) {
+			r.args[2] = sizeof(server);
 			fds_bytes(&r, PLAN_LABEL_ARG0 + 1, server, sizeof(server));
-			fds_feed(r);
-			end_unseen(way % 2, NR_CONNECT);
-			break;
 		}
+		if (way / 2 == CHDIR || way / 2 == CHROOT)
+			fds_enter_path(10, 11, nr, "/b");
+		else
+			fds_feed(r);
+		end_unseen(way % 2, nr);
 		fds_open(10, "x", 0, 3);
 		CHECK_STR(fds_shown(10, 10, 3), way / 2 <= FCHDIR ? "/a/x?" : "/a/x");
 		fds_open(10, "/x", 0, 3);
@@ -179,7 +158,7 @@ static void test_unseen_ends(void)
 	fds_stop();
 	/* by a thread that was killed in it */
 	start_threads();
-	with_path(10, 11, NR_CHDIR, "/b");
+	fds_enter_path(10, 11, NR_CHDIR, "/b");
 	fds_feed(fds_entry(10, 11, NR_EXIT, 0, 0, 0));
 	fds_open(10, "x", 0, 3);
 	CHECK_STR(fds_shown(10, 10, 3), "/a/x?");
@@ -195,8 +174,7 @@ static void test_other_namespace(void)
 		fds_call(10, 10, NR_FORK, 0, 0, 11);
 		if (own)
 			fds_call(11, 11, NR_UNSHARE, NEWNS, 0, 0);
-		with_path(11, 11, NR_UNLINK, "/t/x");
-		fds_leave(11, 11, NR_UNLINK, 0);
+		fds_path(11, NR_UNLINK, "/t/x", 0);
 		CHECK_STR(fds_shown(10, 10, 3), own ? "/t/x (deleted)?" : "/t/x (deleted)");
 		fds_stop();
 	}

@@ -52,21 +52,13 @@ static void test_links(void)
 /* A name that changed, and one that is not sure, are the link's, too. */
 static void test_links_follow(void)
 {
-	struct fixture_record r;
-
 	fds_start();
 	fds_open(10, "/t/made", MADE, 3);
-	r = fds_entry(10, 10, NR_UNLINK, 0x1000, 0, 0);
-	fds_bytes(&r, PLAN_LABEL_ARG0, "/t/made", 7);
-	fds_feed(r);
-	fds_leave(10, 10, NR_UNLINK, 0);
+	fds_path(10, NR_UNLINK, "/t/made", 0);
 	fds_open(10, "/proc/self/fd/3", 0, 4);
 	CHECK_STR(fds_shown(10, 10, 4), "/t/made (deleted)");
-	r = fds_entry(10, 10, NR_CHDIR, 0x1000, 0, 0);
 	fds_open(10, "/t/d", DIRECTORY, 5);
-	fds_bytes(&r, PLAN_LABEL_ARG0, "/proc/self/fd/5", 15);
-	fds_feed(r);
-	fds_leave(10, 10, NR_CHDIR, 0);
+	fds_path(10, NR_CHDIR, "/proc/self/fd/5", 0);
 	fds_open(10, "here", 0, 6);
 	CHECK_STR(fds_shown(10, 10, 6), "/t/d/here");
 	fds_gap(0);

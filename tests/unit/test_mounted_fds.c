@@ -43,12 +43,6 @@ static void unmounts(int32_t pid, const char *path, uint64_t flags)
 	fds_leave(pid, pid, NR_UMOUNT2, 0);
 }
 
-static void with_path(int32_t pid, uint64_t nr, const char *path)
-{
-	enter_paths(pid, nr, 0, path, 0, NULL, (const uint64_t[6]){0x1000});
-	fds_leave(pid, pid, nr, 0);
-}
-
 static void opens_tree(int32_t pid, const char *path, uint64_t flags, int64_t fd)
 {
 	enter_paths(pid, NR_OPEN_TREE, 1, path, 0, NULL, (const uint64_t[6]){AT_FDCWD_, 0x1000, flags});
@@ -61,7 +55,7 @@ static void start(void)
 	fds_open(10, "/m/a/x", MADE, 3);
 	fds_open(10, "/u/x", MADE, 4);
 	fds_open(10, "/n/y", MADE, 5);
-	with_path(10, NR_CHDIR, "/m/a");
+	fds_path(10, NR_CHDIR, "/m/a", 0);
 }
 
 static void test_moved(void)
@@ -235,7 +229,7 @@ static void test_hard_links(void)
 	fds_leave(20, 20, NR_LINK, 0);
 	fds_leave(10, 10, NR_OPENAT, 6);
 	CHECK_STR(fds_shown(10, 10, 6), "/u/x");
-	with_path(10, NR_UNLINK, "/u/x");
+	fds_path(10, NR_UNLINK, "/u/x", 0);
 	CHECK_STR(fds_shown(10, 10, 4), "/u/x (deleted)");
 	fds_stop();
 }

@@ -15,13 +15,8 @@ static void test_paths(void)
 	fds_leave(10, 10, NR_CHDIR, 0);
 	fds_open(10, "notes", 0, 5);
 	CHECK_STR(fds_shown(10, 10, 5), "file");
-	for (int good = 0; good < 2; good++) {
-		struct fixture_record r = fds_entry(10, 10, NR_CHDIR, 0x1000, 0, 0);
-
-		fds_bytes(&r, PLAN_LABEL_ARG0, good ? "/home//u/./" : "/nowhere", good ? 11 : 8);
-		fds_feed(r);
-		fds_leave(10, 10, NR_CHDIR, good ? 0 : -2);
-	}
+	fds_path(10, NR_CHDIR, "/nowhere", -2);
+	fds_path(10, NR_CHDIR, "/home//u/./", 0);
 	fds_open(10, "./a/../notes", 0, 6);
 	CHECK_STR(fds_shown(10, 10, 6), "/home/u/a/../notes");
 	/* from a directory that is open */
@@ -61,10 +56,7 @@ static void test_root(void)
 	struct fixture_record r;
 
 	fds_start();
-	r = fds_entry(10, 10, NR_CHROOT, 0x1000, 0, 0);
-	fds_bytes(&r, PLAN_LABEL_ARG0, "/jail", 5);
-	fds_feed(r);
-	fds_leave(10, 10, NR_CHROOT, 0);
+	fds_path(10, NR_CHROOT, "/jail", 0);
 	fds_open(10, "/a", 0, 3);
 	CHECK_STR(fds_shown(10, 10, 3), "/jail/a");
 	fds_gap(0);
@@ -84,10 +76,7 @@ static void test_root(void)
 	fds_stop();
 	/* the way up ends at the root; and a loss may have hidden a chroot */
 	fds_start();
-	r = fds_entry(10, 10, NR_CHROOT, 0x1000, 0, 0);
-	fds_bytes(&r, PLAN_LABEL_ARG0, "/jail", 5);
-	fds_feed(r);
-	fds_leave(10, 10, NR_CHROOT, 0);
+	fds_path(10, NR_CHROOT, "/jail", 0);
 	fds_open(10, "/../a", 0, 3);
 	CHECK_STR(fds_shown(10, 10, 3), "/jail/../a?");
 	fds_open(20, "/a", 0, 3);
